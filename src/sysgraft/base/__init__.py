@@ -1,0 +1,1 @@
+"""Small shared vocabulary: random-access bytes, file trees, names of architectures, versions."""

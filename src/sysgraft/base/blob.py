@@ -1,0 +1,116 @@
+"""Random-access bytes: what every codec reads from.
+
+A `Blob` has a size and can be read at any offset, always exactly or not at all. Codecs take
+a blob and so never see a path, a file position or a short read. It does not write.
+"""
+
+from __future__ import annotations
+
+from typing import IO, Protocol
+
+from sysgraft.errors import TruncatedError
+
+
+class Blob(Protocol):
+    """Bytes that can be read at any offset."""
+
+    @property
+    def size(self) -> int:
+        """Length in bytes."""
+
+    def read_at(self, offset: int, length: int) -> bytes:
+        """Exactly `length` bytes from `offset`.
+
+        Raises:
+            TruncatedError: the range is not wholly inside the blob.
+        """
+
+    def readinto_at(self, offset: int, view: memoryview) -> None:
+        """Fill `view` from `offset`; raises like `read_at`."""
+
+
+def check_range(blob: Blob, offset: int, length: int) -> None:
+    """Raise `TruncatedError` unless ``[offset, offset + length)`` lies inside `blob`."""
+    if offset < 0 or length < 0 or offset + length > blob.size:
+        raise TruncatedError(
+            f"bytes {offset}..{offset + length} are needed, there are {blob.size}",
+        )
+
+
+class BytesBlob:
+    """A blob held in memory."""
+
+    __slots__ = ("_data",)
+
+    def __init__(self, data: bytes) -> None:
+        self._data = data
+
+    @property
+    def size(self) -> int:
+        """Length in bytes."""
+        return len(self._data)
+
+    def read_at(self, offset: int, length: int) -> bytes:
+        """See `Blob.read_at`."""
+        check_range(self, offset, length)
+        return self._data[offset : offset + length]
+
+    def readinto_at(self, offset: int, view: memoryview) -> None:
+        """See `Blob.readinto_at`."""
+        check_range(self, offset, len(view))
+        view[:] = self._data[offset : offset + len(view)]
+
+
+class FileBlob:
+    """A blob on a seekable binary file object; the size is taken once, at the start."""
+
+    __slots__ = ("_file", "_size")
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self._file = file
+        self._size = file.seek(0, 2)
+
+    @property
+    def size(self) -> int:
+        """Length in bytes."""
+        return self._size
+
+    def read_at(self, offset: int, length: int) -> bytes:
+        """See `Blob.read_at`."""
+        check_range(self, offset, length)
+        self._file.seek(offset)
+        data = self._file.read(length)
+        if len(data) != length:
+            raise TruncatedError(f"the file shrank while being read at offset {offset}")
+        return data
+
+    def readinto_at(self, offset: int, view: memoryview) -> None:
+        """See `Blob.readinto_at`."""
+        view[:] = self.read_at(offset, len(view))
+
+
+class SubBlob:
+    """The part ``[start, start + size)`` of another blob."""
+
+    __slots__ = ("_base", "_size", "_start")
+
+    def __init__(self, base: Blob, start: int, size: int) -> None:
+        check_range(base, start, size)
+        self._base = base
+        self._start = start
+        self._size = size
+
+    @property
+    def size(self) -> int:
+        """Length in bytes."""
+        return self._size
+
+    def read_at(self, offset: int, length: int) -> bytes:
+        """See `Blob.read_at`."""
+        check_range(self, offset, length)
+        return self._base.read_at(self._start + offset, length)
+
+    def readinto_at(self, offset: int, view: memoryview) -> None:
+        """See `Blob.readinto_at`."""
+        check_range(self, offset, len(view))
+        self._base.readinto_at(self._start + offset, view)

@@ -1,0 +1,1 @@
+"""The only door to the machine: files, processes, workers, firmware variables."""

@@ -1,0 +1,312 @@
+"""Files as blobs, a spool, small inputs and whole-or-nothing outputs.
+
+Reading goes through ``pread`` where the system has it, so that one open file serves several
+worker processes without a shared position. It does not walk folders (see `host.folders`).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import tempfile
+from typing import IO, TYPE_CHECKING, Final, Self
+
+from sysgraft.base.blob import SubBlob, check_range
+from sysgraft.errors import InputError, LimitError, OutputError, TruncatedError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from sysgraft.base.blob import Blob
+
+_HAS_PREADV: Final = hasattr(os, "preadv")
+# More files than this in a folder that is read whole are a mistake, not a trust store.
+FOLDER_MAX: Final = 4096
+
+
+class OpenFile:
+    """A blob on a path, opened at first use and once per process.
+
+    Args:
+        path: the file.
+        expected: size in bytes and modification time in nanoseconds seen earlier; a file that
+            no longer has them is refused, because an image half of one version and half of
+            another would be signed.
+    """
+
+    __slots__ = ("_expected", "_fd", "_owner", "_path", "_size")
+
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        expected: tuple[int, int] | None = None,
+    ) -> None:
+        self._path = os.fspath(path)
+        self._expected = expected
+        self._fd = -1
+        self._owner = -1
+        self._size = expected[0] if expected else -1
+
+    @property
+    def path(self) -> str:
+        """The path as given."""
+        return self._path
+
+    @property
+    def size(self) -> int:
+        """Length in bytes."""
+        if self._size < 0:
+            self._size = os.fstat(self._descriptor()).st_size
+        return self._size
+
+    def _descriptor(self) -> int:
+        if self._owner != os.getpid():
+            self._fd = self._open()
+            self._owner = os.getpid()
+        return self._fd
+
+    def _open(self) -> int:
+        try:
+            fd = os.open(self._path, os.O_RDONLY | os.O_CLOEXEC)
+        except OSError as error:
+            raise InputError(error.strerror or str(error), file=self._path) from error
+        now = os.fstat(fd)
+        if self._expected is not None and (now.st_size, now.st_mtime_ns) != self._expected:
+            os.close(fd)
+            raise InputError(
+                "the file changed while it was being read",
+                file=self._path,
+                hint="build again when nothing writes to it",
+            )
+        return fd
+
+    def read_at(self, offset: int, length: int) -> bytes:
+        """See `Blob.read_at`."""
+        check_range(self, offset, length)
+        data = bytearray(length)
+        self._fill(offset, memoryview(data))
+        return bytes(data)
+
+    def readinto_at(self, offset: int, view: memoryview) -> None:
+        """See `Blob.readinto_at`."""
+        check_range(self, offset, len(view))
+        self._fill(offset, view)
+
+    def _fill(self, offset: int, view: memoryview) -> None:
+        fd = self._descriptor()
+        done = 0
+        while done < len(view):
+            count = pread_into(fd, offset + done, view[done:])
+            if not count:
+                raise TruncatedError("the file shrank while it was being read", file=self._path)
+            done += count
+
+    def close(self) -> None:
+        """Close the descriptor; the blob opens again if it is read again."""
+        if self._owner == os.getpid() and self._fd >= 0:
+            os.close(self._fd)
+        self._fd = self._owner = -1
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def pread_into(fd: int, offset: int, view: memoryview) -> int:
+    """Read into `view` at `offset` without moving the file position; the number of bytes read."""
+    if _HAS_PREADV:
+        return os.preadv(fd, [view], offset)
+    data = os.pread(fd, len(view), offset)
+    view[: len(data)] = data
+    return len(data)
+
+
+def pwrite_all(fd: int, offset: int, data: bytes | memoryview) -> None:
+    """Write all of `data` at `offset`; ``OSError`` where the disk is full."""
+    view = memoryview(data)
+    while view:
+        count = os.pwrite(fd, view, offset)
+        view = view[count:]
+        offset += count
+
+
+class Spool:
+    """One temporary file without a name, for data that arrives in an order nobody can use.
+
+    It disappears with the process, whatever ends it. Blobs on it can be read from forked
+    workers, which share the descriptor.
+    """
+
+    def __init__(self) -> None:
+        # Held open for the life of the object on purpose: closing it deletes the data.
+        self._file = tempfile.TemporaryFile(prefix="sysgraft-")  # noqa: SIM115
+        self._end = 0
+
+    def append(self, data: bytes | memoryview) -> int:
+        """Add `data` at the end; the offset where it begins."""
+        start = self._end
+        try:
+            pwrite_all(self._file.fileno(), start, data)
+        except OSError as error:
+            raise _no_room(error, tempfile.gettempdir()) from error
+        self._end += len(data)
+        return start
+
+    def blob(self, offset: int, size: int) -> Blob:
+        """The part of the spool that holds one content."""
+        return SubBlob(_Descriptor(self._file.fileno(), self._end), offset, size)
+
+    def close(self) -> None:
+        """Give the space back; blobs on the spool end here."""
+        self._file.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+class _Descriptor:
+    """A blob on an open descriptor."""
+
+    __slots__ = ("_fd", "size")
+
+    def __init__(self, fd: int, size: int) -> None:
+        self._fd = fd
+        self.size = size
+
+    def read_at(self, offset: int, length: int) -> bytes:
+        data = os.pread(self._fd, length, offset)
+        if len(data) != length:
+            raise TruncatedError(f"the spool holds no {length} bytes at {offset}")
+        return data
+
+    def readinto_at(self, offset: int, view: memoryview) -> None:
+        if pread_into(self._fd, offset, view) != len(view):
+            raise TruncatedError(f"the spool holds no {len(view)} bytes at {offset}")
+
+
+def read_small(path: str | os.PathLike[str], limit: int, what: str) -> bytes:
+    """The whole of a small file.
+
+    Args:
+        path: the file.
+        limit: the most bytes it may have.
+        what: what it should be, for the message ("certificate").
+
+    Raises:
+        InputError: it cannot be read.
+        LimitError: it is larger than `limit`.
+    """
+    name = os.fspath(path)
+    try:
+        with open(name, "rb") as file:
+            data = file.read(limit + 1)
+    except OSError as error:
+        raise InputError(f"cannot read the {what}: {error.strerror}", file=name) from error
+    if len(data) > limit:
+        raise LimitError(f"too large for a {what}: more than {limit} bytes", file=name)
+    return data
+
+
+def read_folder(path: str, *, suffix: str, limit: int, what: str) -> dict[str, bytes]:
+    """The small files of a folder whose names end in `suffix`, by name.
+
+    Raises:
+        InputError: the folder or a file cannot be read.
+        LimitError: a file is larger than `limit`, or there are more than `FOLDER_MAX`.
+    """
+    try:
+        with os.scandir(path) as entries:
+            found = sorted(e.name for e in entries if e.name.endswith(suffix) and e.is_file())
+    except OSError as error:
+        raise InputError(error.strerror or str(error), file=path) from error
+    if len(found) > FOLDER_MAX:
+        raise LimitError(f"more than {FOLDER_MAX} files", file=path)
+    return {name: read_small(os.path.join(path, name), limit, what) for name in found}
+
+
+def make_folder(path: str) -> None:
+    """Make a folder and what is missing above it; one that is there is fine.
+
+    Raises:
+        OutputError: it cannot be made.
+    """
+    try:
+        os.makedirs(path, exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"cannot make the folder: {error.strerror}", file=path) from error
+
+
+@contextlib.contextmanager
+def atomic_output(path: str | os.PathLike[str], *, replace: bool) -> Iterator[IO[bytes]]:
+    """A new file that appears under `path` whole or not at all.
+
+    It is written beside its place, forced to the disk and renamed. Without `replace`, an
+    existing file is refused at the start and at the end.
+
+    Raises:
+        OutputError: it exists, or it cannot be written.
+    """
+    name = os.fspath(path)
+    _refuse_existing(name, replace=replace)
+    folder = os.path.dirname(name) or "."
+    try:
+        fd, temporary = tempfile.mkstemp(prefix=f".{os.path.basename(name)[:200]}.", dir=folder)
+    except OSError as error:
+        raise OutputError(f"cannot write here: {error.strerror}", file=folder) from error
+    try:
+        with os.fdopen(fd, "w+b") as file:
+            yield file
+            file.flush()
+            os.fchmod(file.fileno(), 0o666 & ~_umask())
+            os.fsync(file.fileno())
+        _publish(temporary, name, replace=replace)
+        _sync_folder(folder)
+    except OSError as error:
+        raise _no_room(error, name) from error
+    finally:
+        with contextlib.suppress(OSError):
+            os.unlink(temporary)
+
+
+def _refuse_existing(name: str, *, replace: bool) -> None:
+    if not replace and os.path.lexists(name):
+        raise OutputError("the file exists", file=name, hint="use --force to replace it")
+
+
+def _publish(temporary: str, name: str, *, replace: bool) -> None:
+    """Give the finished file its name; a link fails where the name was taken meanwhile."""
+    if replace:
+        os.replace(temporary, name)
+        return
+    try:
+        os.link(temporary, name)
+    except FileExistsError:
+        _refuse_existing(name, replace=False)
+    except OSError:
+        # FAT and some network file systems have no links.
+        _refuse_existing(name, replace=False)
+        os.replace(temporary, name)
+
+
+def _sync_folder(folder: str) -> None:
+    fd = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+def _umask() -> int:
+    mask = os.umask(0o077)
+    os.umask(mask)
+    return mask
+
+
+def _no_room(error: OSError, name: str) -> OutputError:
+    return OutputError(f"cannot be written: {error.strerror or error}", file=name)

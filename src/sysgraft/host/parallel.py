@@ -1,0 +1,188 @@
+"""Work in pieces on all cores.
+
+A `Crew` runs one function for every shard number in forked processes that share the parent's
+open files and memory; hashing 4 KiB blocks in threads gains little, because the interpreter
+lock changes hands at every block. Shards are handed out as workers become free, through a pipe
+that is filled before the fork. Where forking is not safe (macOS) or not there, threads do the
+same work. It does not move large results: workers write those to shared files.
+"""
+
+from __future__ import annotations
+
+import gc
+import os
+import pickle
+import select
+import signal
+import struct
+import sys
+from typing import TYPE_CHECKING, Final, Self
+
+from sysgraft.errors import SysgraftError, ToolError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+    from typing import NoReturn
+
+# More workers than this add memory, not speed: the disk is the limit by then.
+MAX_WORKERS: Final = 8
+# All shard numbers, 4 bytes each, must fit into a pipe before anybody reads from it; POSIX
+# promises 4096 bytes (PIPE_BUF), and Linux gives no less to a user over the pipe limits.
+MAX_SHARDS: Final = 1024
+
+_TOKEN: Final = struct.Struct("<I")
+_LENGTH: Final = struct.Struct("<I")
+
+
+def cores() -> int:
+    """How many processors this process may use, at least 1."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def shard_size(total: int, *, unit: int, least: int) -> int:
+    """A shard length in bytes: a multiple of `unit`, at least `least`, few enough shards."""
+    wanted = max(least, -(-total // MAX_SHARDS))
+    return -(-wanted // unit) * unit
+
+
+class Crew:
+    """Runs ``work(shard)`` for every shard; iterate over it for the results as they come.
+
+    Args:
+        work: called once per shard number, in some process; returns a small picklable result.
+        shards: how many there are, at most `MAX_SHARDS`.
+        workers: processes to use; 1 runs everything in the caller, at iteration.
+    """
+
+    def __init__(
+        self,
+        work: Callable[[int], object],
+        shards: int,
+        *,
+        workers: int | None = None,
+    ) -> None:
+        if shards > MAX_SHARDS:
+            raise ValueError(f"{shards} shards, at most {MAX_SHARDS} are possible")
+        self._work = work
+        self._shards = shards
+        self._workers = max(1, min(workers or cores(), MAX_WORKERS, shards))
+        self._children: dict[int, int] = {}
+
+    def __enter__(self) -> Self:
+        if self._workers > 1 and sys.platform == "linux":
+            self._start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for fd, pid in self._children.items():
+            os.close(fd)
+            os.kill(pid, signal.SIGKILL)
+            os.waitpid(pid, 0)
+        self._children.clear()
+
+    def __iter__(self) -> Iterator[tuple[int, object]]:
+        """Each finished shard with its result, in the order they finish.
+
+        Raises:
+            SysgraftError: what a worker raised.
+        """
+        if self._children:
+            return self._collect()
+        if self._workers > 1:
+            return self._threads()
+        return ((shard, self._work(shard)) for shard in range(self._shards))
+
+    def _threads(self) -> Iterator[tuple[int, object]]:
+        from concurrent.futures import ThreadPoolExecutor  # noqa: PLC0415  only without fork
+
+        with ThreadPoolExecutor(self._workers) as pool:
+            yield from enumerate(pool.map(self._work, range(self._shards)))
+
+    def _start(self) -> None:
+        take, give = os.pipe()
+        os.write(give, b"".join(_TOKEN.pack(shard) for shard in range(self._shards)))
+        os.close(give)
+        # What lives now is shared with the children; moving it out of the collector's sight
+        # keeps their pages shared.
+        gc.freeze()
+        for _ in range(self._workers):
+            reader, writer = os.pipe()
+            pid = os.fork()
+            if pid == 0:
+                self._be_worker(take, writer)
+            os.close(writer)
+            self._children[reader] = pid
+        gc.unfreeze()
+        os.close(take)
+
+    def _be_worker(self, take: int, writer: int) -> NoReturn:
+        """The child's whole life: it must never return into the parent's code."""
+        status = 1
+        try:
+            gc.disable()
+            while token := os.read(take, _TOKEN.size):
+                (shard,) = _TOKEN.unpack(token)
+                _send(writer, (shard, self._work(shard)))
+            status = 0
+        except SysgraftError as error:
+            _send(writer, error)
+        except OSError as error:
+            _send(writer, ToolError(f"a worker process failed: {error}"))
+        finally:
+            os._exit(status)
+
+    def _collect(self) -> Iterator[tuple[int, object]]:
+        done = 0
+        while self._children:
+            for fd in _readable(self._children):
+                message = _receive(fd)
+                if message is None:
+                    self._bury(fd)
+                    continue
+                done += 1
+                yield message
+        if done != self._shards:
+            raise ToolError(f"worker processes ended after {done} of {self._shards} parts")
+
+    def _bury(self, fd: int) -> None:
+        os.close(fd)
+        os.waitpid(self._children.pop(fd), 0)
+
+
+def _readable(descriptors: Iterable[int]) -> list[int]:
+    poll = select.poll()
+    for fd in descriptors:
+        poll.register(fd, select.POLLIN)
+    return [fd for fd, _ in poll.poll()]
+
+
+def _send(fd: int, message: object) -> None:
+    data = pickle.dumps(message)
+    data = _LENGTH.pack(len(data)) + data
+    while data:
+        data = data[os.write(fd, data) :]
+
+
+def _receive(fd: int) -> tuple[int, object] | None:
+    """The next message of a worker, None at its end; raises what it raised."""
+    head = _read_exactly(fd, _LENGTH.size)
+    if not head:
+        return None
+    body = _read_exactly(fd, _LENGTH.unpack(head)[0])
+    # Bytes from our own forked child, never from outside.
+    message = pickle.loads(body)  # noqa: S301
+    if isinstance(message, Exception):
+        raise message
+    return message  # type: ignore[no-any-return]  # what _be_worker sends
+
+
+def _read_exactly(fd: int, length: int) -> bytes:
+    data = b""
+    while len(data) < length:
+        piece = os.read(fd, length - len(data))
+        if not piece:
+            break
+        data += piece
+    return data

@@ -1,0 +1,1 @@
+"""What an extension image is, and whether it is good."""

@@ -1,0 +1,1 @@
+"""Keys, signatures, and beside each the twin that verifies."""

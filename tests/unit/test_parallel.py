@@ -1,0 +1,66 @@
+"""The crew runs every shard once, and failures reach the caller whole."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+
+import pytest
+
+from sysgraft.errors import InputError, ToolError
+from sysgraft.host.parallel import MAX_SHARDS, Crew, shard_size
+
+needs_fork = pytest.mark.skipif(sys.platform != "linux", reason="workers are threads elsewhere")
+
+
+def results(crew: Crew) -> list[tuple[int, object]]:
+    with crew:
+        return sorted(crew, key=lambda pair: pair[0])
+
+
+@pytest.mark.parametrize("workers", [1, 2, 5])
+def test_every_shard_runs_exactly_once(workers: int) -> None:
+    assert results(Crew(lambda n: n * n, 100, workers=workers)) == [(n, n * n) for n in range(100)]
+
+
+@needs_fork
+def test_shards_run_in_other_processes() -> None:
+    pids = {pid for _, pid in results(Crew(lambda _: os.getpid(), 50, workers=2))}
+    assert os.getpid() not in pids
+
+
+@pytest.mark.parametrize("workers", [1, 3])
+def test_an_error_keeps_its_file_and_hint(workers: int) -> None:
+    def work(shard: int) -> None:
+        if shard == 7:
+            raise InputError("no", hint="do this", file="a.bin")
+
+    with pytest.raises(InputError, match=r"a\.bin: no") as caught:
+        results(Crew(work, 20, workers=workers))
+    assert caught.value.hint == "do this"
+
+
+@needs_fork
+def test_a_killed_worker_is_an_error_not_a_missing_result() -> None:
+    def work(shard: int) -> None:
+        if shard == 3:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    with pytest.raises(ToolError, match="worker processes ended"):
+        results(Crew(work, 10, workers=2))
+
+
+@needs_fork
+def test_leaving_early_leaves_no_process_behind() -> None:
+    with Crew(lambda n: n, 50, workers=2) as crew:
+        next(iter(crew))
+    with pytest.raises(ChildProcessError):
+        os.waitpid(-1, os.WNOHANG)
+
+
+def test_shard_sizes_are_multiples_and_few() -> None:
+    assert shard_size(10, unit=4096, least=8192) == 8192
+    large = shard_size(10**13, unit=4096, least=8192)
+    assert large % 4096 == 0
+    assert -(-(10**13) // large) <= MAX_SHARDS
