@@ -1,0 +1,63 @@
+"""EFI variables as efivarfs shows them (Linux Documentation/filesystems/efivarfs.rst; UEFI §8.2).
+
+A file there is the variable's attributes and its data. This knows nothing of what the data of
+the single variables mean.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+from uuid import UUID
+
+from sysgraft.errors import LimitError, TruncatedError
+
+MAX_VARIABLE: Final = (4 << 20) + 4
+"""Bytes in one file: firmware keeps 64 KiB to 1 MiB for all variables together."""
+
+GLOBAL_VARIABLE: Final = UUID("8be4df61-93ca-11d2-aa0d-00e098032b8c")
+"""EFI_GLOBAL_VARIABLE (UEFI §3.3): SecureBoot, SetupMode, PK, KEK."""
+IMAGE_SECURITY_DATABASE: Final = UUID("d719b2cb-3d3a-4596-a3bc-dad00e67656f")
+"""EFI_IMAGE_SECURITY_DATABASE_GUID (UEFI §32.6.1): db, dbx."""
+
+NON_VOLATILE: Final = 0x01
+BOOTSERVICE_ACCESS: Final = 0x02
+RUNTIME_ACCESS: Final = 0x04
+TIME_BASED_AUTHENTICATED_WRITE_ACCESS: Final = 0x20
+
+# offset size
+#      0    4  attributes, little endian
+#      4       data
+_ATTRIBUTES: Final = 4
+
+
+@dataclass(frozen=True, slots=True)
+class EfiVariable:
+    """A variable's attributes (a sum of the flags of this module) and its data."""
+
+    attributes: int
+    data: bytes
+
+
+def parse(file: bytes) -> EfiVariable:
+    """Read the contents of an efivarfs file.
+
+    Raises:
+        LimitError: it is longer than `MAX_VARIABLE`.
+        TruncatedError: it is too short for the attributes.
+    """
+    if len(file) > MAX_VARIABLE:
+        raise LimitError(f"an EFI variable of {len(file)} bytes; the limit is {MAX_VARIABLE}")
+    if len(file) < _ATTRIBUTES:
+        raise TruncatedError(f"an EFI variable needs {_ATTRIBUTES} bytes, there are {len(file)}")
+    return EfiVariable(int.from_bytes(file[:_ATTRIBUTES], "little"), file[_ATTRIBUTES:])
+
+
+def serialise(variable: EfiVariable) -> bytes:
+    """The contents of the efivarfs file."""
+    return variable.attributes.to_bytes(_ATTRIBUTES, "little") + variable.data
+
+
+def file_name(name: str, guid: UUID) -> str:
+    """What efivarfs calls the variable: ``db-d719b2cb-3d3a-4596-a3bc-dad00e67656f``."""
+    return f"{name}-{guid}"

@@ -1,0 +1,52 @@
+"""Trust stores from what a user names: files, folders and firmware variables."""
+
+from __future__ import annotations
+
+import os
+
+from sysgraft.errors import InputError
+from sysgraft.formats import esl
+from sysgraft.formats.x509 import MAX_BUNDLE
+from sysgraft.host.efivars import EfivarsFolder
+from sysgraft.host.files import read_folder, read_small
+from sysgraft.sign.verify import trust
+from sysgraft.sign.verify.trust import TrustStore
+
+
+def empty() -> TrustStore:
+    """A store that trusts nobody."""
+    return TrustStore()
+
+
+def certificate(path: str) -> TrustStore:
+    """The certificates of one file, PEM or DER."""
+    return trust.from_certificates(read_small(path, MAX_BUNDLE, "certificate"), path)
+
+
+def folder(path: str) -> TrustStore:
+    """The ``*.crt`` of a folder, as systemd reads ``verity.d``.
+
+    Raises:
+        InputError: the folder cannot be read.
+    """
+    contents = read_folder(path, suffix=".crt", limit=MAX_BUNDLE, what="certificate")
+    return trust.from_folder(contents, path)
+
+
+def signature_lists(path: str) -> TrustStore:
+    """The certificates of an EFI signature list file."""
+    return trust.from_signature_lists(
+        read_small(path, esl.MAX_SIGNATURE_LISTS, "EFI signature list"), path
+    )
+
+
+def dbx(path: str) -> TrustStore:
+    """The revocations of an EFI signature list file."""
+    return trust.from_dbx(read_small(path, esl.MAX_SIGNATURE_LISTS, "EFI signature list"), path)
+
+
+def efivars(path: str) -> TrustStore:
+    """PK, KEK and db minus dbx of a folder like ``/sys/firmware/efi/efivars``."""
+    if not os.path.isdir(path):
+        raise InputError("there is no such folder of EFI variables", file=path)
+    return trust.from_efivars(EfivarsFolder(path))

@@ -1,0 +1,187 @@
+"""Whom to trust: certificates with where each came from, and what is revoked.
+
+A store holds only what its user named: files, a folder like ``verity.d``, EFI signature lists,
+or the firmware's own databases. Certificates found inside signatures never get here. Nothing
+here opens files; contents come with the name to call them by.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from sysgraft.errors import FormatError, in_file
+from sysgraft.formats import esl
+from sysgraft.formats.efivar import GLOBAL_VARIABLE, IMAGE_SECURITY_DATABASE
+from sysgraft.formats.x509 import load_certificates, parse_certificate
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from sysgraft.formats.x509 import Certificate
+    from sysgraft.host.efivars import EfiVariables
+
+_SUFFIX: Final = ".crt"
+"""What systemd reads in verity.d; files with other suffixes are not looked at."""
+_DATABASES: Final = (
+    ("PK", GLOBAL_VARIABLE),
+    ("KEK", GLOBAL_VARIABLE),
+    ("db", IMAGE_SECURITY_DATABASE),
+)
+"""Variables whose certificates the firmware trusts, UEFI §32.3 and §32.6."""
+
+
+@dataclass(frozen=True, slots=True)
+class TrustedCertificate:
+    """A certificate that may sign, and where the trust in it comes from."""
+
+    certificate: Certificate
+    source: str
+
+
+@dataclass(frozen=True, slots=True)
+class TrustStore:
+    """Whom to trust.
+
+    Attributes:
+        certificates: who may sign; a revoked one stays, and fails by its revocation.
+        revocations: what is revoked; None if nobody said.
+        notes: what was left out of the store and why, a sentence each.
+    """
+
+    certificates: tuple[TrustedCertificate, ...] = ()
+    revocations: esl.Revocations | None = None
+    notes: tuple[str, ...] = ()
+
+    def __or__(self, other: TrustStore) -> TrustStore:
+        """Trust in either store's certificates, less what either revokes."""
+        return TrustStore(
+            self.certificates + other.certificates,
+            _both(self.revocations, other.revocations),
+            self.notes + other.notes,
+        )
+
+
+def _both(one: esl.Revocations | None, other: esl.Revocations | None) -> esl.Revocations | None:
+    if one is None:
+        return other
+    return one if other is None else one | other
+
+
+def from_certificates(data: bytes, source: str) -> TrustStore:
+    """Trust in the certificate of a file, PEM or DER, or in all of a PEM bundle.
+
+    Raises:
+        FormatError: it holds none, or a broken one.
+    """
+    with in_file(source):
+        found = load_certificates(data)
+    return TrustStore(tuple(TrustedCertificate(each, source) for each in found))
+
+
+def from_folder(files: Mapping[str, bytes], source: str) -> TrustStore:
+    """Trust in the certificates of a folder like ``verity.d``, read as systemd reads it.
+
+    Each file ``NAME.crt`` has one certificate, PEM. One that cannot be read is left out with a
+    note, an empty one stands for "masked"; of several in a file the first counts.
+
+    Args:
+        files: contents by file name.
+        source: the folder.
+    """
+    certificates: list[TrustedCertificate] = []
+    notes: list[str] = []
+    for name in sorted(files):
+        path = f"{source}/{name}"
+        if not name.endswith(_SUFFIX):
+            notes.append(f"{path}: not read, its name does not end in {_SUFFIX}")
+            continue
+        try:
+            found = _read_pem(files[name])
+        except FormatError as error:
+            notes.append(f"{path}: not trusted: {error.message}")
+            continue
+        certificates.append(TrustedCertificate(found[0], path))
+        if len(found) > 1:
+            notes.append(f"{path}: holds {len(found)} certificates, only the first is trusted")
+    return TrustStore(tuple(certificates), notes=tuple(notes))
+
+
+def _read_pem(data: bytes) -> tuple[Certificate, ...]:
+    if not data:
+        raise FormatError("the file is empty, which masks it")
+    if b"-----BEGIN" not in data:
+        raise FormatError("systemd reads certificates in PEM only")
+    return load_certificates(data)
+
+
+def from_signature_lists(data: bytes, source: str) -> TrustStore:
+    """Trust in the certificates of EFI signature lists, such as a ``db.esl``.
+
+    Raises:
+        FormatError: they are not signature lists.
+    """
+    certificates: list[TrustedCertificate] = []
+    notes: list[str] = []
+    with in_file(source):
+        lists = esl.parse(data)
+    for one in lists:
+        if one.type != esl.CERT_X509:
+            notes.append(f"{source}: {len(one.signatures)} entries are no certificates")
+            continue
+        for entry in one.signatures:
+            try:
+                found = parse_certificate(entry.data)
+            except FormatError as error:
+                notes.append(f"{source}: a certificate is not trusted: {error.message}")
+            else:
+                certificates.append(TrustedCertificate(found, source))
+    return TrustStore(tuple(certificates), notes=tuple(notes))
+
+
+def from_dbx(data: bytes, source: str) -> TrustStore:
+    """Trust in nobody, and distrust in what these EFI signature lists name.
+
+    Raises:
+        FormatError: they are not signature lists.
+    """
+    with in_file(source):
+        return TrustStore(revocations=esl.Revocations.from_lists(esl.parse(data)))
+
+
+def from_efivars(variables: EfiVariables) -> TrustStore:
+    """Trust in PK, KEK and db less dbx, if the firmware enforces them.
+
+    They count only with SecureBoot=1 and SetupMode=0: otherwise whoever can write variables has
+    chosen them. What dbx revokes is kept as revoked, so that a signature by it can be named.
+
+    Raises:
+        InputError: the variables cannot be read.
+        FormatError: a variable is not a signature database.
+    """
+    reason = _not_enforced(variables)
+    dbx = variables.read("dbx", IMAGE_SECURITY_DATABASE) or b""
+    store = from_dbx(dbx, f"dbx of {variables.source}")
+    if reason:
+        note = f"no certificate of {variables.source} is trusted: {reason}"
+        return store | TrustStore(notes=(note,))
+    for name, guid in _DATABASES:
+        value = variables.read(name, guid)
+        if value is not None:
+            store |= from_signature_lists(value, f"{name} of {variables.source}")
+    return store
+
+
+def _not_enforced(variables: EfiVariables) -> str:
+    """Why the firmware's databases say nothing; empty if they count (UEFI §3.3, §32.3)."""
+    for name, value in (("SecureBoot", b"\1"), ("SetupMode", b"\0")):
+        state = variables.read(name, GLOBAL_VARIABLE)
+        if state is None:
+            return f"there is no variable {name}"
+        if state != value:
+            return f"{name} is {_state_text(state)}, not {value[0]}"
+    return ""
+
+
+def _state_text(state: bytes) -> str:
+    return str(state[0]) if len(state) == 1 else f"of {len(state)} bytes"

@@ -1,0 +1,64 @@
+"""EFI variables without a firmware."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from sysgraft.formats import efivar, esl
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from uuid import UUID
+
+
+class FakeEfiVariables:
+    """Variables held in memory; implements `sysgraft.host.efivars.EfiVariables`.
+
+    Args:
+        values: data by name and GUID.
+        source: what messages call them.
+    """
+
+    def __init__(
+        self,
+        values: Mapping[tuple[str, UUID], bytes],
+        source: str = "fake efivars",
+    ) -> None:
+        self._values = dict(values)
+        self._source = source
+
+    @property
+    def source(self) -> str:
+        """What messages call them."""
+        return self._source
+
+    def read(self, name: str, guid: UUID) -> bytes | None:
+        """The data of one variable, None if it was not given."""
+        return self._values.get((name, guid))
+
+
+def secure_boot_values(
+    *,
+    secure_boot: int | None = 1,
+    setup_mode: int | None = 0,
+    databases: Mapping[str, bytes] | None = None,
+) -> dict[tuple[str, UUID], bytes]:
+    """Variables of a firmware: the two states (None leaves one out), and PK, KEK, db, dbx."""
+    states = {"SecureBoot": secure_boot, "SetupMode": setup_mode}
+    values = {
+        (name, efivar.GLOBAL_VARIABLE): bytes((state,))
+        for name, state in states.items()
+        if state is not None
+    }
+    for name, value in (databases or {}).items():
+        image = name in ("db", "dbx")
+        guid = efivar.IMAGE_SECURITY_DATABASE if image else efivar.GLOBAL_VARIABLE
+        values[name, guid] = value
+    return values
+
+
+def certificate_list(*ders: bytes, owner: UUID) -> bytes:
+    """A signature database with these certificates: one list each, since lengths differ."""
+    return esl.serialise(
+        esl.SignatureList(esl.CERT_X509, (esl.Signature(owner, der),)) for der in ders
+    )
