@@ -1,0 +1,1 @@
+"""EROFS, the read-only file system inside an extension image: `writer.plan`, `reader.Reader`."""

@@ -1,0 +1,134 @@
+"""Reads uncompressed EROFS images: what `writer` makes, and what mkfs.erofs makes.
+
+Compact and extended inodes, flat, inline and chunk-based data, inline and shared attributes, long
+attribute prefixes, blocks of 512 bytes to 64 KiB. Of compressed images all but the data can be
+read. Not handled, and refused as `UnsupportedError`: data on further devices, compressed
+metadata, 48-bit addresses.
+
+The image may be hostile: whatever it holds, the outcome is a result or a `FormatError`, within the
+limits of `limits`.
+"""
+
+from __future__ import annotations
+
+import stat
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from sysgraft.base.tree import Inode, Tree, printable
+from sysgraft.errors import FormatError
+from sysgraft.formats.erofs.attributes import Attributes
+from sysgraft.formats.erofs.data import open_data
+from sysgraft.formats.erofs.directory import iter_entries
+from sysgraft.formats.erofs.inode import decode_device
+from sysgraft.formats.erofs.limits import MAX_ENTRIES, Budget
+from sysgraft.formats.erofs.locate import Locator
+from sysgraft.formats.erofs.volume import Volume
+from sysgraft.formats.erofs.walk import name_path, read_target, resolve, walk
+
+if TYPE_CHECKING:
+    from sysgraft.base.blob import Blob
+    from sysgraft.formats.erofs.superblock import Superblock
+    from sysgraft.formats.erofs.volume import Found
+
+
+class Reader:
+    """An EROFS image.
+
+    Attributes:
+        superblock: what the image says about itself; its checksum has been verified.
+
+    Raises:
+        TruncatedError: the image ends before its superblock says it does.
+        UnsupportedError: it needs a feature this reader does not have.
+        FormatError: it is no EROFS image, or its checksum is wrong.
+    """
+
+    def __init__(self, blob: Blob) -> None:
+        self._volume = Volume(blob)
+        self._attributes = Attributes(self._volume)
+        self.superblock: Superblock = self._volume.superblock
+
+    def read_tree(self, *, max_entries: int = MAX_ENTRIES) -> Tree:
+        """The whole tree; contents are read from the image when they are asked for.
+
+        A file's size may exceed the image's (holes, blocks in common): read contents in parts.
+
+        Args:
+            max_entries: paths it may have, the root included.
+
+        Raises:
+            LimitError: the tree is larger than allowed.
+            FormatError: anything in it makes no sense; names the path.
+        """
+        budget = Budget(max_entries)
+        inodes: dict[int, Inode] = {}
+        tree: dict[bytes, Inode] = {}
+        for visit in walk(self._volume, budget):
+            nid = visit.found.nid
+            if nid not in inodes:
+                inodes[nid] = self._inode(visit.found, visit.path, budget)
+            tree[visit.path] = inodes[nid]
+        return tree
+
+    def lookup(self, path: bytes) -> Inode | None:
+        """The inode at `path`, or None; reads only what is on the way.
+
+        Symbolic links on the way are followed inside the image, as in a chroot, at most 40; one
+        at the end is not. Two calls make two `Inode` objects, for hard links too.
+
+        Raises:
+            FormatError: what is on the way makes no sense, or links lead in circles.
+        """
+        found = resolve(self._volume, path, follow_last=False)
+        return None if found is None else self._inode(found, path, Budget())
+
+    def listdir(self, path: bytes) -> list[bytes]:
+        """The names in the directory at `path`, sorted; links are followed, at the end too.
+
+        Raises:
+            FormatError: there is no directory at `path`, or it makes no sense.
+        """
+        found = resolve(self._volume, path, follow_last=True)
+        if found is None or not stat.S_ISDIR(found.disk.mode):
+            raise FormatError(f"no directory in the image: {printable(path) or '/'}")
+        entries = iter_entries(self._volume, found, parent=None, budget=Budget())
+        return [entry.name for entry in entries]
+
+    def locate(self, offset: int) -> str | None:
+        """What the byte at `offset` of the image belongs to, None for nothing.
+
+        A path for a file's data, else ``directory PATH``, ``metadata of PATH`` or ``superblock``.
+        The first call goes through the whole tree, leaving out what is damaged.
+        """
+        return next(iter(self.owners(offset, 1)), None)
+
+    def owners(self, offset: int, length: int) -> tuple[str, ...]:
+        """All that the bytes ``[offset, offset + length)`` belong to; see `locate`."""
+        return self._locator.owners(offset, length)
+
+    @cached_property
+    def _locator(self) -> Locator:
+        return Locator(self._volume)
+
+    def _inode(self, found: Found, path: bytes, budget: Budget) -> Inode:
+        try:
+            return self._make_inode(found, path, budget)
+        except FormatError as error:
+            raise name_path(path, error) from error
+
+    def _make_inode(self, found: Found, path: bytes, budget: Budget) -> Inode:
+        disk, volume = found.disk, self._volume
+        is_device = stat.S_ISCHR(disk.mode) or stat.S_ISBLK(disk.mode)
+        is_file, is_link = stat.S_ISREG(disk.mode), stat.S_ISLNK(disk.mode)
+        return Inode(
+            mode=disk.mode,
+            uid=disk.uid,
+            gid=disk.gid,
+            mtime=disk.mtime,
+            mtime_nsec=disk.mtime_nsec,
+            xattrs=self._attributes.of(found, budget),
+            content=open_data(volume, found, name=printable(path)) if is_file else None,
+            target=read_target(volume, found) if is_link else b"",
+            rdev=decode_device(disk.union) if is_device else (0, 0),
+        )
