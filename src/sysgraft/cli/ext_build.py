@@ -1,0 +1,177 @@
+"""``sysgraft ext build``."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Final
+from uuid import UUID
+
+from sysgraft.build.extension import BuildOptions, BuildReport, build_extension
+from sysgraft.build.sources.model import Options as SourceOptions
+from sysgraft.cli.output import human_size
+from sysgraft.cli.signing import signing_pair
+from sysgraft.errors import UsageError
+
+if TYPE_CHECKING:
+    import argparse
+
+    from sysgraft.build.sources.model import LeftOut
+    from sysgraft.cli.output import Output
+
+_LEFT_OUT: Final = {
+    "layers": "in lower layers",
+    "outside": "outside the merged hierarchy",
+    "excluded": "excluded",
+    "whiteouts": "deletions dropped",
+}
+
+
+def run(arguments: argparse.Namespace, out: Output) -> int:
+    """Build one extension."""
+    if arguments.unsigned and (arguments.private_key or arguments.certificate):
+        raise UsageError("--unsigned and a key exclude each other")
+    options = build_options(arguments)
+    report = build_extension(
+        arguments.name,
+        arguments.sources,
+        output=arguments.output,
+        signing=None if arguments.unsigned else signing_pair(arguments),
+        options=options,
+        progress=out.progress,
+    )
+    if out.json_wanted:
+        out.json("ext.build", 1, as_json(report))
+    else:
+        _show(report, out)
+    return 0
+
+
+def build_options(arguments: argparse.Namespace) -> BuildOptions:
+    """The library's options for a command line."""
+    with_opt = ("/opt",) if arguments.with_opt else ()
+    return BuildOptions(
+        sources=SourceOptions(
+            kind=arguments.type,
+            layers=arguments.layers,
+            whiteouts=arguments.whiteouts,
+            owner=arguments.owner,
+            include_paths=(*arguments.include_path, *with_opt),
+            excludes=tuple(arguments.exclude),
+            source_date_epoch=_epoch(arguments),
+            architecture=arguments.arch,
+        ),
+        release=dict(_field(text) for text in arguments.release),
+        service_reload=arguments.service_reload,
+        seed=_seed(arguments.seed),
+        replace=arguments.force,
+    )
+
+
+def _field(text: str) -> tuple[str, str]:
+    key, equals, value = text.partition("=")
+    if not equals:
+        raise UsageError(f"--release wants KEY=VALUE, not {text!r}")
+    return key, value
+
+
+def _seed(text: str | None) -> UUID | None:
+    try:
+        return UUID(text) if text else None
+    except ValueError:
+        raise UsageError(f"--seed wants a UUID, not {text!r}") from None
+
+
+def _epoch(arguments: argparse.Namespace) -> int | None:
+    if arguments.source_date_epoch is not None:
+        return _not_negative(arguments.source_date_epoch)
+    text = os.environ.get("SOURCE_DATE_EPOCH")
+    if not text:
+        return None
+    try:
+        return _not_negative(int(text))
+    except ValueError:
+        raise UsageError(f"SOURCE_DATE_EPOCH is not a number: {text!r}") from None
+
+
+def _not_negative(seconds: int) -> int:
+    if not 0 <= seconds < 1 << 63:
+        raise UsageError(f"a source date epoch of {seconds} is not possible")
+    return seconds
+
+
+def as_json(report: BuildReport) -> dict[str, object]:
+    """The report as ``sysgraft.ext.build/1``."""
+    geometry = report.geometry
+    content = report.content
+    return {
+        "file": report.path,
+        "name": report.name,
+        "type": str(report.kind),
+        "architecture": report.architecture,
+        "signed": report.signed,
+        "rootHash": report.root_hash.hex(),
+        "diskUuid": str(report.disk_uuid),
+        "seed": str(report.seed),
+        "size": geometry.disk_size,
+        "dataSize": geometry.data_size,
+        "hashSize": geometry.hash_size,
+        "extensionRelease": dict(report.release),
+        "content": {
+            "files": content.files,
+            "directories": content.directories,
+            "symlinks": content.symlinks,
+            "others": content.others,
+            "hardLinks": content.hard_links,
+            "bytes": content.content_bytes,
+            "sharedBytes": content.shared_bytes,
+        },
+        "sources": list(report.sources),
+        "leftOut": [
+            {
+                "reason": item.reason,
+                "files": item.files,
+                "directories": item.directories,
+                "bytes": item.size,
+                "examples": list(item.examples),
+            }
+            for item in report.left_out
+        ],
+        "notes": list(report.notes),
+    }
+
+
+def _show(report: BuildReport, out: Output) -> None:
+    content = report.content
+    for source in report.sources:
+        out.note(f"source: {source}")
+    for item in report.left_out:
+        out.note(f"left out: {_left_out(item)}")
+    for note in report.notes:
+        out.note(f"note: {note}")
+    shared = f", {human_size(content.shared_bytes)} shared" if content.shared_bytes else ""
+    contents = f"{human_size(content.content_bytes)}{shared}"
+    signed = "signed" if report.signed else "unsigned"
+    out.text(f"{report.path}  ({signed} {report.kind} for {report.architecture})")
+    rows = [
+        ("root hash", report.root_hash.hex()),
+        ("size", f"{human_size(report.geometry.disk_size)}: {_parts(report)}"),
+        (
+            "content",
+            f"{content.files} files, {content.symlinks} links, {contents}",
+        ),
+        ("release", " ".join(f"{key}={value}" for key, value in report.release.items())),
+    ]
+    out.table(rows, indent=2)
+
+
+def _parts(report: BuildReport) -> str:
+    geometry = report.geometry
+    sizes = [("data", geometry.data_size), ("hash tree", geometry.hash_size)]
+    if geometry.signature_size:
+        sizes.append(("signature", geometry.signature_size))
+    return ", ".join(f"{name} {human_size(size)}" for name, size in sizes)
+
+
+def _left_out(item: LeftOut) -> str:
+    counts = f"{item.files} files ({human_size(item.size)}) {_LEFT_OUT[item.reason]}"
+    return f"{counts}: {', '.join(item.examples)} …" if item.examples else counts

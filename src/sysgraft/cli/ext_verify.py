@@ -1,0 +1,129 @@
+"""``sysgraft ext verify``."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from sysgraft.base import arch
+from sysgraft.base.version import LATEST_SYSTEMD
+from sysgraft.errors import UsageError, in_file
+from sysgraft.formats import os_release
+from sysgraft.host.files import read_small
+from sysgraft.image.verify import Verification, VerifyOptions, verify_image
+from sysgraft.sign.verify import files as trust_files
+
+if TYPE_CHECKING:
+    import argparse
+
+    from sysgraft.cli.output import Output
+    from sysgraft.sign.verify.roothash import SignerInfo
+    from sysgraft.sign.verify.trust import TrustStore
+
+OLDEST_SYSTEMD = 252
+
+
+def run(arguments: argparse.Namespace, out: Output) -> int:
+    """Verify images; 0 if all of them are good."""
+    options = verify_options(arguments)
+    results = []
+    for file in arguments.files:
+        result = verify_image(file, options, progress=out.progress)
+        results.append(result)
+        if not out.json_wanted:
+            _show(result, out)
+    good = all(result.ok for result in results)
+    if out.json_wanted:
+        out.json("ext.verify", 1, {"ok": good, "images": [as_json(result) for result in results]})
+    return 0 if good else 1
+
+
+def verify_options(arguments: argparse.Namespace) -> VerifyOptions:
+    """The library's options for a command line."""
+    if not OLDEST_SYSTEMD <= arguments.systemd_version <= LATEST_SYSTEMD:
+        raise UsageError(
+            f"systemd {arguments.systemd_version} is not known",
+            hint=f"--systemd-version takes {OLDEST_SYSTEMD} to {LATEST_SYSTEMD}",
+        )
+    return VerifyOptions(
+        trust=_trust(arguments),
+        image_policy=arguments.image_policy,
+        systemd_version=arguments.systemd_version,
+        os_release=_os_release(arguments.os_release),
+        architecture=arch.normalize(arguments.arch) if arguments.arch else None,
+        allow_skip=frozenset(arguments.allow_skip),
+    )
+
+
+def _trust(arguments: argparse.Namespace) -> TrustStore:
+    store = trust_files.empty()
+    for path in arguments.certificate:
+        store |= trust_files.certificate(path)
+    for folder in arguments.cert_dir:
+        store |= trust_files.folder(folder)
+    for path in arguments.esl:
+        store |= trust_files.signature_lists(path)
+    if arguments.dbx:
+        store |= trust_files.dbx(arguments.dbx)
+    if arguments.efivars:
+        store |= trust_files.efivars(arguments.efivars)
+    return store
+
+
+def _os_release(path: str | None) -> dict[str, str] | None:
+    if path is None:
+        return None
+    with in_file(path):
+        return os_release.parse(read_small(path, os_release.MAX_SIZE, "os-release file"))
+
+
+def as_json(result: Verification) -> dict[str, object]:
+    """One image's part of ``sysgraft.ext.verify/1``."""
+    return {
+        "file": result.file,
+        "ok": result.ok,
+        "type": str(result.kind) if result.kind else None,
+        "architecture": result.architecture,
+        "rootHash": result.root_hash.hex() if result.root_hash else None,
+        "signer": _signer_json(result.signer),
+        "checks": [
+            {
+                "name": check.name,
+                "status": check.status,
+                "required": check.required,
+                "reason": check.reason,
+            }
+            for check in result.checks
+        ],
+        "notes": list(result.notes),
+    }
+
+
+def _signer_json(signer: SignerInfo | None) -> dict[str, object] | None:
+    if signer is None:
+        return None
+    certificate = signer.certificate
+    return {
+        "issuer": signer.issuer,
+        "serial": f"{signer.serial:x}",
+        "subject": certificate.subject if certificate else None,
+        "fingerprint": certificate.fingerprint.hex() if certificate else None,
+        "trustedBy": signer.source or None,
+    }
+
+
+def _show(result: Verification, out: Output) -> None:
+    failed = [check.name for check in result.checks if not check.passes]
+    verdict = f"NOT VERIFIED: {', '.join(failed)}" if failed else "verified"
+    out.text(f"{os.fspath(result.file)}: {verdict}")
+    rows = [
+        (out.symbol(check.status), check.name, _word(check.status, check.required), check.reason)
+        for check in result.checks
+    ]
+    out.table(rows, indent=2)
+    for note in result.notes:
+        out.text(f"  note: {note}")
+
+
+def _word(status: str, required: bool) -> str:  # noqa: FBT001  a pair of a check's fields
+    return status if status != "skipped" or required else "not asked"

@@ -1,0 +1,105 @@
+"""Where commands put what they have to say: results on stdout, everything else on stderr."""
+
+from __future__ import annotations
+
+import sys
+import time
+from typing import TYPE_CHECKING, Final, TextIO
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+# A step that is over sooner than this shows no progress.
+_PATIENCE_SECONDS: Final = 1.0
+_REDRAW_SECONDS: Final = 0.1
+_BAR_WIDTH: Final = 30
+
+SYMBOLS: Final = {"ok": "✓", "fail": "✗", "skipped": "–"}  # noqa: RUF001  an en dash is meant
+ASCII_SYMBOLS: Final = {"ok": "+", "fail": "x", "skipped": "-"}
+
+
+class Output:
+    """The two streams of one command."""
+
+    def __init__(self, *, json_wanted: bool = False, quiet: bool = False) -> None:
+        self.json_wanted = json_wanted
+        self._quiet = quiet
+        self.progress = TerminalProgress(sys.stderr, enabled=not quiet and sys.stderr.isatty())
+
+    def text(self, line: str = "") -> None:
+        """One line of the result."""
+        print(line)
+
+    def note(self, line: str) -> None:
+        """One line for the person, not part of the result."""
+        if not self._quiet:
+            print(line, file=sys.stderr)
+
+    def json(self, name: str, version: int, payload: Mapping[str, object]) -> None:
+        """One JSON document, led by its schema's name: ``sysgraft.NOUN.VERB/VERSION``."""
+        import json  # noqa: PLC0415  only when asked for
+
+        document = {"schema": f"sysgraft.{name}/{version}", **payload}
+        print(json.dumps(document, indent=2, ensure_ascii=True))
+
+    def table(self, rows: Sequence[Sequence[str]], *, indent: int = 0) -> None:
+        """Rows with their columns lined up; the last column is free."""
+        widths = [max(map(len, column)) for column in zip(*rows, strict=True)][:-1]
+        for row in rows:
+            cells = [cell.ljust(width) for cell, width in zip(row, widths, strict=False)]
+            self.text((" " * indent + "  ".join([*cells, row[-1]])).rstrip())
+
+    def symbol(self, status: str) -> str:
+        """The mark of a check's status, in ASCII where the terminal has nothing else."""
+        encoding = (sys.stdout.encoding or "ascii").lower().replace("-", "")
+        return (SYMBOLS if encoding.startswith("utf") else ASCII_SYMBOLS).get(status, "?")
+
+
+class TerminalProgress:
+    """A bar on stderr for steps that take over a second, on a terminal only."""
+
+    def __init__(self, stream: TextIO, *, enabled: bool) -> None:
+        self._stream = stream
+        self._enabled = enabled
+        self._label = ""
+        self._total = 0
+        self._done = 0
+        self._began = 0.0
+        self._drawn = 0.0
+
+    def start(self, label: str, total: int) -> None:
+        """See `Progress.start`."""
+        self._label, self._total, self._done = label, total, 0
+        self._began, self._drawn = time.monotonic(), 0.0
+
+    def advance(self, amount: int) -> None:
+        """See `Progress.advance`."""
+        self._done += amount
+        now = time.monotonic()
+        patient = now - self._began > _PATIENCE_SECONDS
+        if self._enabled and patient and now - self._drawn > _REDRAW_SECONDS:
+            self._draw(now)
+
+    def _draw(self, now: float) -> None:
+        self._drawn = now
+        share = min(1.0, self._done / self._total) if self._total else 1.0
+        bar = "#" * int(share * _BAR_WIDTH)
+        self._stream.write(f"\r\x1b[K{self._label} [{bar:<{_BAR_WIDTH}}] {share:4.0%}")
+        self._stream.flush()
+
+    def finish(self) -> None:
+        """See `Progress.finish`."""
+        if self._drawn:
+            self._stream.write("\r\x1b[K")
+            self._stream.flush()
+            self._drawn = 0.0
+
+
+def human_size(size: int) -> str:
+    """A size a person reads: ``519.9 MB``; powers of ten, one decimal."""
+    value = float(size)
+    for unit in ("B", "kB", "MB", "GB"):
+        if value < 1000:
+            return f"{value:.0f} {unit}" if unit == "B" else f"{value:.1f} {unit}"
+        value /= 1000
+    return f"{value:.1f} TB"

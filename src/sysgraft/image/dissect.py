@@ -1,0 +1,143 @@
+"""Which partitions of an image form the extension, by systemd's rules.
+
+Follows systemd's ``dissect-image.c``: partitions are told by their type, ``_empty`` and no-auto
+ones are passed over, of two with the same designator the one with the higher label wins, and
+arrangements that systemd refuses are refused here. Verity is not checked here.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from sysgraft.base import version
+from sysgraft.base.blob import SubBlob
+from sysgraft.errors import FormatError
+from sysgraft.formats import fstype, gpt, partition_types
+
+if TYPE_CHECKING:
+    from sysgraft.base.blob import Blob
+    from sysgraft.formats.gpt import Partition, Table
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """One partition that systemd would look at.
+
+    Attributes:
+        designator: its role ("root", "root-verity", "usr-verity-sig", "esp" …).
+        architecture: in systemd's spelling, None for types without one.
+        partition: its entry in the table.
+        fstype: the file system in it, None where there is none known.
+    """
+
+    designator: str
+    architecture: str | None
+    partition: Partition
+    fstype: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Dissection:
+    """The members of an image.
+
+    Attributes:
+        table: the partition table, None for a bare file system.
+        members: by designator, in systemd's order of looking.
+        bare_fstype: the file system of an image without a table.
+    """
+
+    table: Table | None
+    members: tuple[Member, ...]
+    bare_fstype: str | None = None
+
+    def member(self, designator: str) -> Member | None:
+        """The partition with this role."""
+        return next((m for m in self.members if m.designator == designator), None)
+
+    @property
+    def data(self) -> Member | None:
+        """The partition with the extension's files."""
+        return self.member("root") or self.member("usr")
+
+    @property
+    def verity(self) -> Member | None:
+        """Its hash partition."""
+        return self.data and self.member(f"{self.data.designator}-verity")
+
+    @property
+    def signature(self) -> Member | None:
+        """Its signature partition."""
+        return self.data and self.member(f"{self.data.designator}-verity-sig")
+
+    @property
+    def architecture(self) -> str | None:
+        """What the data partition's type says."""
+        return self.data.architecture if self.data else None
+
+
+def dissect(blob: Blob) -> Dissection:
+    """Find the members of an image.
+
+    Raises:
+        FormatError: neither a partition table nor a known file system, or an arrangement
+            systemd refuses.
+    """
+    bare = fstype.probe(blob)
+    if bare is not None:
+        return Dissection(table=None, members=(), bare_fstype=bare)
+    table = gpt.parse(blob)
+    chosen: dict[str, Member] = {}
+    for partition in table.partitions:
+        member = _member(blob, partition)
+        if member is not None and _better(member, chosen.get(member.designator)):
+            chosen[member.designator] = member
+    dissection = Dissection(table=table, members=tuple(chosen.values()))
+    _refuse_impossible(dissection)
+    return dissection
+
+
+def part(blob: Blob, member: Member) -> Blob:
+    """The bytes of one member."""
+    return SubBlob(blob, member.partition.offset, member.partition.size)
+
+
+def _member(blob: Blob, partition: Partition) -> Member | None:
+    kind = partition_types.lookup(partition.type_uuid)
+    if kind is None or partition.no_auto or partition.name == "_empty":
+        return None
+    verity = "verity" in kind.designator
+    content = None if verity else fstype.probe(SubBlob(blob, partition.offset, partition.size))
+    return Member(kind.designator, kind.arch, partition, content)
+
+
+def _better(new: Member, old: Member | None) -> bool:
+    return old is None or version.compare(new.partition.name, old.partition.name) > 0
+
+
+def _refuse_impossible(dissection: Dissection) -> None:
+    """Raise for what systemd answers with EADDRNOTAVAIL, ENOTUNIQ, EREMOTE or ENXIO."""
+    if dissection.data is None:
+        raise FormatError("there is no root or usr partition in it")
+    have = {member.designator for member in dissection.members}
+    for base in ("root", "usr"):
+        if f"{base}-verity" in have and base not in have:
+            raise FormatError(f"there is a {base}-verity partition, but no {base} partition")
+        if f"{base}-verity-sig" in have and f"{base}-verity" not in have:
+            raise FormatError(f"there is a {base}-verity-sig partition, but no {base}-verity")
+    if "root-verity" in have and "usr" in have:
+        raise FormatError("a root partition with dm-verity and a usr partition exclude each other")
+    _refuse_mixed(dissection)
+
+
+def _refuse_mixed(dissection: Dissection) -> None:
+    together = [dissection.member(d) for d in ("root", "usr")]
+    found = {member.architecture for member in together if member is not None}
+    if len(found) > 1:
+        raise FormatError("the root and usr partitions are for different architectures")
+    for member in (dissection.verity, dissection.signature):
+        if member is not None and member.architecture != dissection.architecture:
+            raise FormatError(
+                f"the {member.designator} partition is for {member.architecture}, "
+                f"its data is for {dissection.architecture}",
+            )

@@ -1,0 +1,67 @@
+"""The check `image-policy`: would a systemd's policy let this arrangement of partitions through?"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from sysgraft.formats import policy_builtin
+from sysgraft.formats.extension_release import Kind
+from sysgraft.formats.image_policy import POLICIES_SINCE, ImagePolicy
+from sysgraft.image import policy
+from sysgraft.image.checks import Check, fail, ok
+
+if TYPE_CHECKING:
+    from sysgraft.image.dissect import Dissection
+    from sysgraft.image.verify import VerifyOptions
+
+
+def check_policy(
+    found: Dissection,
+    state: policy.Signature,
+    kind: Kind | None,
+    options: VerifyOptions,
+) -> tuple[Check, tuple[str, ...]]:
+    """The check, and what that systemd would let through besides.
+
+    Judged as if the signature were good: whether it is, `signature` and `trust` say. A version
+    without image policies cannot enforce one; the arrangement is judged all the same.
+    """
+    chosen = policy_of(kind, options)
+    facts = policy.Facts(found=partitions(found), signature=policy.Signature.OK)
+    verdict = policy.evaluate(chosen, facts.found)
+    version = options.systemd_version
+    result = policy.assess(chosen, facts, systemd_version=version)
+    as_it_is = policy.assess(chosen, replace(facts, signature=state), systemd_version=version)
+    notes = as_it_is.warnings if as_it_is.accepts else result.warnings
+    if not verdict.ok:
+        return fail("image-policy", verdict.reason), notes
+    if not result.accepts:
+        return fail("image-policy", f"systemd {version} refuses it: {result.reason}"), notes
+    return ok("image-policy", f"allowed by {chosen}"), notes
+
+
+def policy_of(kind: Kind | None, options: VerifyOptions) -> ImagePolicy:
+    """The policy to hold an image against.
+
+    Raises:
+        UsageError: the name of a built-in that does not exist.
+        FormatError: text that is no policy.
+    """
+    version = max(options.systemd_version, POLICIES_SINCE)
+    default = "@confext-strict" if kind is Kind.CONFEXT else "@sysext-strict"
+    return policy_builtin.parse_or_builtin(options.image_policy or default, systemd_version=version)
+
+
+def partitions(found: Dissection) -> dict[str, policy.Found]:
+    """What a policy sees of an image; a bare file system counts as its root partition."""
+    if found.table is None:
+        return {"root": policy.Found(read_only=True, fstype=found.bare_fstype)}
+    return {
+        member.designator: policy.Found(
+            read_only=member.partition.read_only,
+            growfs=member.partition.growfs,
+            fstype=member.fstype,
+        )
+        for member in found.members
+    }
