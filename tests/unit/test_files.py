@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import stat
+import sys
 from typing import TYPE_CHECKING
 
 import pytest
@@ -34,6 +35,29 @@ def test_a_changed_file_is_refused(tmp_path: Path) -> None:
     os.utime(path, ns=(0, seen.st_mtime_ns + 1))
     with pytest.raises(InputError, match="changed while"):
         OpenFile(path, expected=(seen.st_size, seen.st_mtime_ns)).read_at(0, 1)
+
+
+@pytest.mark.parametrize("kind", ["fifo", "folder"])
+def test_only_files_are_read(tmp_path: Path, kind: str) -> None:
+    path = tmp_path / "x"
+    path.mkdir() if kind == "folder" else os.mkfifo(path)
+    with pytest.raises(InputError, match="not a regular file"):
+        OpenFile(path).read_at(0, 0)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="counts descriptors in /proc")
+def test_more_files_than_descriptors(tmp_path: Path) -> None:
+    blobs = []
+    for number in range(300):
+        (tmp_path / str(number)).write_bytes(b"%d" % number)
+        blobs.append(OpenFile(tmp_path / str(number)))
+    before = len(os.listdir("/proc/self/fd"))
+    for _ in range(2):
+        for number, blob in enumerate(blobs):
+            assert blob.read_at(0, blob.size) == b"%d" % number
+    assert len(os.listdir("/proc/self/fd")) <= before + 64
+    for blob in blobs:
+        blob.close()
 
 
 def test_a_shrunken_file_is_refused(tmp_path: Path) -> None:

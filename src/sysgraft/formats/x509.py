@@ -1,8 +1,9 @@
-"""X.509 certificates (RFC 5280 §4.1), and the DER (ITU-T X.690 §8, §10) they are made of.
+"""X.509 certificates, RFC 5280 §4.1.
 
-The DER half also serves `sysgraft.formats.cms`. The certificate half reads what the trust
-decision needs: issuer, serial, validity, the key, the signed part. Names are compared as bytes,
-as written. It builds no chains and does not look at extensions.
+Reads what the trust decision needs: issuer, serial, validity, the key, the signed part. Names are
+compared as bytes, as written, and shown as RFC 4514 writes them. It builds no chains and does not
+look at extensions. The encoding is in `sysgraft.formats.der`, the key in
+`sysgraft.formats.public_key`.
 """
 
 from __future__ import annotations
@@ -13,30 +14,29 @@ import hashlib
 import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from types import MappingProxyType
-from typing import TYPE_CHECKING, Final, Literal, TypeAlias
+from typing import TYPE_CHECKING, Final
 
 from sysgraft.base.tree import printable
-from sysgraft.errors import FormatError, KeyMaterialError, LimitError, TruncatedError
+from sysgraft.errors import FormatError, LimitError
+from sysgraft.formats.der import (
+    BIT_STRING,
+    GENERALIZED_TIME,
+    INTEGER,
+    OBJECT_IDENTIFIER,
+    SEQUENCE,
+    SET,
+    UTC_TIME,
+    DerReader,
+    encode_oid,
+    oid_text,
+    open_der,
+    read_integer,
+)
+from sysgraft.formats.public_key import SIGNATURE_SCHEMES, load_public_key, verify_signature
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
-
-    from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
-    from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
-
-    PublicKey: TypeAlias = RSAPublicKey | EllipticCurvePublicKey
-
-# X.680 §8.4 universal tags, with the constructed bit (0x20) where DER sets it.
-INTEGER: Final = 0x02
-BIT_STRING: Final = 0x03
-OCTET_STRING: Final = 0x04
-NULL: Final = 0x05
-OBJECT_IDENTIFIER: Final = 0x06
-UTC_TIME: Final = 0x17
-GENERALIZED_TIME: Final = 0x18
-SEQUENCE: Final = 0x30
-SET: Final = 0x31
+    from sysgraft.formats.der import Element
+    from sysgraft.formats.public_key import PublicKey
 
 MAX_CERTIFICATE: Final = 64 << 10
 """Bytes in one certificate: real ones have 1 to 4 KiB."""
@@ -46,193 +46,6 @@ MAX_NAME: Final = 4 << 10
 """Bytes of one name: a dozen attributes at the 64 characters that RFC 5280 appendix A.1 allows."""
 MAX_SERIAL: Final = 64
 """Bytes of a serial number: three times what RFC 5280 §4.1.2.2 allows."""
-_MAX_OID: Final = 64
-"""Bytes of an object identifier worth spelling out; longer ones are shown in hex."""
-
-
-@dataclass(frozen=True, slots=True)
-class Element:
-    """One DER value: its tag byte, its contents, and both with the length as they stood."""
-
-    tag: int
-    content: bytes
-    raw: bytes
-
-
-class DerReader:
-    """Reads DER values one after the other, refusing every encoding that is not the shortest."""
-
-    __slots__ = ("_data", "_offset", "_what")
-
-    def __init__(self, data: bytes, what: str) -> None:
-        self._data = data
-        self._offset = 0
-        self._what = what
-
-    @property
-    def next_tag(self) -> int | None:
-        """The tag of the next value, None at the end."""
-        return self._data[self._offset] if self._offset < len(self._data) else None
-
-    def take(self, tag: int) -> Element:
-        """The next value, which must have this tag.
-
-        Raises:
-            FormatError: it has another tag, or its length is not DER.
-            TruncatedError: the data ends before it does.
-        """
-        found = self.next_tag
-        if found is None:
-            raise TruncatedError(f"{self._what} ends where tag 0x{tag:02x} is due")
-        if found != tag:
-            raise FormatError(f"{self._what} has tag 0x{found:02x} where 0x{tag:02x} is due")
-        return self._advance()
-
-    def take_any(self) -> Element:
-        """The next value, whatever its tag; raises like `take`."""
-        if self.next_tag is None:
-            raise TruncatedError(f"{self._what} ends where a value is due")
-        return self._advance()
-
-    def take_optional(self, tag: int) -> Element | None:
-        """The next value if it has this tag; raises like `take`."""
-        return self._advance() if self.next_tag == tag else None
-
-    def enter(self, tag: int) -> DerReader:
-        """A reader of what is inside the next value; raises like `take`."""
-        return DerReader(self.take(tag).content, self._what)
-
-    def rest(self, tag: int) -> Iterator[Element]:
-        """All further values, each with this tag; raises like `take`."""
-        while self.next_tag is not None:
-            yield self.take(tag)
-
-    def finish(self) -> None:
-        """Raise `FormatError` if anything is left."""
-        left = len(self._data) - self._offset
-        if left:
-            raise FormatError(f"{self._what} has {left} bytes more than its structure")
-
-    def _advance(self) -> Element:
-        start = self._offset
-        length, content = self._length(start + 1)
-        end = content + length
-        if end > len(self._data):
-            raise TruncatedError(
-                f"{self._what} has a value of {length} bytes where {len(self._data) - content} are",
-            )
-        if self._data[start] & 0x1F == 0x1F:
-            raise FormatError(f"{self._what} has a tag of several bytes")
-        self._offset = end
-        return Element(self._data[start], self._data[content:end], self._data[start:end])
-
-    def _length(self, offset: int) -> tuple[int, int]:
-        """A length and where the contents start: X.690 §8.1.3, in the only form DER allows."""
-        first = self._data[offset : offset + 1]
-        if not first:
-            raise TruncatedError(f"{self._what} ends inside a length")
-        if first[0] < 0x80:
-            return first[0], offset + 1
-        count = first[0] & 0x7F
-        # Four bytes would describe 16 MiB and more; nothing here may be that long.
-        if not 1 <= count <= 3:
-            raise FormatError(f"{self._what} has a length that is not DER, or beyond 16 MiB")
-        field = self._data[offset + 1 : offset + 1 + count]
-        if len(field) != count:
-            raise TruncatedError(f"{self._what} ends inside a length")
-        length = int.from_bytes(field, "big")
-        if field[0] == 0 or length < 0x80:
-            raise FormatError(f"{self._what} has a length that is not DER")
-        return length, offset + 1 + count
-
-
-def open_der(data: bytes, what: str, tag: int = SEQUENCE) -> DerReader:
-    """A reader of what is inside `data`, which must be one value and nothing after it.
-
-    Raises:
-        FormatError: it is something else; `what` names it in the message.
-    """
-    outer = DerReader(data, what)
-    inner = outer.enter(tag)
-    outer.finish()
-    return inner
-
-
-def read_integer(element: Element, what: str) -> int:
-    """The value of an INTEGER; raises `FormatError` unless it is in its shortest form."""
-    value = int.from_bytes(element.content, "big", signed=True)
-    if encode_integer(value) != element.raw:
-        raise FormatError(f"{what} has an integer that is not DER")
-    return value
-
-
-def read_serial(element: Element, what: str) -> int:
-    """The value of a serial number.
-
-    Raises:
-        LimitError: it is longer than `MAX_SERIAL`, too long to show to anybody.
-        FormatError: it is not in its shortest form.
-    """
-    if len(element.content) > MAX_SERIAL:
-        raise LimitError(f"{what} has a serial number of {len(element.content)} bytes")
-    return read_integer(element, what)
-
-
-def encode(tag: int, *parts: bytes) -> bytes:
-    """The DER value with this tag and contents."""
-    content = b"".join(parts)
-    if len(content) < 0x80:
-        return bytes((tag, len(content))) + content
-    length = len(content).to_bytes((len(content).bit_length() + 7) // 8, "big")
-    return bytes((tag, 0x80 | len(length))) + length + content
-
-
-def encode_integer(value: int) -> bytes:
-    """The DER INTEGER of a number."""
-    bits = (value if value >= 0 else ~value).bit_length()
-    return encode(INTEGER, value.to_bytes(bits // 8 + 1, "big", signed=True))
-
-
-def encode_oid(dotted: str) -> bytes:
-    """The DER OBJECT IDENTIFIER written ``1.2.840…``."""
-    first, second, *others = map(int, dotted.split("."))
-    content = bytearray()
-    for arc in (first * 40 + second, *others):
-        groups = range((max(arc.bit_length(), 1) - 1) // 7, -1, -1)
-        content += bytes((arc >> 7 * n & 0x7F) | (0x80 if n else 0) for n in groups)
-    return encode(OBJECT_IDENTIFIER, bytes(content))
-
-
-def encode_algorithm(dotted: str, *parameters: bytes) -> bytes:
-    """The DER AlgorithmIdentifier (RFC 5280 §4.1.1.2)."""
-    return encode(SEQUENCE, encode_oid(dotted), *parameters)
-
-
-KeyKind: TypeAlias = Literal["rsa", "ec"]
-
-
-@dataclass(frozen=True, slots=True)
-class SignatureScheme:
-    """How a signature is made: RSASSA-PKCS1-v1_5 or ECDSA, over this digest."""
-
-    key: KeyKind
-    digest: str
-
-
-DER_NULL: Final = encode(NULL)
-RSA_ENCRYPTION: Final = encode_algorithm("1.2.840.113549.1.1.1", DER_NULL)
-# RFC 8017 appendix A.2.4 (parameters NULL) and RFC 5758 §3.2 (parameters absent).
-SIGNATURE_SCHEMES: Final[Mapping[bytes, SignatureScheme]] = MappingProxyType(
-    {
-        encode_algorithm("1.2.840.113549.1.1.11", DER_NULL): SignatureScheme("rsa", "sha256"),
-        encode_algorithm("1.2.840.113549.1.1.12", DER_NULL): SignatureScheme("rsa", "sha384"),
-        encode_algorithm("1.2.840.113549.1.1.13", DER_NULL): SignatureScheme("rsa", "sha512"),
-        encode_algorithm("1.2.840.10045.4.3.2"): SignatureScheme("ec", "sha256"),
-        encode_algorithm("1.2.840.10045.4.3.3"): SignatureScheme("ec", "sha384"),
-        encode_algorithm("1.2.840.10045.4.3.4"): SignatureScheme("ec", "sha512"),
-    },
-)
-"""AlgorithmIdentifiers, byte for byte, of the schemes that are accepted."""
 
 # RFC 4514 §3; emailAddress as OpenSSL calls it.
 _NAME_TYPES: Final = {
@@ -263,6 +76,7 @@ _PEM: Final = re.compile(
     rb"-----BEGIN CERTIFICATE-----([A-Za-z0-9+/=\s]*)-----END CERTIFICATE-----"
 )
 _PEM_START: Final = b"-----BEGIN CERTIFICATE-----"
+_WHAT: Final = "the certificate"
 
 
 @dataclass(frozen=True, slots=True)
@@ -330,6 +144,18 @@ class Certificate:
         return verify_signature(issuer.load_public_key(), scheme, self.signature, self.tbs_der)
 
 
+def read_serial(element: Element, what: str) -> int:
+    """The value of a serial number.
+
+    Raises:
+        LimitError: it is longer than `MAX_SERIAL`, too long to show to anybody.
+        FormatError: it is not in its shortest form.
+    """
+    if len(element.content) > MAX_SERIAL:
+        raise LimitError(f"{what} has a serial number of {len(element.content)} bytes")
+    return read_integer(element, what)
+
+
 def parse_certificate(der: bytes) -> Certificate:
     """Read one certificate.
 
@@ -339,18 +165,26 @@ def parse_certificate(der: bytes) -> Certificate:
     """
     if len(der) > MAX_CERTIFICATE:
         raise LimitError(f"a certificate of {len(der)} bytes; the limit is {MAX_CERTIFICATE}")
-    what = "the certificate"
     # Certificate ::= SEQUENCE { tbsCertificate, signatureAlgorithm, signature }
-    outer = open_der(der, what)
+    outer = open_der(der, _WHAT)
     tbs = outer.take(SEQUENCE)
     algorithm = outer.take(SEQUENCE)
     signature = outer.take(BIT_STRING)
     outer.finish()
+    certificate = _read_certificate(der, tbs, algorithm, signature)
+    for name in (certificate.issuer_der, certificate.subject_der):
+        name_text(name)
+    return certificate
+
+
+def _read_certificate(
+    der: bytes, tbs: Element, algorithm: Element, signature: Element
+) -> Certificate:
     # TBSCertificate ::= SEQUENCE { [0] version OPTIONAL, serialNumber, signature, issuer,
     #   validity, subject, subjectPublicKeyInfo, … }; what follows is not looked at.
-    fields = DerReader(tbs.content, what)
+    fields = DerReader(tbs.content, _WHAT)
     fields.take_optional(0xA0)
-    serial = read_serial(fields.take(INTEGER), what)
+    serial = read_serial(fields.take(INTEGER), _WHAT)
     fields.take(SEQUENCE)
     issuer = fields.take(SEQUENCE)
     validity = fields.enter(SEQUENCE)
@@ -367,8 +201,6 @@ def parse_certificate(der: bytes) -> Certificate:
         signature=_read_bits(signature),
     )
     validity.finish()
-    for name in (certificate.issuer_der, certificate.subject_der):
-        name_text(name)
     return certificate
 
 
@@ -389,50 +221,6 @@ def load_certificates(data: bytes) -> tuple[Certificate, ...]:
     if not texts:
         raise FormatError("neither a PEM nor a DER certificate")
     return tuple(parse_certificate(_decode_base64(text)) for text in texts)
-
-
-def load_public_key(key_der: bytes) -> PublicKey:
-    """Read a SubjectPublicKeyInfo.
-
-    Raises:
-        KeyMaterialError: it is neither RSA nor EC, or is broken.
-    """
-    from cryptography.exceptions import UnsupportedAlgorithm  # noqa: PLC0415 - slow to import
-    from cryptography.hazmat.primitives.asymmetric import ec, rsa  # noqa: PLC0415
-    from cryptography.hazmat.primitives.serialization import load_der_public_key  # noqa: PLC0415
-
-    try:
-        key = load_der_public_key(key_der)
-    except (ValueError, UnsupportedAlgorithm) as error:
-        raise KeyMaterialError("the certificate's public key cannot be read") from error
-    if not isinstance(key, rsa.RSAPublicKey | ec.EllipticCurvePublicKey):
-        raise KeyMaterialError("the certificate's public key is neither RSA nor EC")
-    return key
-
-
-def verify_signature(
-    key: PublicKey,
-    scheme: SignatureScheme,
-    signature: bytes,
-    data: bytes,
-) -> bool:
-    """Whether `signature` is over `data` and by this key; False too if key and scheme differ."""
-    from cryptography.exceptions import InvalidSignature  # noqa: PLC0415 - slow to import
-    from cryptography.hazmat.primitives import hashes  # noqa: PLC0415
-    from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa  # noqa: PLC0415
-
-    digests = {"sha256": hashes.SHA256(), "sha384": hashes.SHA384(), "sha512": hashes.SHA512()}
-    algorithm = digests[scheme.digest]
-    try:
-        if isinstance(key, rsa.RSAPublicKey) and scheme.key == "rsa":
-            key.verify(signature, data, padding.PKCS1v15(), algorithm)
-            return True
-        if isinstance(key, ec.EllipticCurvePublicKey) and scheme.key == "ec":
-            key.verify(signature, data, ec.ECDSA(algorithm))
-            return True
-    except InvalidSignature:
-        pass
-    return False
 
 
 def name_text(name_der: bytes) -> str:
@@ -456,16 +244,6 @@ def name_text(name_der: bytes) -> str:
     return ",".join(reversed(parts))
 
 
-def algorithm_text(algorithm_der: bytes) -> str:
-    """The object identifier of an AlgorithmIdentifier, for messages.
-
-    Raises:
-        FormatError: it is not one in DER.
-    """
-    fields = open_der(algorithm_der, "an algorithm identifier")
-    return _oid_text(fields.take(OBJECT_IDENTIFIER).content)
-
-
 def _attribute_text(content: bytes, what: str) -> str:
     fields = DerReader(content, what)
     kind = fields.take(OBJECT_IDENTIFIER)
@@ -474,25 +252,13 @@ def _attribute_text(content: bytes, what: str) -> str:
     codec = _STRING_CODECS.get(value.tag)
     name = _NAME_TYPES.get(kind.raw)
     if codec is None or name is None:
-        return f"{name or _oid_text(kind.content)}=#{value.raw.hex()}"
+        return f"{name or oid_text(kind.content)}=#{value.raw.hex()}"
     return f"{name}={_escape(value.content.decode(codec, 'replace'))}"
 
 
 def _escape(text: str) -> str:
     escaped = re.sub(r'([,+"\\<>;]|^[# ]| $)', r"\\\1", text)
     return printable(escaped.encode("utf-8", "replace"))
-
-
-def _oid_text(content: bytes) -> str:
-    if not content or len(content) > _MAX_OID:
-        return "oid-" + content.hex()
-    arcs = [0]
-    for byte in content:
-        arcs[-1] = arcs[-1] << 7 | byte & 0x7F
-        if byte < 0x80:
-            arcs.append(0)
-    first = min(arcs[0] // 40, 2)
-    return ".".join(map(str, (first, arcs[0] - first * 40, *arcs[1:-1])))
 
 
 def _read_time(fields: DerReader) -> datetime:

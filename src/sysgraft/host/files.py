@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import stat
 import tempfile
 from typing import IO, TYPE_CHECKING, Final, Self
 
@@ -25,7 +26,10 @@ FOLDER_MAX: Final = 4096
 
 
 class OpenFile:
-    """A blob on a path, opened at first use and once per process.
+    """A blob on a path.
+
+    The file is opened at its first read. Few files stay open at a time, however many blobs there
+    are: the one that was opened longest ago is closed for the next, and opened again if need be.
 
     Args:
         path: the file.
@@ -34,7 +38,7 @@ class OpenFile:
             another would be signed.
     """
 
-    __slots__ = ("_expected", "_fd", "_owner", "_path", "_size")
+    __slots__ = ("_expected", "_path", "_size")
 
     def __init__(
         self,
@@ -44,8 +48,6 @@ class OpenFile:
     ) -> None:
         self._path = os.fspath(path)
         self._expected = expected
-        self._fd = -1
-        self._owner = -1
         self._size = expected[0] if expected else -1
 
     @property
@@ -57,28 +59,28 @@ class OpenFile:
     def size(self) -> int:
         """Length in bytes."""
         if self._size < 0:
-            self._size = os.fstat(self._descriptor()).st_size
+            self._size = os.lseek(self._descriptor(), 0, os.SEEK_END)
         return self._size
 
     def _descriptor(self) -> int:
-        if self._owner != os.getpid():
-            self._fd = self._open()
-            self._owner = os.getpid()
-        return self._fd
+        fd = _OPEN.get(self)
+        if fd is None:
+            fd = self._open()
+            _OPEN[self] = fd
+            if len(_OPEN) > _OPEN_MAX:
+                os.close(_OPEN.pop(next(iter(_OPEN))))
+        return fd
 
     def _open(self) -> int:
         try:
-            fd = os.open(self._path, os.O_RDONLY | os.O_CLOEXEC)
+            # Without O_NONBLOCK, opening a FIFO nobody writes to would never return.
+            fd = os.open(self._path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
         except OSError as error:
             raise InputError(error.strerror or str(error), file=self._path) from error
-        now = os.fstat(fd)
-        if self._expected is not None and (now.st_size, now.st_mtime_ns) != self._expected:
+        mode = os.fstat(fd).st_mode
+        if not stat.S_ISREG(mode) and not stat.S_ISBLK(mode):
             os.close(fd)
-            raise InputError(
-                "the file changed while it was being read",
-                file=self._path,
-                hint="build again when nothing writes to it",
-            )
+            raise InputError("not a regular file", file=self._path)
         return fd
 
     def read_at(self, offset: int, length: int) -> bytes:
@@ -97,22 +99,46 @@ class OpenFile:
         fd = self._descriptor()
         done = 0
         while done < len(view):
-            count = pread_into(fd, offset + done, view[done:])
+            count = self._read(fd, offset + done, view[done:])
             if not count:
                 raise TruncatedError("the file shrank while it was being read", file=self._path)
             done += count
+        if self._expected is not None:
+            self._check_unchanged(fd, self._expected)
+
+    def _read(self, fd: int, offset: int, view: memoryview) -> int:
+        try:
+            return pread_into(fd, offset, view)
+        except OSError as error:
+            raise InputError(error.strerror or str(error), file=self._path) from error
+
+    def _check_unchanged(self, fd: int, expected: tuple[int, int]) -> None:
+        """After the read, so that a change during it is seen too."""
+        now = os.fstat(fd)
+        if (now.st_size, now.st_mtime_ns) != expected:
+            raise InputError(
+                "the file changed while it was being read",
+                file=self._path,
+                hint="build again when nothing writes to it",
+            )
 
     def close(self) -> None:
-        """Close the descriptor; the blob opens again if it is read again."""
-        if self._owner == os.getpid() and self._fd >= 0:
-            os.close(self._fd)
-        self._fd = self._owner = -1
+        """Close the file; the blob opens it again if it is read again."""
+        fd = _OPEN.pop(self, None)
+        if fd is not None:
+            os.close(fd)
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+# The files that are open now, oldest first. A forked worker inherits them: reading at an offset
+# moves nothing, so parent and children do not disturb each other.
+_OPEN: Final[dict[OpenFile, int]] = {}
+_OPEN_MAX: Final = 64
 
 
 def pread_into(fd: int, offset: int, view: memoryview) -> int:
@@ -136,38 +162,55 @@ def pwrite_all(fd: int, offset: int, data: bytes | memoryview) -> None:
 class Spool:
     """One temporary file without a name, for data that arrives in an order nobody can use.
 
-    It disappears with the process, whatever ends it. Blobs on it can be read from forked
-    workers, which share the descriptor.
+    It is made at the first write, in ``$TMPDIR`` or where large temporary files belong
+    (``/var/tmp``), and disappears with the process, whatever ends it. Blobs on it can be read
+    from forked workers, which share the descriptor.
     """
 
     def __init__(self) -> None:
-        # Held open for the life of the object on purpose: closing it deletes the data.
-        self._file = tempfile.TemporaryFile(prefix="sysgraft-")  # noqa: SIM115
+        self._file: IO[bytes] | None = None
         self._end = 0
+
+    def _opened(self) -> IO[bytes]:
+        if self._file is None:
+            # Held open for the life of the object on purpose: closing it deletes the data.
+            self._file = tempfile.TemporaryFile(  # noqa: SIM115
+                prefix="sysgraft-", dir=_spool_folder()
+            )
+        return self._file
 
     def append(self, data: bytes | memoryview) -> int:
         """Add `data` at the end; the offset where it begins."""
         start = self._end
         try:
-            pwrite_all(self._file.fileno(), start, data)
+            pwrite_all(self._opened().fileno(), start, data)
         except OSError as error:
-            raise _no_room(error, tempfile.gettempdir()) from error
+            raise _no_room(error, _spool_folder()) from error
         self._end += len(data)
         return start
 
     def blob(self, offset: int, size: int) -> Blob:
         """The part of the spool that holds one content."""
-        return SubBlob(_Descriptor(self._file.fileno(), self._end), offset, size)
+        return SubBlob(_Descriptor(self._opened().fileno(), self._end), offset, size)
 
     def close(self) -> None:
         """Give the space back; blobs on the spool end here."""
-        self._file.close()
+        if self._file is not None:
+            self._file.close()
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+def _spool_folder() -> str:
+    """Where the spool goes: /tmp is often memory, and too small for a layer."""
+    large = "/var/tmp"  # noqa: S108  the file has no name there
+    if "TMPDIR" not in os.environ and os.access(large, os.W_OK):
+        return large
+    return tempfile.gettempdir()
 
 
 class _Descriptor:

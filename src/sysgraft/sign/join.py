@@ -11,7 +11,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from sysgraft.errors import KeyMaterialError
-from sysgraft.formats import cms, verity_signature
+from sysgraft.formats import cms, cms_signer, verity_signature
 from sysgraft.sign.verify.roothash import signed_content
 
 if TYPE_CHECKING:
@@ -35,9 +35,9 @@ def joined_partition(pkcs7: bytes, root_hash: bytes, certificate: Certificate) -
     if signed.content is not None:
         raise KeyMaterialError("the signature holds what it signs; it has to be detached")
     for signer in signed.signers:
-        if not cms.find_signer(signer, [certificate]):
+        if not cms_signer.find_signer(signer, [certificate]):
             raise KeyMaterialError("the signature was not made with this certificate")
-        if not cms.verify(signer, content, certificate):
+        if not cms_signer.verify(signer, content, certificate):
             raise KeyMaterialError(
                 "the signature is not one of this image's root hash",
                 hint=f"sign these {len(content)} characters, without a newline: {content.decode()}",

@@ -10,13 +10,15 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Final, Protocol, TypeAlias
 
 from sysgraft.errors import FormatError, KeyMaterialError
+from sysgraft.formats.public_key import load_public_key
 from sysgraft.formats.x509 import load_certificates
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
     from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 
-    from sysgraft.formats.x509 import Certificate, KeyKind
+    from sysgraft.formats.public_key import KeyKind
+    from sysgraft.formats.x509 import Certificate
 
     SupportedKey: TypeAlias = RSAPrivateKey | EllipticCurvePrivateKey
 
@@ -188,8 +190,6 @@ def check_pair(key: RoothashSigner, certificate: Certificate) -> None:
 def _normal_form(key_der: bytes) -> bytes:
     """The key in one encoding: certificates may hold compressed points or lack parameters."""
     from cryptography.hazmat.primitives import serialization  # noqa: PLC0415 - slow to import
-
-    from sysgraft.formats.x509 import load_public_key  # noqa: PLC0415
 
     return load_public_key(key_der).public_bytes(
         serialization.Encoding.DER,

@@ -10,8 +10,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from sysgraft.errors import KeyMaterialError
-from sysgraft.formats import cms
-from sysgraft.formats.x509 import RSA_ENCRYPTION, encode_algorithm
+from sysgraft.formats import cms, cms_signer
+from sysgraft.formats.der import encode_algorithm
+from sysgraft.formats.public_key import RSA_ENCRYPTION
 from sysgraft.sign.keys import check_pair
 from sysgraft.sign.verify.roothash import signed_content
 
@@ -47,15 +48,15 @@ def sign_root_hash(
     """
     check_pair(key, certificate)
     content = signed_content(root_hash)
-    signer = cms.SignerInfo(
+    signer = cms_signer.SignerInfo(
         issuer_der=certificate.issuer_der,
         serial=certificate.serial,
-        digest_der=cms.SHA256,
+        digest_der=cms_signer.SHA256,
         algorithm_der=_ALGORITHMS[key.kind],
         signature=key.sign(content),
     )
     # A token or service may answer with anything; nothing unproven goes into an image.
-    if not cms.verify(signer, content, certificate):
+    if not cms_signer.verify(signer, content, certificate):
         raise KeyMaterialError("the key made a signature that its certificate does not verify")
     certificates = (certificate.der,) if include_certificate else ()
-    return cms.serialise(cms.SignedData((cms.SHA256,), (signer,), certificates))
+    return cms.serialise(cms.SignedData((cms_signer.SHA256,), (signer,), certificates))

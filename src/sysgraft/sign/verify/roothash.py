@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Literal, Self, TypeAlias
 
 from sysgraft.errors import FormatError, KeyMaterialError
-from sysgraft.formats import cms
+from sysgraft.formats import cms, cms_signer
 from sysgraft.formats.x509 import parse_certificate
 
 if TYPE_CHECKING:
@@ -143,13 +143,13 @@ class _Candidates:
     embedded: tuple[Certificate, ...]
 
     @classmethod
-    def find(cls, question: _Question, signer: cms.SignerInfo) -> Self:
+    def find(cls, question: _Question, signer: cms_signer.SignerInfo) -> Self:
         """Look in the store and in the signature."""
         trusted: dict[bytes, TrustedCertificate] = {}
         for each in question.store.certificates:
             if signer.is_by(each.certificate):
                 trusted.setdefault(each.certificate.der, each)
-        return cls(tuple(trusted.values()), cms.find_signer(signer, question.embedded))
+        return cls(tuple(trusted.values()), cms_signer.find_signer(signer, question.embedded))
 
     def all(self) -> tuple[Certificate, ...]:
         """The trusted ones, or those in the signature where none is trusted."""
@@ -164,7 +164,7 @@ def _unreadable(message: str) -> RoothashVerdict:
     )
 
 
-def _judge(question: _Question, info: cms.SignerInfo) -> RoothashVerdict:
+def _judge(question: _Question, info: cms_signer.SignerInfo) -> RoothashVerdict:
     """The answers for one signer."""
     candidates = _Candidates.find(question, info)
     valid, problem = _try_all(candidates.all(), info, question.content)
@@ -182,14 +182,14 @@ def _judge(question: _Question, info: cms.SignerInfo) -> RoothashVerdict:
 
 def _try_all(
     certificates: tuple[Certificate, ...],
-    info: cms.SignerInfo,
+    info: cms_signer.SignerInfo,
     content: bytes,
 ) -> tuple[Certificate | None, str]:
     """The first certificate whose key made the signature, or what the last trial said."""
     problem = ""
     for certificate in certificates:
         try:
-            if cms.verify(info, content, certificate):
+            if cms_signer.verify(info, content, certificate):
                 return certificate, ""
         except KeyMaterialError as error:
             problem = error.message
@@ -232,7 +232,7 @@ def _remarks(question: _Question, candidates: _Candidates, signer: SignerInfo) -
         yield f"the signer's certificate is valid only from {certificate.not_before:%Y-%m-%d}"
 
 
-def _signature(info: cms.SignerInfo, signer: SignerInfo, problem: str) -> Outcome:
+def _signature(info: cms_signer.SignerInfo, signer: SignerInfo, problem: str) -> Outcome:
     if problem:
         return Outcome("fail", problem)
     if signer.certificate is None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
+from uuid import UUID
 
 from sysgraft.errors import FormatError, in_file
 from sysgraft.formats import esl
@@ -29,6 +30,10 @@ _DATABASES: Final = (
     ("db", IMAGE_SECURITY_DATABASE),
 )
 """Variables whose certificates the firmware trusts, UEFI §32.3 and §32.6."""
+_AUTH_START: Final = 20
+_AUTH: Final = b"\x00\x02\xf1\x0e" + UUID("4aafd29d-68df-49ee-8aa9-347d375665a7").bytes_le
+"""What EFI_VARIABLE_AUTHENTICATION_2 (UEFI §8.2.2) has behind its time stamp and length: revision
+0x0200, WIN_CERT_TYPE_EFI_GUID, EFI_CERT_TYPE_PKCS7_GUID."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,9 +128,7 @@ def from_signature_lists(data: bytes, source: str) -> TrustStore:
     """
     certificates: list[TrustedCertificate] = []
     notes: list[str] = []
-    with in_file(source):
-        lists = esl.parse(data)
-    for one in lists:
+    for one in _read_lists(data, source):
         if one.type != esl.CERT_X509:
             notes.append(f"{source}: {len(one.signatures)} entries are no certificates")
             continue
@@ -145,8 +148,26 @@ def from_dbx(data: bytes, source: str) -> TrustStore:
     Raises:
         FormatError: they are not signature lists.
     """
+    return TrustStore(revocations=esl.Revocations.from_lists(_read_lists(data, source)))
+
+
+def _read_lists(data: bytes, source: str) -> tuple[esl.SignatureList, ...]:
     with in_file(source):
-        return TrustStore(revocations=esl.Revocations.from_lists(esl.parse(data)))
+        try:
+            return esl.parse(data)
+        except FormatError as error:
+            error.hint = error.hint or _mistaken_for_lists(data)
+            raise
+
+
+def _mistaken_for_lists(data: bytes) -> str:
+    """What the file seems to be instead of signature lists, and what to do; empty if unknown."""
+    if data.startswith(_AUTH, _AUTH_START):
+        return "this looks like an authenticated variable (.auth); give the .esl"
+    # A certificate in DER is a SEQUENCE with a length of two bytes.
+    if data.startswith((b"\x30\x82", b"-----BEGIN CERTIFICATE-----")):
+        return "this looks like a certificate; give signature lists (.esl) that hold it"
+    return ""
 
 
 def from_efivars(variables: EfiVariables) -> TrustStore:

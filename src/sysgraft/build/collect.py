@@ -1,0 +1,113 @@
+"""From source arguments to one tree, ready for an image writer.
+
+Sources are opened, their layers merged, old top-level folders moved below ``/usr``, and what an
+extension holds is selected. Nothing is unpacked: contents stay in their files, or in one unnamed
+spool where a compressed archive forces it. Writing the image is `sysgraft.build.extension`'s.
+"""
+
+from __future__ import annotations
+
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from sysgraft.base.progress import NoProgress, Progress
+from sysgraft.build.nodes import USR_MERGED
+from sysgraft.build.selection import kept_prefixes, select
+from sysgraft.build.sources.model import LeftOut, Options, Workspace
+from sysgraft.build.sources.opening import open_source
+from sysgraft.build.sources.spec import resolve
+from sysgraft.build.tree_merge import TreeMerger
+from sysgraft.build.usr_merge import merge_usr
+from sysgraft.errors import UsageError, in_file
+from sysgraft.host.files import Spool
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from sysgraft.base.tree import Tree
+    from sysgraft.build.sources.model import Source
+
+__all__ = ["Collected", "LeftOut", "Options", "open_tree"]
+
+_NO_PROGRESS: Final = NoProgress()
+
+
+@dataclass(frozen=True, slots=True)
+class Collected:
+    """The tree of an extension and where it comes from.
+
+    Attributes:
+        tree: sorted by path; the contents end with the context that gave it.
+        architecture: what the sources say they are for, systemd's spelling; None if they say
+            nothing or contradict each other.
+        sources: each source in a few words.
+        left_out: what the sources hold and the tree does not.
+        notes: sentences for the report.
+    """
+
+    tree: Tree
+    architecture: str | None
+    sources: tuple[str, ...]
+    left_out: tuple[LeftOut, ...]
+    notes: tuple[str, ...]
+
+
+@contextmanager
+def open_tree(
+    arguments: Sequence[str],
+    options: Options,
+    progress: Progress = _NO_PROGRESS,
+) -> Iterator[Collected]:
+    """The tree that `arguments` (see `sysgraft.build.sources.spec`) make, later over earlier.
+
+    Raises:
+        UsageError: an argument names nothing that can be read, or the options contradict.
+        InputError: a source cannot be read, breaks its format's rules, or holds what an
+            extension must not.
+    """
+    if not arguments:
+        raise UsageError("no source is given")
+    specs = [resolve(argument) for argument in arguments]
+    with ExitStack() as stack:
+        spool = stack.enter_context(Spool())
+        workspace = Workspace(options, spool, _prefixes_before_merge(options), progress)
+        sources = [stack.enter_context(open_source(spec, workspace)) for spec in specs]
+        tree = _merged(sources, [spec.path for spec in specs], workspace)
+        yield Collected(
+            tree=tree,
+            architecture=_architecture(sources, workspace),
+            sources=tuple(source.description for source in sources),
+            left_out=tuple(workspace.left_out),
+            notes=tuple(workspace.notes),
+        )
+
+
+def _prefixes_before_merge(options: Options) -> tuple[bytes, ...]:
+    """Where files that may be kept stand before the usr-merge moves them."""
+    prefixes = kept_prefixes(options)
+    return (*prefixes, *USR_MERGED) if _covers_usr(options) else prefixes
+
+
+def _covers_usr(options: Options) -> bool:
+    return any(prefix.partition(b"/")[0] == b"usr" for prefix in kept_prefixes(options))
+
+
+def _merged(sources: Sequence[Source], paths: Sequence[str], workspace: Workspace) -> Tree:
+    merger = TreeMerger(workspace.options)
+    for source, path in zip(sources, paths, strict=True):
+        with in_file(path):
+            for layer in source.layers():
+                merger.add(layer)
+    if _covers_usr(workspace.options):
+        merge_usr(merger.root)
+    return select(merger.root, workspace)
+
+
+def _architecture(sources: Sequence[Source], workspace: Workspace) -> str | None:
+    found = {source.architecture for source in sources} - {None}
+    if len(found) > 1:
+        names = ", ".join(sorted(name for name in found if name is not None))
+        workspace.note(f"the sources are for different architectures: {names}")
+        return None
+    return found.pop() if found else None

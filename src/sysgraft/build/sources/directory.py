@@ -1,0 +1,95 @@
+"""``dir:PATH``: a folder as a layer.
+
+Symbolic links are never followed. Every time is the epoch given, since a checkout's or copy's
+times say nothing. Extended attributes are kept except those that describe this machine (SELinux
+and other labels, overlayfs marks). Contents are read later, from the files, and a file that
+changed meanwhile is refused.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from typing import TYPE_CHECKING, Final
+
+from sysgraft.base.blob import BytesBlob
+from sysgraft.base.tree import Inode
+from sysgraft.build.sources.model import LINK_MODE, Entry, Layer, carried_xattrs
+from sysgraft.host import folders
+from sysgraft.host.files import OpenFile
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from sysgraft.base.blob import Blob
+    from sysgraft.build.sources.model import Workspace
+    from sysgraft.host.folders import Found
+
+_EMPTY: Final = BytesBlob(b"")
+
+
+class DirectorySource:
+    """A folder."""
+
+    def __init__(self, path: str, workspace: Workspace) -> None:
+        self._path = path
+        self._workspace = workspace
+        self._keep_owner = workspace.options.owner == "keep"
+        self._time = workspace.options.source_date_epoch or 0
+
+    @property
+    def description(self) -> str:
+        """See `Source`."""
+        return f"folder {self._path}"
+
+    @property
+    def architecture(self) -> str | None:
+        """See `Source`; a folder does not say."""
+        return None
+
+    def layers(self) -> Iterator[Layer]:
+        """See `Source`: one layer."""
+        yield Layer(self.description, list(self._entries()))
+
+    def _entries(self) -> Iterator[Entry]:
+        linked: dict[tuple[int, int], Inode] = {}
+        for found in folders.walk(self._path):
+            status = found.status
+            if status.st_nlink == 1 or stat.S_ISDIR(status.st_mode):
+                yield Entry(found.path, self._inode(found))
+                continue
+            key = (status.st_dev, status.st_ino)
+            if key not in linked:
+                linked[key] = self._inode(found)
+            yield Entry(found.path, linked[key])
+
+    def _inode(self, found: Found) -> Inode:
+        mode = found.status.st_mode
+        is_device = stat.S_ISCHR(mode) or stat.S_ISBLK(mode)
+        is_link = stat.S_ISLNK(mode)
+        return Inode(
+            mode=LINK_MODE if is_link else mode,
+            uid=found.status.st_uid if self._keep_owner else 0,
+            gid=found.status.st_gid if self._keep_owner else 0,
+            mtime=self._time,
+            xattrs=self._xattrs(found.place),
+            content=_content(found) if stat.S_ISREG(mode) else None,
+            target=folders.read_link(found.place) if is_link else b"",
+            # Of devices only 0:0, the whiteout, is ever kept: others need no exact numbers.
+            rdev=(0, found.status.st_rdev) if is_device else (0, 0),
+        )
+
+    def _xattrs(self, place: bytes) -> tuple[tuple[bytes, bytes], ...]:
+        names = folders.xattr_names(place)
+        if not names:
+            return ()
+        kept = carried_xattrs(names, self._workspace)
+        return tuple((name, folders.xattr(place, name)) for name in kept)
+
+
+def _content(found: Found) -> Blob:
+    status = found.status
+    if not status.st_size:
+        return _EMPTY
+    expected = (status.st_size, status.st_mtime_ns)
+    return OpenFile(os.fsdecode(found.place), expected=expected)

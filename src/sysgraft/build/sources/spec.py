@@ -1,0 +1,161 @@
+"""What a SOURCE argument means: ``deb:FILE``, ``oci:DIR:TAG``, a path, ….
+
+A path without a prefix is recognised by its content. Image references are not resolved: this
+version reads no registry and asks no daemon, and says what to do instead.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, Literal, get_args
+
+from sysgraft.errors import FormatError, InputError, UsageError, in_file
+from sysgraft.formats import ar
+from sysgraft.formats.compression import HEAD_SIZE, Compression, Decompressor, detect
+from sysgraft.formats.stream import BlobSource
+from sysgraft.formats.tar import TarReader, looks_like_tar
+from sysgraft.host.files import OpenFile
+
+if TYPE_CHECKING:
+    from sysgraft.base.blob import Blob
+    from sysgraft.formats.stream import ByteSource
+
+SourceKind = Literal["dir", "deb", "tar", "docker-archive", "oci-archive", "oci"]
+
+KINDS: Final[tuple[SourceKind, ...]] = get_args(SourceKind)
+"""The prefixes that can be read."""
+
+_WITH_REFERENCE: Final = ("docker-archive", "oci-archive", "oci")
+_SAVE: Final = (
+    "save it with 'docker save {0} -o FILE' or 'skopeo copy docker://{0} oci-archive:FILE'"
+)
+# Prefixes users of other tools know, and what they can do here.
+_NOT_READ: Final = {
+    "docker": "images are not read from registries: " + _SAVE,
+    "docker-daemon": "images are not read from a daemon: " + _SAVE,
+    "containers-storage": "images are not read from local storage: " + _SAVE,
+    "rpm": "RPM packages are not read: unpack it (rpm2cpio {0} | cpio -id) and give the folder",
+}
+# Names in a docker-archive or OCI layout; anything else at the top makes a plain archive.
+_IMAGE_NAMES: Final = (b"oci-layout", b"index.json", b"manifest.json", b"repositories", b"blobs")
+_HEX: Final = frozenset(b"0123456789abcdef")
+
+
+@dataclass(frozen=True, slots=True)
+class SourceSpec:
+    """A source argument, taken apart.
+
+    Attributes:
+        kind: what it is.
+        path: the file or folder.
+        reference: tag or name of an image inside; empty for the only one.
+    """
+
+    kind: SourceKind
+    path: str
+    reference: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.kind}:{self.path}" + (f":{self.reference}" if self.reference else "")
+
+
+def resolve(argument: str) -> SourceSpec:
+    """Take a source argument apart; the content decides where there is no prefix.
+
+    Raises:
+        UsageError: it names nothing this version can read.
+        InputError: the path exists but is none of the known kinds, or cannot be read.
+    """
+    prefix, colon, rest = argument.partition(":")
+    kind = next((kind for kind in KINDS if kind == prefix), None) if colon else None
+    if kind is not None:
+        return _with_prefix(kind, rest)
+    if _exists(argument):
+        return SourceSpec(_kind_of(argument), argument)
+    raise _unknown(argument, prefix if colon else "", rest)
+
+
+def _with_prefix(kind: SourceKind, rest: str) -> SourceSpec:
+    path, reference = _split_reference(rest) if kind in _WITH_REFERENCE else (rest, "")
+    if not path:
+        raise UsageError(f"no path behind {kind}:")
+    if not _exists(path):
+        raise InputError("no such file or folder", file=path)
+    if Path(path).is_dir() is not (kind in ("dir", "oci")):
+        found = "a folder" if Path(path).is_dir() else "a file"
+        raise UsageError(f"{kind}: does not go with {found}", file=path)
+    return SourceSpec(kind, path, reference)
+
+
+def _split_reference(rest: str) -> tuple[str, str]:
+    """``FILE[:REF]``: both may hold colons, so the longest part that exists is the file."""
+    end = len(rest)
+    while end > 0:
+        if _exists(rest[:end]):
+            return rest[:end], rest[end + 1 :]
+        end = rest.rfind(":", 0, end)
+    path, _, reference = rest.partition(":")
+    return path, reference
+
+
+def _exists(path: str) -> bool:
+    try:
+        return bool(path) and Path(path).exists()
+    except (OSError, ValueError):
+        return False  # too long for a name, or a NUL in it
+
+
+def _unknown(argument: str, prefix: str, rest: str) -> UsageError:
+    if prefix in _NOT_READ:
+        reason, _, hint = _NOT_READ[prefix].partition(": ")
+        return UsageError(f"{reason}: {argument}", hint=hint.format(rest.removeprefix("//")))
+    if argument.startswith((".", "/", "~")) or not argument:
+        return UsageError(f"no such file or folder: {argument}")
+    return UsageError(
+        f"no such file or folder: {argument}; images are not read from a daemon or registry",
+        hint=_SAVE.format(argument) + ", then give FILE",
+    )
+
+
+def _kind_of(path: str) -> SourceKind:
+    if Path(path).is_dir():
+        return "oci" if Path(path, "oci-layout").is_file() else "dir"
+    with in_file(path), OpenFile(path) as file:
+        return _kind_of_file(file)
+
+
+def _kind_of_file(file: Blob) -> SourceKind:
+    head = file.read_at(0, min(file.size, HEAD_SIZE))
+    if head.startswith(ar.MAGIC):
+        return "deb"
+    compression = detect(head)
+    if compression is Compression.NONE:
+        if not looks_like_tar(head):
+            raise FormatError(
+                "neither a Debian package nor an archive",
+                hint=f"known are a folder and {', '.join(KINDS[1:])}",
+            )
+        return _kind_of_archive(BlobSource(file))
+    return _kind_of_archive(Decompressor(BlobSource(file), compression))
+
+
+def _kind_of_archive(source: ByteSource) -> SourceKind:
+    """Plain or an image: saved images hold their own files and nothing else."""
+    names: set[bytes] = set()
+    for member in TarReader(source):
+        name = member.name.removeprefix(b"./").strip(b"/")
+        if name not in (b"", b".") and not _is_image_name(name):
+            return "tar"
+        if name in _IMAGE_NAMES:
+            names.add(name)
+    if b"manifest.json" in names:
+        return "docker-archive"
+    return "oci-archive" if b"index.json" in names else "tar"
+
+
+def _is_image_name(name: bytes) -> bool:
+    """``blobs/…``, ``HEX.json``, ``HEX.tar.gz``, ``HEX/layer.tar`` and the fixed names."""
+    top = name.partition(b"/")[0]
+    stem = top.removeprefix(b"sha256:").partition(b".")[0]
+    return top in _IMAGE_NAMES or (len(stem) == 64 and _HEX.issuperset(stem))

@@ -1,0 +1,267 @@
+"""A layer from a tar stream: entries, contents where they can be read again, digests checked.
+
+An uncompressed archive on a file is indexed, its contents stay where they are. Anything
+compressed is read once; the data of files that may be kept go to the spool. Nothing is unpacked.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import stat
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from sysgraft.base.blob import BytesBlob, SubBlob
+from sysgraft.base.tree import Inode, printable
+from sysgraft.build.sources.model import (
+    LINK_MODE,
+    SELINUX_NOTE,
+    AbsentContent,
+    Entry,
+    carried_xattrs,
+    clean_path,
+)
+from sysgraft.errors import FormatError, LimitError
+from sysgraft.formats.compression import HEAD_SIZE, Compression, Decompressor, detect
+from sysgraft.formats.stream import CHUNK, BlobSource, ByteSource, skip_by_reading
+from sysgraft.formats.tar import Kind, TarReader
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+    from sysgraft.base.blob import Blob
+    from sysgraft.build.sources.model import Workspace
+    from sysgraft.formats.oci import Digest
+    from sysgraft.formats.tar import Member
+
+_TYPE_BITS: Final = {
+    Kind.FILE: stat.S_IFREG,
+    Kind.DIRECTORY: stat.S_IFDIR,
+    Kind.CHARACTER_DEVICE: stat.S_IFCHR,
+    Kind.BLOCK_DEVICE: stat.S_IFBLK,
+    Kind.FIFO: stat.S_IFIFO,
+}
+_EMPTY: Final = BytesBlob(b"")
+_SELINUX_KEY: Final = b"RHT.security.selinux"  # where GNU tar's --selinux puts labels
+
+
+@dataclass(frozen=True, slots=True)
+class TarBlob:
+    """A tar archive, maybe compressed, inside a file.
+
+    Attributes:
+        file: the blob that holds it; contents are read from it directly.
+        start: its first byte there.
+        size: its length.
+        digest: of its bytes as they are; None to check none.
+        diff_id: of its bytes uncompressed; None to check none.
+    """
+
+    file: Blob
+    start: int
+    size: int
+    digest: Digest | None = None
+    diff_id: Digest | None = None
+
+    @property
+    def blob(self) -> Blob:
+        """Its bytes."""
+        return SubBlob(self.file, self.start, self.size)
+
+    @property
+    def compression(self) -> Compression:
+        """How it is compressed, by its first bytes."""
+        return detect(self.blob.read_at(0, min(self.size, HEAD_SIZE)))
+
+
+class _Hashed:
+    """A `ByteSource` that hashes what passes through."""
+
+    def __init__(self, source: ByteSource, digest: Digest, what: str) -> None:
+        self._source = source
+        self._digest = digest
+        self._what = what
+        self._hash = hashlib.new(digest.algorithm)
+
+    def read(self, length: int) -> bytes:
+        data = self._source.read(length)
+        self._hash.update(data)
+        return data
+
+    def skip(self, length: int) -> int:
+        return skip_by_reading(self, length)
+
+    def check(self) -> None:
+        """Read the rest and compare."""
+        while self.read(CHUNK):
+            pass
+        found = self._hash.hexdigest()
+        if found != self._digest.hex:
+            raise FormatError(
+                f"the digest of the {self._what} is {self._digest.algorithm}:{found}, "
+                f"{self._digest} is stated",
+            )
+
+
+class _Stream:
+    """A layer's tar stream with the checks its bytes pass on the way."""
+
+    def __init__(self, tar: TarBlob, workspace: Workspace) -> None:
+        self._checks: list[_Hashed] = []
+        self.compression = tar.compression
+        source: ByteSource = BlobSource(tar.blob, workspace.progress.advance)
+        source = self._hashed(source, tar.digest, "layer")
+        if self.compression is not Compression.NONE:
+            source = Decompressor(source, self.compression)
+        same = self.compression is Compression.NONE and tar.digest == tar.diff_id
+        self.source = source if same else self._hashed(source, tar.diff_id, "uncompressed layer")
+
+    def _hashed(self, source: ByteSource, digest: Digest | None, what: str) -> ByteSource:
+        if digest is None:
+            return source
+        hashed = _Hashed(source, digest, what)
+        self._checks.append(hashed)
+        return hashed
+
+    def check(self) -> None:
+        """Raise `FormatError` if a digest differs; the outermost first."""
+        for check in self._checks:
+            check.check()
+
+
+def read_entries(tar: TarBlob, workspace: Workspace) -> list[Entry]:
+    """All entries of a layer, verified.
+
+    Raises:
+        FormatError: it breaks the format's rules, or a digest differs.
+    """
+    entries = _read_once(tar, workspace, frozenset())
+    missing = _passed_over_targets(entries, workspace)
+    # Rare: a kept path is a hard link to a file outside, whose data went by. Read again.
+    return _read_once(tar, workspace, missing) if missing else entries
+
+
+def count_contents(tar: TarBlob, workspace: Workspace) -> tuple[int, int, int]:
+    """Files, directories and bytes of content in a layer that is left out; no digests checked."""
+    plain = TarBlob(tar.file, tar.start, tar.size)
+    files = directories = size = 0
+    for member in TarReader(_Stream(plain, workspace).source):
+        files += member.kind is not Kind.DIRECTORY
+        directories += member.kind is Kind.DIRECTORY
+        size += member.size
+    return files, directories, size
+
+
+def _read_once(tar: TarBlob, workspace: Workspace, needed: Collection[bytes]) -> list[Entry]:
+    stream = _Stream(tar, workspace)
+    reader = TarReader(stream.source)
+    in_place = tar if stream.compression is Compression.NONE else None
+    try:
+        contents = _Contents(reader, in_place, workspace, needed)
+        entries = [_entry(member, contents) for member in reader]
+    except LimitError:
+        raise
+    except FormatError:
+        # Where bytes are not the stated ones, that is the cause and the better message.
+        stream.check()
+        raise
+    stream.check()
+    _note_losses(reader, workspace)
+    return entries
+
+
+def _passed_over_targets(entries: list[Entry], workspace: Workspace) -> frozenset[bytes]:
+    absent = {
+        entry.path
+        for entry in entries
+        if entry.inode is not None and isinstance(entry.inode.content, AbsentContent)
+    }
+    return frozenset(
+        entry.link
+        for entry in entries
+        if entry.inode is None and entry.link in absent and workspace.needs_content(entry.path)
+    )
+
+
+class _Contents:
+    """Turns the data of the reader's current entry into a blob."""
+
+    def __init__(
+        self,
+        reader: TarReader,
+        in_place: TarBlob | None,
+        workspace: Workspace,
+        needed: Collection[bytes],
+    ) -> None:
+        self._reader = reader
+        self._in_place = in_place
+        self.workspace = workspace
+        self._needed = needed
+
+    def of(self, member: Member, path: bytes) -> Blob:
+        if not member.size:
+            return _EMPTY
+        if self._in_place is not None:
+            start = self._in_place.start + member.data_offset
+            return SubBlob(self._in_place.file, start, member.size)
+        if self.workspace.needs_content(path) or path in self._needed:
+            return self._spooled(member.size)
+        return AbsentContent(member.size)
+
+    def _spooled(self, size: int) -> Blob:
+        spool = self.workspace.spool
+        start = spool.append(self._reader.read(CHUNK))
+        while data := self._reader.read(CHUNK):
+            spool.append(data)
+        return spool.blob(start, size)
+
+
+def _entry(member: Member, contents: _Contents) -> Entry:
+    path = clean_path(member.name)
+    if member.kind is Kind.HARD_LINK:
+        return Entry(path, None, clean_path(member.linkname))
+    if not path and member.kind is not Kind.DIRECTORY:
+        raise FormatError(f"the archive's root is a {member.kind.value}: {printable(member.name)}")
+    return Entry(path, _inode(member, path, contents))
+
+
+def _inode(member: Member, path: bytes, contents: _Contents) -> Inode:
+    options = contents.workspace.options
+    mtime, nsec = clamp_time(member.mtime, member.mtime_nsec, options.source_date_epoch)
+    to_root = options.owner == "root"
+    is_link = member.kind is Kind.SYMLINK
+    return Inode(
+        mode=LINK_MODE if is_link else _TYPE_BITS[member.kind] | member.mode,
+        uid=0 if to_root else member.uid,
+        gid=0 if to_root else member.gid,
+        mtime=mtime,
+        mtime_nsec=nsec,
+        xattrs=_xattrs(member, contents.workspace) if member.xattrs else (),
+        content=contents.of(member, path) if member.kind is Kind.FILE else None,
+        target=member.linkname if is_link else b"",
+        rdev=member.rdev,
+    )
+
+
+def _xattrs(member: Member, workspace: Workspace) -> tuple[tuple[bytes, bytes], ...]:
+    values = dict(member.xattrs)
+    return tuple((name, values[name]) for name in carried_xattrs(values, workspace))
+
+
+def clamp_time(seconds: int, nsec: int, epoch: int | None) -> tuple[int, int]:
+    """A time between 1970, before which EROFS has none, and `epoch`, where one is given."""
+    if seconds < 0:
+        return 0, 0
+    if epoch is not None and seconds >= epoch:
+        return epoch, 0
+    return seconds, nsec
+
+
+def _note_losses(reader: TarReader, workspace: Workspace) -> None:
+    """Say what the archive holds that is not carried over."""
+    if _SELINUX_KEY in reader.ignored:
+        workspace.note(SELINUX_NOTE)
+    lost = sorted(reader.ignored - {_SELINUX_KEY})
+    if lost:
+        names = ", ".join(printable(key) for key in lost)
+        workspace.note(f"not carried over from pax headers: {names}")

@@ -1,0 +1,73 @@
+"""The external programs sysgraft can make use of, and where they come from.
+
+Each is an optional helper, or what the tests compare with: building and verifying need none. The
+minimum versions are those of Debian 12, the oldest release these programs are used with here.
+Looking for a program and asking its version is done by `sysgraft.host.run`.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Final
+
+Version = tuple[int, ...]
+
+# The first number that stands alone: "systemd 257 (257.13-1)", "OpenSSL 3.0.19 27 Jan 2026".
+_VERSION: Final = re.compile(r"(?<![\w.])\d+(?:\.\d+)*")
+
+
+@dataclass(frozen=True, slots=True)
+class Tool:
+    """An external program.
+
+    Attributes:
+        name: the file name looked up on PATH.
+        package: the Debian package that holds it.
+        minimum: the oldest version that will do; empty if any will.
+        version_option: the argument that makes it print its version.
+    """
+
+    name: str
+    package: str
+    minimum: Version = ()
+    version_option: str = "--version"
+
+
+def parse_version(text: str) -> Version:
+    """The version in what a program says about itself; empty if it says none."""
+    found = _VERSION.search(text)
+    return tuple(int(part) for part in found[0].split(".")) if found else ()
+
+
+_ALL: Final = (
+    Tool("cert-to-efi-hash-list", "efitools"),
+    Tool("cert-to-efi-sig-list", "efitools"),
+    Tool("cryptsetup", "cryptsetup-bin", (2, 6)),
+    Tool("debootstrap", "debootstrap"),
+    Tool("dpkg-deb", "dpkg", (1, 21)),
+    Tool("dump.erofs", "erofs-utils", (1, 5), "-V"),
+    Tool("fdisk", "fdisk", (2, 38)),
+    Tool("fsck.erofs", "erofs-utils", (1, 5), "-V"),
+    Tool("getfattr", "attr"),
+    Tool("losetup", "mount", (2, 38)),
+    Tool("mkfs.erofs", "erofs-utils"),
+    Tool("mksquashfs", "squashfs-tools", (4, 5), "-version"),
+    Tool("mount", "mount", (2, 38)),
+    Tool("openssl", "openssl", (3, 0), "version"),
+    Tool("setcap", "libcap2-bin"),
+    Tool("setfattr", "attr"),
+    Tool("sfdisk", "fdisk", (2, 38)),
+    Tool("sgdisk", "gdisk", (1, 0)),
+    Tool("sh", "dash"),
+    Tool("skopeo", "skopeo", (1, 9)),
+    Tool("systemd-analyze", "systemd", (252,)),
+    Tool("systemd-dissect", "systemd-container", (252,)),
+    Tool("systemd-id128", "systemd", (252,)),
+    Tool("tar", "tar", (1, 34)),
+    Tool("unshare", "util-linux", (2, 38)),
+    Tool("unsquashfs", "squashfs-tools", (4, 5), "-version"),
+    Tool("veritysetup", "cryptsetup-bin", (2, 6)),
+)
+
+TOOLS: Final = {tool.name: tool for tool in _ALL}

@@ -1,0 +1,446 @@
+"""Saved images, from the file to the tree: layers, digests, platforms, tags, compression."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import io
+import json
+import sys
+import tarfile
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import pytest
+
+from sysgraft.build.collect import Collected, LeftOut, Options, open_tree
+from sysgraft.errors import FormatError, LimitError, SysgraftError, UnsupportedError, UsageError
+
+if sys.version_info >= (3, 14):
+    from compression import zstd
+else:
+    from backports import zstd
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from pathlib import Path
+
+LAYER = "application/vnd.oci.image.layer.v1.tar"
+Items = dict[str, bytes | str]
+
+
+def tar_of(items: Mapping[str, bytes | str]) -> bytes:
+    """An archive of files (bytes), symbolic links (``->x``) and hard links (``=x``)."""
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w") as archive:
+        for name, data in items.items():
+            info = tarfile.TarInfo(name)
+            if isinstance(data, bytes):
+                info.size = len(data)
+                archive.addfile(info, io.BytesIO(data))
+                continue
+            info.type = tarfile.SYMTYPE if data.startswith("->") else tarfile.LNKTYPE
+            info.linkname = data.removeprefix("->").removeprefix("=")
+            archive.addfile(info)
+    return out.getvalue()
+
+
+def sha256(data: bytes) -> str:
+    return "sha256:" + hashlib.sha256(data).hexdigest()
+
+
+@dataclass
+class Layout:
+    """An OCI layout in the making."""
+
+    blobs: dict[str, bytes] = field(default_factory=dict)
+    manifests: list[dict[str, object]] = field(default_factory=list)
+
+    def put(self, data: bytes, media_type: str = LAYER) -> dict[str, object]:
+        self.blobs[sha256(data)] = data
+        return {"mediaType": media_type, "digest": sha256(data), "size": len(data)}
+
+    def put_json(self, value: object, kind: str) -> dict[str, object]:
+        return self.put(json.dumps(value).encode(), f"application/vnd.oci.image.{kind}.v1+json")
+
+    def manifest(
+        self,
+        *layers: bytes,
+        arch: str = "amd64",
+        pack: Callable[[bytes], bytes] = bytes,
+        diff_ids: list[str] | None = None,
+    ) -> dict[str, object]:
+        stated = [sha256(layer) for layer in layers] if diff_ids is None else diff_ids
+        config = {"architecture": arch, "os": "linux", "rootfs": {"diff_ids": stated}}
+        manifest = {
+            "schemaVersion": 2,
+            "config": self.put_json(config, "config"),
+            "layers": [self.put(pack(layer)) for layer in layers],
+        }
+        return self.put_json(manifest, "manifest")
+
+    def add(self, descriptor: dict[str, object], **extra: object) -> Layout:
+        self.manifests.append({**descriptor, **extra})
+        return self
+
+    def files(self) -> dict[str, bytes]:
+        return {
+            "oci-layout": b'{"imageLayoutVersion": "1.0.0"}',
+            "index.json": json.dumps({"schemaVersion": 2, "manifests": self.manifests}).encode(),
+            **{f"blobs/{name.replace(':', '/')}": data for name, data in self.blobs.items()},
+        }
+
+    def write(self, path: Path) -> str:
+        for name, data in self.files().items():
+            (path / name).parent.mkdir(parents=True, exist_ok=True)
+            (path / name).write_bytes(data)
+        return str(path)
+
+
+def docker_archive(
+    path: Path,
+    *layers: bytes,
+    tags: list[str] | None = None,
+    diff_ids: list[str] | None = None,
+    pack: Callable[[bytes], bytes] = bytes,
+) -> str:
+    stated = [sha256(layer) for layer in layers] if diff_ids is None else diff_ids
+    config = json.dumps({"architecture": "arm64", "rootfs": {"diff_ids": stated}}).encode()
+    name = sha256(config).removeprefix("sha256:")
+    names = [sha256(layer).removeprefix("sha256:") + ".tar" for layer in layers]
+    manifest = [{"Config": f"{name}.json", "RepoTags": tags, "Layers": names}]
+    items: dict[str, bytes | str] = {f"{name}.json": config}
+    items.update(zip(names, layers, strict=True))
+    path.write_bytes(pack(tar_of({**items, "manifest.json": json.dumps(manifest).encode()})))
+    return str(path)
+
+
+def contents(collected: Collected) -> dict[str, bytes | None]:
+    """Paths and data of the tree, without folders."""
+    return {
+        path.decode(): inode.content.read_at(0, inode.content.size) if inode.content else None
+        for path, inode in collected.tree.items()
+        if not inode.is_dir
+    }
+
+
+def files(argument: str, options: Options | None = None) -> dict[str, bytes | None]:
+    with open_tree([argument], options or Options()) as collected:
+        return contents(collected)
+
+
+BASE = tar_of({"usr/base": b"base", "usr/gone": b"gone", "etc/passwd": b"root"})
+TOP = tar_of({"usr/lib/firmware/a": b"A" * 3000, "usr/b": "=usr/lib/firmware/a", "etc/x": b"12"})
+ALL = Options(layers="all")
+
+
+@pytest.mark.parametrize(
+    "pack", [bytes, gzip.compress, zstd.compress], ids=["plain", "gzip", "zstd"]
+)
+def test_the_last_layer_or_all_of_them(tmp_path: Path, pack: Callable[[bytes], bytes]) -> None:
+    layout = Layout()
+    layout.add(layout.manifest(BASE, TOP, pack=pack))
+    path = layout.write(tmp_path / "layout")
+    top: dict[str, bytes | None] = {"usr/lib/firmware/a": b"A" * 3000, "usr/b": b"A" * 3000}
+    with open_tree([path], Options()) as collected:
+        assert contents(collected) == top
+        assert collected.tree[b"usr/b"] is collected.tree[b"usr/lib/firmware/a"]
+        assert collected.architecture == "x86-64"
+        assert collected.left_out == (
+            LeftOut("layers", 3, 0, 12, ("1 of 2 layers",)),
+            LeftOut("outside", 1, 1, 2, ("etc/x",)),
+        )
+    assert files(path, ALL) == {**top, "usr/base": b"base", "usr/gone": b"gone"}
+
+
+def test_deletions_between_layers_and_beyond(tmp_path: Path) -> None:
+    top = tar_of({"usr/.wh.gone": b"", "usr/new": b"new"})
+    path = docker_archive(tmp_path / "image.tar", BASE, top)
+    assert files(path, ALL) == {"usr/base": b"base", "usr/new": b"new"}
+    with pytest.raises(SysgraftError, match="delete 1 paths that none of them holds: usr/gone"):
+        files(path)
+    assert files(path, Options(whiteouts="drop")) == {"usr/new": b"new"}
+    assert files(path, Options(whiteouts="keep")) == {"usr/new": b"new", "usr/gone": None}
+
+
+@pytest.mark.parametrize(
+    "pack", [bytes, gzip.compress, zstd.compress], ids=["plain", "gzip", "zstd"]
+)
+def test_docker_archives(tmp_path: Path, pack: Callable[[bytes], bytes]) -> None:
+    path = docker_archive(tmp_path / "image", BASE, TOP, tags=["fw:24.04"], pack=pack)
+    for argument in (
+        path,
+        f"docker-archive:{path}",
+        f"docker-archive:{path}:docker.io/library/fw:24.04",
+    ):
+        with open_tree([argument], Options()) as collected:
+            assert set(contents(collected)) == {"usr/b", "usr/lib/firmware/a"}
+            assert collected.architecture == "arm64"
+            assert collected.sources == (f"image fw:24.04 in {path}",)
+    with pytest.raises(UsageError, match=r"no image fw:latest in the archive; it holds fw:24.04"):
+        files(f"docker-archive:{path}:fw:latest")
+
+
+def test_oci_archives_compressed_as_a_whole(tmp_path: Path) -> None:
+    layout = Layout()
+    layout.add(layout.manifest(TOP, pack=gzip.compress))
+    path = tmp_path / "image.tar.zst"
+    path.write_bytes(zstd.compress(tar_of(layout.files())))
+    assert files(str(path))["usr/b"] == b"A" * 3000
+
+
+def test_layers_that_are_links_inside_the_archive(tmp_path: Path) -> None:
+    path = tmp_path / "image.tar"
+    config = json.dumps({"rootfs": {"diff_ids": [sha256(TOP)]}}).encode()
+    manifest = json.dumps([{"Config": "c.json", "Layers": ["one/layer.tar"]}]).encode()
+    hex_name = "a" * 64
+    path.write_bytes(
+        tar_of(
+            {
+                f"{hex_name}.tar": TOP,
+                "one/layer.tar": f"->../{hex_name}.tar",
+                "c.json": config,
+                "manifest.json": manifest,
+            },
+        ),
+    )
+    assert files(f"docker-archive:{path}")["usr/b"] == b"A" * 3000
+
+
+@pytest.mark.parametrize("pack", [bytes, gzip.compress], ids=["plain", "gzip"])
+def test_a_layer_that_is_not_the_stated_one(tmp_path: Path, pack: Callable[[bytes], bytes]) -> None:
+    layout = Layout()
+    layout.add(layout.manifest(TOP, pack=pack))
+    digest = sha256(pack(TOP))
+    blob = bytearray(layout.blobs[digest])
+    blob[600 if pack is bytes else 30] ^= 1
+    layout.blobs[digest] = bytes(blob)
+    path = layout.write(tmp_path / "layout")
+    with pytest.raises(FormatError, match=f"digest of the layer is sha256:.*, {digest} is stated"):
+        files(path)
+
+
+def test_a_tampered_header_is_told_as_a_wrong_digest(tmp_path: Path) -> None:
+    layer = bytearray(TOP)
+    layer[0] ^= 1
+    path = docker_archive(tmp_path / "image", bytes(layer), diff_ids=[sha256(TOP)])
+    with pytest.raises(FormatError, match="digest of the uncompressed layer"):
+        files(path)
+
+
+def test_diff_ids_are_checked_behind_the_compression(tmp_path: Path) -> None:
+    layout = Layout()
+    layout.add(layout.manifest(TOP, pack=gzip.compress, diff_ids=[sha256(BASE)]))
+    with pytest.raises(FormatError, match="digest of the uncompressed layer is"):
+        files(layout.write(tmp_path / "layout"))
+
+
+def test_sizes_manifests_and_configurations_are_checked(tmp_path: Path) -> None:
+    layout = Layout()
+    descriptor = layout.manifest(TOP)
+    manifest = json.loads(layout.blobs[str(descriptor["digest"])])
+    manifest["layers"][0]["size"] += 1
+    wrong_size = layout.put_json(manifest, "manifest")
+    layout.add(wrong_size)
+    with pytest.raises(FormatError, match="are stated"):
+        files(layout.write(tmp_path / "size"))
+
+    layout.manifests = [descriptor]
+    layout.blobs[str(descriptor["digest"])] += b" "
+    with pytest.raises(FormatError, match="digest of the image manifest"):
+        files(layout.write(tmp_path / "manifest"))
+
+    layout = Layout()
+    layout.add(layout.manifest(TOP))
+    config = next(name for name, data in layout.blobs.items() if b"architecture" in data)
+    layout.blobs[config] += b" "
+    with pytest.raises(FormatError, match="digest of the image configuration"):
+        files(layout.write(tmp_path / "config"))
+
+
+def test_a_configuration_that_speaks_of_other_layers(tmp_path: Path) -> None:
+    path = docker_archive(tmp_path / "image", BASE, TOP, diff_ids=[sha256(TOP)])
+    with pytest.raises(FormatError, match="2 layers, its configuration speaks of 1"):
+        files(path)
+
+
+def multi_platform() -> Layout:
+    layout = Layout()
+    manifests = [
+        {
+            **layout.manifest(tar_of({"usr/arch": arch.encode()}), arch=arch),
+            "platform": {"architecture": arch, "os": "linux"},
+        }
+        for arch in ("amd64", "arm64")
+    ]
+    attestation = layout.put_json({}, "manifest")
+    unknown = {"architecture": "unknown", "os": "unknown"}
+    index = {"schemaVersion": 2, "manifests": [*manifests, {**attestation, "platform": unknown}]}
+    return layout.add(layout.put_json(index, "index"))
+
+
+@pytest.mark.parametrize(
+    ("asked", "found"),
+    [("arm64", b"arm64"), ("aarch64", b"arm64"), ("x86-64", b"amd64"), ("linux/amd64", b"amd64")],
+)
+def test_the_architecture_chooses(tmp_path: Path, asked: str, found: bytes) -> None:
+    path = multi_platform().write(tmp_path / "layout")
+    assert files(path, Options(architecture=asked)) == {"usr/arch": found}
+
+
+@pytest.mark.parametrize("asked", [None, "riscv64"])
+def test_several_platforms_and_none_that_fits(tmp_path: Path, asked: str | None) -> None:
+    path = multi_platform().write(tmp_path / "layout")
+    with pytest.raises(
+        UsageError, match="none of 2 images fit: linux/amd64, linux/arm64"
+    ) as caught:
+        files(path, Options(architecture=asked))
+    assert "--arch" in caught.value.hint
+
+
+def test_tags_choose(tmp_path: Path) -> None:
+    layout = Layout()
+    for tag in ("v1", "docker.io/library/fw:v2"):
+        layout.add(
+            layout.manifest(tar_of({"usr/tag": tag.encode()})),
+            annotations={"org.opencontainers.image.ref.name": tag},
+        )
+    path = layout.write(tmp_path / "layout")
+    assert files(f"oci:{path}:v1") == {"usr/tag": b"v1"}
+    assert files(f"oci:{path}:fw:v2") == {"usr/tag": b"docker.io/library/fw:v2"}
+    with pytest.raises(
+        UsageError, match=r"no image tagged v3; tags are docker\.io/library/fw:v2, v1"
+    ):
+        files(f"oci:{path}:v3")
+    with pytest.raises(UsageError, match="of 2 images fit"):
+        files(path)
+
+
+def test_indexes_that_lead_to_themselves_or_nowhere(tmp_path: Path) -> None:
+    layout = Layout()
+    nested = layout.manifest(TOP)
+    for _ in range(9):
+        nested = layout.put_json({"schemaVersion": 2, "manifests": [nested]}, "index")
+    layout.add(nested)
+    with pytest.raises(LimitError, match="deeper than 4"):
+        files(layout.write(tmp_path / "deep"))
+    missing = Layout().add({"digest": sha256(b"none"), "size": 4})
+    with pytest.raises(FormatError, match="no file blobs/sha256"):
+        files(missing.write(tmp_path / "missing"))
+    with pytest.raises(FormatError, match="holds no image"):
+        files(Layout().write(tmp_path / "empty"))
+
+
+def test_artifacts_are_no_images(tmp_path: Path) -> None:
+    layout = Layout()
+    config = layout.put(b"{}", "application/vnd.oci.empty.v1+json")
+    layer = layout.put(b"raw", "application/vnd.kairos.sysext.raw")
+    manifest = {"schemaVersion": 2, "config": config, "layers": [layer]}
+    layout.add(layout.put_json(manifest, "manifest"))
+    with pytest.raises(UnsupportedError, match=r"artifact of type application/vnd\.kairos"):
+        files(layout.write(tmp_path / "layout"))
+
+
+def test_a_hard_link_to_a_file_outside_what_is_kept(tmp_path: Path) -> None:
+    layer = tar_of({"opt/data": b"data", "opt/other": b"x", "usr/data": "=opt/data"})
+    path = tmp_path / "layer.tar.gz"
+    path.write_bytes(gzip.compress(layer))
+    assert files(str(path)) == {"usr/data": b"data"}
+    image = docker_archive(
+        tmp_path / "image", tar_of({"opt/data": b"d"}), tar_of({"usr/d": "=opt/data"})
+    )
+    assert files(image, ALL) == {"usr/d": b"d"}
+    with pytest.raises(FormatError, match="is a hard link to opt/data, which is not there"):
+        files(image)
+
+
+def test_a_hard_link_to_data_that_went_by_in_a_lower_layer(tmp_path: Path) -> None:
+    layout = Layout()
+    layers = (tar_of({"opt/data": b"d"}), tar_of({"usr/d": "=opt/data"}))
+    path = layout.add(layout.manifest(*layers, pack=gzip.compress)).write(tmp_path / "layout")
+    with pytest.raises(SysgraftError, match="lower layer outside what is kept") as caught:
+        files(path, ALL)
+    assert "--include-path" in caught.value.hint
+    kept = Options(layers="all", include_paths=("/opt",))
+    assert files(path, kept) == {"usr/d": b"d", "opt/data": b"d"}
+
+
+def test_a_last_layer_with_nothing_to_keep_points_at_the_others(tmp_path: Path) -> None:
+    path = docker_archive(tmp_path / "image", TOP, tar_of({"etc/x": b"x"}))
+    with pytest.raises(SysgraftError, match="no files in /usr") as caught:
+        files(path)
+    assert "--layers all" in caught.value.hint
+
+
+def test_bombs_in_layers_stop(tmp_path: Path) -> None:
+    bomb = zstd.compress(tar_of({"usr/zeros": bytes(300 << 20)}))
+    layout = Layout()
+    manifest = {
+        "schemaVersion": 2,
+        "config": layout.put_json({"rootfs": {"diff_ids": [sha256(b"")]}}, "config"),
+        "layers": [layout.put(bomb)],
+    }
+    layout.add(layout.put_json(manifest, "manifest"))
+    with pytest.raises(LimitError, match="grow to more than"):
+        files(layout.write(tmp_path / "layout"))
+
+
+def test_archives_from_before_manifests(tmp_path: Path) -> None:
+    path = tmp_path / "image.tar"
+    path.write_bytes(tar_of({"repositories": b"{}"}))
+    with pytest.raises(UnsupportedError, match=r"Docker before 1\.10"):
+        files(f"docker-archive:{path}")
+
+
+def test_one_tree_from_every_kind_of_source(tmp_path: Path) -> None:
+    items: Items = {"usr/lib/f": b"F" * 5000, "usr/g": "=usr/lib/f", "lib/h": b"h", "usr/l": "->g"}
+    folder = tmp_path / "folder"
+    (folder / "usr/lib").mkdir(parents=True)
+    (folder / "lib").mkdir()
+    (folder / "usr/lib/f").write_bytes(b"F" * 5000)
+    (folder / "usr/g").hardlink_to(folder / "usr/lib/f")
+    (folder / "lib/h").write_bytes(b"h")
+    (folder / "usr/l").symlink_to("g")
+    layer = tar_of(items)
+    (tmp_path / "plain.tar").write_bytes(layer)
+    (tmp_path / "packed.tar").write_bytes(gzip.compress(layer))
+    layout = Layout()
+    sources = [
+        str(folder),
+        str(tmp_path / "plain.tar"),
+        str(tmp_path / "packed.tar"),
+        docker_archive(tmp_path / "docker.tar", layer),
+        layout.add(layout.manifest(layer)).write(tmp_path / "layout"),
+    ]
+    trees = []
+    for source in sources:
+        with open_tree([source], Options(source_date_epoch=0, owner="root")) as collected:
+            shapes = {
+                path: (inode.mode, inode.uid, inode.mtime, inode.xattrs, inode.target)
+                for path, inode in collected.tree.items()
+            }
+            shared = collected.tree[b"usr/g"] is collected.tree[b"usr/lib/f"]
+            trees.append((shapes, shared, contents(collected)))
+    assert all(tree == trees[0] for tree in trees)
+    assert trees[0][1]
+
+
+def test_times_of_archives_are_kept_below_the_epoch(tmp_path: Path) -> None:
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w", format=tarfile.PAX_FORMAT) as archive:
+        for name, mtime in (("usr/old", 50.25), ("usr/new", 500.75), ("usr/before", -3)):
+            info = tarfile.TarInfo(name)
+            info.mtime, info.uid = mtime, 9
+            archive.addfile(info)
+    path = tmp_path / "x.tar"
+    path.write_bytes(out.getvalue())
+    found = {}
+    for epoch in (None, 100):
+        with open_tree([str(path)], Options(source_date_epoch=epoch)) as collected:
+            tree = collected.tree
+            found[epoch] = [(n.mtime, n.mtime_nsec) for p, n in tree.items() if n.is_file]
+            assert tree[b"usr/old"].uid == 9
+    assert found == {
+        None: [(0, 0), (500, 750_000_000), (50, 250_000_000)],
+        100: [(0, 0), (100, 0), (50, 250_000_000)],
+    }

@@ -1,0 +1,153 @@
+"""A folder as a source: what is taken from it, what is not, and files that change."""
+
+from __future__ import annotations
+
+import os
+import socket
+import stat
+from typing import TYPE_CHECKING
+
+import pytest
+
+from sysgraft.build.collect import Options, open_tree
+from sysgraft.errors import InputError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from sysgraft.base.tree import Inode
+
+HAS_XATTRS = pytest.mark.skipif(not hasattr(os, "setxattr"), reason="no extended attributes here")
+
+
+def content(inode: Inode) -> bytes:
+    assert inode.content is not None
+    return inode.content.read_at(0, inode.content.size)
+
+
+def test_files_links_and_times(sample_tree: Path) -> None:
+    with open_tree([str(sample_tree)], Options(source_date_epoch=1000)) as collected:
+        tree = collected.tree
+        demo = b"usr/lib/firmware/demo/"
+        assert content(tree[demo + b"large.bin"]) == bytes(range(251)) * 1000
+        assert content(tree[demo + b"empty.bin"]) == b""
+        assert tree[demo + b"alias.bin"].target == b"small.bin"
+        assert tree[demo + b"same.bin"] is tree[demo + b"small.bin"]
+        assert tree[demo + b"block.bin"] is not tree[demo + b"small.bin"]
+        assert stat.S_IMODE(tree[b"usr/bin/demo"].mode) == 0o755
+        assert {inode.mtime for inode in tree.values()} == {1000}
+        assert {(inode.uid, inode.gid) for inode in tree.values()} == {(0, 0)}
+        assert list(tree) == sorted(tree)
+        assert collected.architecture is None
+        assert collected.sources == (f"folder {sample_tree}",)
+
+
+def test_times_are_zero_without_an_epoch(sample_tree: Path) -> None:
+    with open_tree([str(sample_tree)], Options()) as collected:
+        assert {(inode.mtime, inode.mtime_nsec) for inode in collected.tree.values()} == {(0, 0)}
+
+
+@pytest.mark.root
+def test_owners_are_kept_if_asked_for(sample_tree: Path) -> None:
+    os.chown(sample_tree / "usr/bin/demo", 12, 34)
+    with open_tree([str(sample_tree)], Options(owner="keep")) as collected:
+        inode = collected.tree[b"usr/bin/demo"]
+        assert (inode.uid, inode.gid) == (12, 34)
+
+
+@HAS_XATTRS
+def test_attributes_of_the_file_are_kept_and_marks_of_the_machine_are_not(
+    sample_tree: Path,
+) -> None:
+    path = sample_tree / "usr/bin/demo"
+    os.setxattr(path, "user.note", b"kept")
+    if os.geteuid() == 0:
+        os.setxattr(path, "trusted.overlay.origin", b"left")
+    with open_tree([str(sample_tree)], Options()) as collected:
+        assert collected.tree[b"usr/bin/demo"].xattrs == ((b"user.note", b"kept"),)
+        left = "extended attributes trusted.overlay.origin are not carried over"
+        assert collected.notes == ((left,) if os.geteuid() == 0 else ())
+
+
+def test_links_are_never_followed(tmp_path: Path) -> None:
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    (outside / "secret").write_text("secret")
+    root = tmp_path / "root"
+    (root / "usr").mkdir(parents=True)
+    (root / "usr/dir").symlink_to(outside)
+    (root / "usr/loop").symlink_to(".")
+    with open_tree([str(root)], Options()) as collected:
+        assert list(collected.tree) == [b"", b"usr", b"usr/dir", b"usr/loop"]
+        assert collected.tree[b"usr/dir"].is_symlink
+
+
+def test_names_that_are_no_text(tmp_path: Path) -> None:
+    name = os.path.join(os.fsencode(tmp_path), b"usr\xff\n")
+    os.mkdir(os.path.join(os.fsencode(tmp_path), b"usr"))
+    os.rename(os.path.join(os.fsencode(tmp_path), b"usr"), name)
+    with open(name + b"/x\xfe", "wb") as file:
+        file.write(b"data")
+    os.mkdir(os.path.join(os.fsencode(tmp_path), b"usr"))
+    os.rename(name + b"/x\xfe", os.path.join(os.fsencode(tmp_path), b"usr", b"x\xfe"))
+    with open_tree([str(tmp_path)], Options()) as collected:
+        assert content(collected.tree[b"usr/x\xfe"]) == b"data"
+
+
+@pytest.mark.parametrize("change", ["size", "time", "gone"])
+def test_files_that_change_are_refused(sample_tree: Path, change: str) -> None:
+    path = sample_tree / "usr/lib/firmware/demo/block.bin"
+    with open_tree([str(sample_tree)], Options()) as collected:
+        if change == "size":
+            path.write_text("larger than before\n")
+        elif change == "time":
+            os.utime(path, ns=(1, 1))
+        else:
+            path.unlink()
+        with pytest.raises(InputError) as caught:
+            content(collected.tree[b"usr/lib/firmware/demo/block.bin"])
+    assert caught.value.file == str(path)
+
+
+def test_sockets_and_pipes_are_refused_where_they_are_kept(sample_tree: Path) -> None:
+    os.mkfifo(sample_tree / "pipe")
+    with open_tree([str(sample_tree)], Options()) as collected:
+        assert b"pipe" not in collected.tree
+    os.mkfifo(sample_tree / "usr/pipe")
+    with (
+        pytest.raises(InputError, match="a FIFO cannot be"),
+        open_tree([str(sample_tree)], Options()),
+    ):
+        pass
+    (sample_tree / "usr/pipe").unlink()
+    here = os.getcwd()
+    os.chdir(sample_tree / "usr")
+    try:
+        with socket.socket(socket.AF_UNIX) as server:
+            server.bind("socket")
+    finally:
+        os.chdir(here)
+    with pytest.raises(InputError, match="a socket"), open_tree([str(sample_tree)], Options()):
+        pass
+
+
+def test_folders_that_cannot_be_read(tmp_path: Path) -> None:
+    with (
+        pytest.raises(InputError, match="no such file"),
+        open_tree([f"dir:{tmp_path}/none"], Options()),
+    ):
+        pass
+
+
+def test_later_folders_lie_over_earlier_ones(tmp_path: Path) -> None:
+    for name, data in (("one", "1"), ("two", "2")):
+        folder = tmp_path / name / "usr"
+        folder.mkdir(parents=True)
+        (folder / "x").write_text(data)
+        (folder / name).write_text(data)
+    arguments = [str(tmp_path / "one"), str(tmp_path / "two")]
+    with open_tree(arguments, Options()) as collected:
+        assert list(collected.tree) == [b"", b"usr", b"usr/one", b"usr/two", b"usr/x"]
+        assert content(collected.tree[b"usr/x"]) == b"2"
+    with open_tree(arguments[::-1], Options()) as collected:
+        assert content(collected.tree[b"usr/x"]) == b"1"
