@@ -11,7 +11,7 @@ from uuid import UUID
 import pytest
 
 from sysgraft.base.blob import BytesBlob
-from sysgraft.formats import gpt
+from sysgraft.formats import gpt, gpt_check
 from sysgraft.formats.partition_types import type_uuid
 
 if TYPE_CHECKING:
@@ -139,7 +139,7 @@ def test_table_of_systemd_repart_with_large_sectors_is_read(
     (root,) = table.partitions
     assert (table.sector_size, root.name) == (4096, "root-arm64")
     assert root.type_uuid == type_uuid("root", "arm64")
-    assert gpt.problems(blob, table) == ()
+    assert gpt_check.problems(blob, table) == ()
 
 
 @pytest.mark.oracle("sgdisk")
@@ -164,4 +164,4 @@ def test_table_of_sgdisk_is_read(tmp_path: Path) -> None:
     table = gpt.parse(blob)
     wanted = gpt.Partition(2, kind, uuid, 4096, 8191, gpt.READ_ONLY, "usr é")
     assert (table.disk_uuid, table.partitions) == (DISK, (wanted,))
-    assert gpt.problems(blob, table) == ()
+    assert gpt_check.problems(blob, table) == ()

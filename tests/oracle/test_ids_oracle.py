@@ -9,7 +9,7 @@ import pytest
 
 from sysgraft.base import ids
 from sysgraft.base.blob import FileBlob, SubBlob
-from sysgraft.formats import gpt, verity, verity_signature
+from sysgraft.formats import gpt, gpt_check, verity, verity_signature, verity_tree
 from sysgraft.formats.partition_types import lookup, type_uuid
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ def test_identifiers_equal_those_of_systemd_repart_for_an_equal_seed(
     with image.open("rb") as file:
         blob = FileBlob(file)
         table = gpt.parse(blob)
-        assert gpt.problems(blob, table) == ()
+        assert gpt_check.problems(blob, table) == ()
         root, tree, signature = table.partitions
         kinds = [lookup(part.type_uuid) for part in table.partitions]
         assert [kind.name for kind in kinds if kind] == [part.name for part in table.partitions]
@@ -52,7 +52,7 @@ def test_identifiers_equal_those_of_systemd_repart_for_an_equal_seed(
         superblock = verity.parse_superblock(hash_device)
         # An EROFS superblock is at byte 1024 and its UUID 48 bytes further.
         filesystem = UUID(bytes=blob.read_at(root.offset + 1024 + 48, 16))
-        bad = verity.check_upper_levels(hash_device, superblock, said.root_hash)
+        bad = verity_tree.check_upper_levels(hash_device, superblock, said.root_hash)
 
     assert table.disk_uuid == ids.disk_uuid(SEED)
     acquired = ids.partition_uuid(SEED, type_uuid("root", arch))

@@ -10,13 +10,8 @@ from uuid import UUID
 import pytest
 
 from sysgraft.base.blob import BytesBlob
-from sysgraft.formats.verity import (
-    Superblock,
-    check_upper_levels,
-    hash_blocks,
-    parse_superblock,
-    upper_levels,
-)
+from sysgraft.formats.verity import Superblock, hash_blocks, parse_superblock
+from sysgraft.formats.verity_tree import check_upper_levels, upper_levels
 
 if TYPE_CHECKING:
     from pathlib import Path

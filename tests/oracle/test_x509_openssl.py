@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from sysgraft.errors import KeyMaterialError
-from sysgraft.formats import x509
+from sysgraft.formats import public_key
 from sysgraft.sign.keys import check_pair, load_certificate, load_private_key
 from sysgraft.testing.certificates import make_identity
 
@@ -100,4 +100,4 @@ def test_a_compressed_point_is_the_same_key() -> None:
     )
     assert compressed != identity.certificate.key_der
     key = load_private_key(identity.key_pem)
-    assert x509.load_public_key(compressed) == x509.load_public_key(key.key_der)
+    assert public_key.load_public_key(compressed) == public_key.load_public_key(key.key_der)

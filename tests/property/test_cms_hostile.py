@@ -8,7 +8,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from sysgraft.errors import FormatError, KeyMaterialError
-from sysgraft.formats import cms, x509
+from sysgraft.formats import cms, der, x509
 from sysgraft.sign.keys import load_private_key
 from sysgraft.sign.roothash import sign_root_hash
 from sysgraft.sign.verify import trust
@@ -82,14 +82,14 @@ def test_an_edited_key_is_refused_or_read(changes: list[Edit]) -> None:
 
 @given(st.integers())
 def test_integers_survive_der(value: int) -> None:
-    element = x509.DerReader(x509.encode_integer(value), "it").take(x509.INTEGER)
-    assert x509.read_integer(element, "it") == value
+    element = der.DerReader(der.encode_integer(value), "it").take(der.INTEGER)
+    assert der.read_integer(element, "it") == value
 
 
 @given(st.binary(max_size=70_000))
 def test_values_survive_der(content: bytes) -> None:
-    raw = x509.encode(x509.OCTET_STRING, content)
-    reader = x509.DerReader(raw, "it")
-    element = reader.take(x509.OCTET_STRING)
+    raw = der.encode(der.OCTET_STRING, content)
+    reader = der.DerReader(raw, "it")
+    element = reader.take(der.OCTET_STRING)
     reader.finish()
     assert (element.content, element.raw) == (content, raw)

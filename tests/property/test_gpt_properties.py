@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from sysgraft.base.blob import BytesBlob
 from sysgraft.errors import FormatError
-from sysgraft.formats import gpt
+from sysgraft.formats import gpt, gpt_check
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -61,7 +61,7 @@ def disk_of(table: gpt.Table) -> bytearray:
 def test_any_table_is_read_back_as_written(table: gpt.Table) -> None:
     blob = BytesBlob(bytes(disk_of(table)))
     assert gpt.parse(blob) == table
-    assert gpt.problems(blob, table) == ()
+    assert gpt_check.problems(blob, table) == ()
 
 
 @given(tables(), st.data())
@@ -69,10 +69,10 @@ def test_flipped_bit_is_noticed_or_in_a_region_that_says_so(
     table: gpt.Table, data: st.DataObject
 ) -> None:
     disk = disk_of(table)
-    regions = [region for region in gpt.regions(table, SIZE) if ":" not in region.name]
+    regions = [region for region in gpt_check.regions(table, SIZE) if ":" not in region.name]
     region = data.draw(st.sampled_from(regions))
     disk[data.draw(st.integers(region.start, region.end - 1))] ^= 1 << data.draw(st.integers(0, 7))
-    assert noticed(disk, table) == (region.name not in gpt.UNAUTHENTICATED)
+    assert noticed(disk, table) == (region.name not in gpt_check.UNAUTHENTICATED)
 
 
 def noticed(disk: bytearray, table: gpt.Table) -> bool:
@@ -81,7 +81,7 @@ def noticed(disk: bytearray, table: gpt.Table) -> bool:
         found = gpt.parse(blob)
     except FormatError:
         return True
-    return found != table or gpt.problems(blob, found) != ()
+    return found != table or gpt_check.problems(blob, found) != ()
 
 
 def test_every_bit_of_mbr_and_both_headers_is_noticed() -> None:
@@ -90,13 +90,13 @@ def test_every_bit_of_mbr_and_both_headers_is_noticed() -> None:
     disk = bytearray(1 << 16)
     for offset, data in pieces:
         disk[offset : offset + len(data)] = data
-    for region in gpt.regions(table, 1 << 16):
+    for region in gpt_check.regions(table, 1 << 16):
         if "header" in region.name or region.name == "protective-mbr":
             missed = [bit for bit in bits(region) if not noticed(flipped(disk, bit), table)]
             assert missed == [], region
 
 
-def bits(region: gpt.Region) -> Sequence[int]:
+def bits(region: gpt_check.Region) -> Sequence[int]:
     return range(region.start * 8, region.end * 8)
 
 
@@ -124,8 +124,8 @@ def survives(data: bytes) -> None:
 
 
 def check_rest(blob: BytesBlob, table: gpt.Table) -> None:
-    gpt.problems(blob, table)
-    covered = gpt.regions(table, blob.size)
+    gpt_check.problems(blob, table)
+    covered = gpt_check.regions(table, blob.size)
     assert sum(region.end - region.start for region in covered) == blob.size
 
 

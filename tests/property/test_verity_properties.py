@@ -11,14 +11,14 @@ from hypothesis import strategies as st
 
 from sysgraft.base.blob import BytesBlob
 from sysgraft.errors import FormatError
-from sysgraft.formats import verity
+from sysgraft.formats import verity, verity_tree
 from sysgraft.formats.verity import Levels, Superblock
 
 BLOCKS: Final = 300
 SB: Final = Superblock(UUID(int=7), BLOCKS, b"s" * 32, data_block_size=512, hash_block_size=512)
 DATA: Final = b"".join(number.to_bytes(4, "big") * 128 for number in range(BLOCKS))
 LEVEL0: Final = verity.hash_blocks(DATA, salt=SB.salt, block_size=512).ljust(19 * 512, b"\0")
-UPPER, ROOT_HASH = verity.upper_levels(SB, BytesBlob(LEVEL0))
+UPPER, ROOT_HASH = verity_tree.upper_levels(SB, BytesBlob(LEVEL0))
 DEVICE: Final = bytes(SB) + UPPER + LEVEL0
 
 
@@ -26,7 +26,7 @@ def genuine(data: bytes, device: bytes) -> bool:
     """Whether tree and data are what the root hash stands for."""
     blob = BytesBlob(device)
     superblock = verity.parse_superblock(blob)
-    if verity.check_upper_levels(blob, superblock, ROOT_HASH) is not None:
+    if verity_tree.check_upper_levels(blob, superblock, ROOT_HASH) is not None:
         return False
     bottom = superblock.levels.level0
     if bottom is None or superblock.data_size > len(data):
@@ -38,7 +38,7 @@ def genuine(data: bytes, device: bytes) -> bool:
         algorithm=superblock.algorithm,
         hash_type=superblock.hash_type,
     )
-    return verity.first_difference(found, blob.read_at(bottom.offset, len(found))) is None
+    return verity_tree.first_difference(found, blob.read_at(bottom.offset, len(found))) is None
 
 
 def noticed(data: bytes, device: bytes) -> bool:

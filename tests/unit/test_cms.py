@@ -9,7 +9,8 @@ import pytest
 from cryptography.hazmat.primitives.serialization import pkcs7
 
 from sysgraft.errors import FormatError, LimitError, UnsupportedError
-from sysgraft.formats import cms, x509
+from sysgraft.formats import cms, cms_signer, public_key, x509
+from sysgraft.formats import der as asn1
 from sysgraft.sign.keys import load_private_key
 from sysgraft.sign.roothash import sign_root_hash
 from sysgraft.testing.certificates import Identity, make_identity
@@ -35,17 +36,17 @@ def with_signer(base: bytes, **changes: object) -> bytes:
 
 
 def attribute(oid: str, *values: bytes) -> bytes:
-    return x509.encode(x509.SEQUENCE, x509.encode_oid(oid), x509.encode(x509.SET, *values))
+    return asn1.encode(asn1.SEQUENCE, asn1.encode_oid(oid), asn1.encode(asn1.SET, *values))
 
 
-CONTENT_TYPE = attribute("1.2.840.113549.1.9.3", x509.encode_oid("1.2.840.113549.1.7.1"))
-DIGEST_VALUE = x509.encode(x509.OCTET_STRING, hashlib.sha256(CONTENT).digest())
+CONTENT_TYPE = attribute("1.2.840.113549.1.9.3", asn1.encode_oid("1.2.840.113549.1.7.1"))
+DIGEST_VALUE = asn1.encode(asn1.OCTET_STRING, hashlib.sha256(CONTENT).digest())
 DIGEST = attribute("1.2.840.113549.1.9.4", DIGEST_VALUE)
 
 
 def with_attributes(signature: bytes, identity: Identity, *attributes: bytes) -> bytes:
     """The signature made again, over these signed attributes."""
-    signed = x509.encode(x509.SET, *attributes)
+    signed = asn1.encode(asn1.SET, *attributes)
     made = load_private_key(identity.key_pem).sign(signed)
     return with_signer(signature, signed_attributes=signed, signature=made)
 
@@ -57,11 +58,11 @@ def test_what_was_signed_is_read_back(identity: Identity, signature: bytes) -> N
     assert signed.content is None
     assert (signer.issuer_der, signer.serial) == (identity.certificate.issuer_der, 0x1234ABCD)
     assert signer.issuer == "CN=test signer,O=sysgraft tests"
-    assert (signer.digest, signer.scheme) == ("sha256", x509.SignatureScheme("rsa", "sha256"))
+    assert (signer.digest, signer.scheme) == ("sha256", public_key.SignatureScheme("rsa", "sha256"))
     assert signer.signed_attributes is None
-    assert cms.verify(signer, CONTENT, identity.certificate)
-    assert not cms.verify(signer, CONTENT.upper(), identity.certificate)
-    assert not cms.verify(signer, CONTENT + b"\n", identity.certificate)
+    assert cms_signer.verify(signer, CONTENT, identity.certificate)
+    assert not cms_signer.verify(signer, CONTENT.upper(), identity.certificate)
+    assert not cms_signer.verify(signer, CONTENT + b"\n", identity.certificate)
 
 
 def test_reading_and_writing_gives_the_same_bytes(signature: bytes) -> None:
@@ -71,17 +72,17 @@ def test_reading_and_writing_gives_the_same_bytes(signature: bytes) -> None:
 def test_signed_attributes_are_verified(identity: Identity, signature: bytes) -> None:
     der = with_attributes(signature, identity, CONTENT_TYPE, DIGEST)
     (signer,) = cms.parse(der).signers
-    assert cms.verify(signer, CONTENT, identity.certificate)
-    assert not cms.verify(signer, CONTENT[::-1], identity.certificate)
+    assert cms_signer.verify(signer, CONTENT, identity.certificate)
+    assert not cms_signer.verify(signer, CONTENT[::-1], identity.certificate)
     assert cms.serialise(cms.parse(der)) == der
 
 
 def test_a_signature_over_the_content_does_not_pass_for_one_over_attributes(
     identity: Identity, signature: bytes
 ) -> None:
-    attributes = x509.encode(x509.SET, CONTENT_TYPE, DIGEST)
+    attributes = asn1.encode(asn1.SET, CONTENT_TYPE, DIGEST)
     der = with_signer(signature, signed_attributes=attributes)
-    assert not cms.verify(cms.parse(der).signers[0], CONTENT, identity.certificate)
+    assert not cms_signer.verify(cms.parse(der).signers[0], CONTENT, identity.certificate)
 
 
 def test_a_signature_over_attributes_does_not_pass_for_their_bytes_as_content(
@@ -91,7 +92,7 @@ def test_a_signature_over_attributes_does_not_pass_for_their_bytes_as_content(
     (signer,) = cms.parse(der).signers
     content = signer.signed_attributes
     assert content is not None
-    assert not cms.verify(signer, content, identity.certificate)
+    assert not cms_signer.verify(signer, content, identity.certificate)
 
 
 @pytest.mark.parametrize(
@@ -102,10 +103,10 @@ def test_a_signature_over_attributes_does_not_pass_for_their_bytes_as_content(
         (DIGEST,),
         (CONTENT_TYPE, CONTENT_TYPE, DIGEST),
         (CONTENT_TYPE, DIGEST, DIGEST),
-        (attribute("1.2.840.113549.1.9.3", x509.encode_oid("1.2.840.113549.1.7.2")), DIGEST),
+        (attribute("1.2.840.113549.1.9.3", asn1.encode_oid("1.2.840.113549.1.7.2")), DIGEST),
         (CONTENT_TYPE, attribute("1.2.840.113549.1.9.4")),
         (CONTENT_TYPE, attribute("1.2.840.113549.1.9.4", DIGEST_VALUE, DIGEST_VALUE)),
-        (CONTENT_TYPE, attribute("1.2.840.113549.1.9.4", x509.encode_integer(1))),
+        (CONTENT_TYPE, attribute("1.2.840.113549.1.9.4", asn1.encode_integer(1))),
     ],
 )
 def test_attributes_must_hold_one_type_and_one_digest(
@@ -118,13 +119,13 @@ def test_attributes_must_hold_one_type_and_one_digest(
 def test_rsa_with_a_combined_algorithm_identifier_is_verified(
     identity: Identity, signature: bytes
 ) -> None:
-    combined = x509.encode_algorithm("1.2.840.113549.1.1.11", x509.DER_NULL)
+    combined = asn1.encode_algorithm("1.2.840.113549.1.1.11", asn1.DER_NULL)
     signer = cms.parse(with_signer(signature, algorithm_der=combined)).signers[0]
-    assert cms.verify(signer, CONTENT, identity.certificate)
+    assert cms_signer.verify(signer, CONTENT, identity.certificate)
 
 
 def test_two_different_digests_in_one_signer_are_refused(signature: bytes) -> None:
-    sha512 = x509.encode_algorithm("1.2.840.113549.1.1.13", x509.DER_NULL)
+    sha512 = asn1.encode_algorithm("1.2.840.113549.1.1.13", asn1.DER_NULL)
     with pytest.raises(FormatError, match="two digests, sha256 and sha512"):
         cms.parse(with_signer(signature, algorithm_der=sha512))
 
@@ -132,16 +133,16 @@ def test_two_different_digests_in_one_signer_are_refused(signature: bytes) -> No
 @pytest.mark.parametrize(
     ("dotted", "parameters"),
     [
-        ("1.3.14.3.2.26", (x509.DER_NULL,)),  # SHA-1
-        ("1.2.840.113549.2.5", (x509.DER_NULL,)),  # MD5
+        ("1.3.14.3.2.26", (asn1.DER_NULL,)),  # SHA-1
+        ("1.2.840.113549.2.5", (asn1.DER_NULL,)),  # MD5
         ("2.16.840.1.101.3.4.2.4", ()),  # SHA-224
-        ("2.16.840.1.101.3.4.2.1", (x509.encode(x509.OCTET_STRING),)),  # SHA-256, odd parameters
+        ("2.16.840.1.101.3.4.2.1", (asn1.encode(asn1.OCTET_STRING),)),  # SHA-256, odd parameters
     ],
 )
 def test_other_digests_are_refused_by_name(
     signature: bytes, dotted: str, parameters: tuple[bytes, ...]
 ) -> None:
-    other = x509.encode_algorithm(dotted, *parameters)
+    other = asn1.encode_algorithm(dotted, *parameters)
     with pytest.raises(UnsupportedError, match=dotted):
         cms.parse(with_signer(signature, digest_der=other))
 
@@ -149,10 +150,10 @@ def test_other_digests_are_refused_by_name(
 @pytest.mark.parametrize(
     "algorithm",
     [
-        x509.encode_algorithm("1.2.840.113549.1.1.5", x509.DER_NULL),  # sha1WithRSA
-        x509.encode_algorithm("1.2.840.113549.1.1.1"),  # rsaEncryption without NULL
-        x509.encode_algorithm("1.2.840.10045.4.3.2", x509.DER_NULL),  # ECDSA with NULL
-        x509.encode_algorithm("1.3.101.112"),  # Ed25519
+        asn1.encode_algorithm("1.2.840.113549.1.1.5", asn1.DER_NULL),  # sha1WithRSA
+        asn1.encode_algorithm("1.2.840.113549.1.1.1"),  # rsaEncryption without NULL
+        asn1.encode_algorithm("1.2.840.10045.4.3.2", asn1.DER_NULL),  # ECDSA with NULL
+        asn1.encode_algorithm("1.3.101.112"),  # Ed25519
     ],
 )
 def test_other_algorithms_are_refused(signature: bytes, algorithm: bytes) -> None:
@@ -161,19 +162,19 @@ def test_other_algorithms_are_refused(signature: bytes, algorithm: bytes) -> Non
 
 
 def test_the_key_must_be_of_the_algorithms_type(identity: Identity, signature: bytes) -> None:
-    ecdsa = x509.encode_algorithm("1.2.840.10045.4.3.2")
+    ecdsa = asn1.encode_algorithm("1.2.840.10045.4.3.2")
     signer = cms.parse(with_signer(signature, algorithm_der=ecdsa)).signers[0]
-    assert not cms.verify(signer, CONTENT, identity.certificate)
+    assert not cms_signer.verify(signer, CONTENT, identity.certificate)
 
 
 @pytest.mark.parametrize(
     "digests",
     [
         (),
-        (cms.SHA256, cms.SHA256),
-        (x509.encode_algorithm("2.16.840.1.101.3.4.2.3", x509.DER_NULL),),
-        (x509.encode_algorithm("2.16.840.1.101.3.4.2.1"),),
-        (cms.SHA256, x509.encode_algorithm("1.3.14.3.2.26", x509.DER_NULL)),
+        (cms_signer.SHA256, cms_signer.SHA256),
+        (asn1.encode_algorithm("2.16.840.1.101.3.4.2.3", asn1.DER_NULL),),
+        (asn1.encode_algorithm("2.16.840.1.101.3.4.2.1"),),
+        (cms_signer.SHA256, asn1.encode_algorithm("1.3.14.3.2.26", asn1.DER_NULL)),
     ],
 )
 def test_the_unsigned_list_of_digests_must_be_right(
@@ -199,7 +200,7 @@ def test_no_signer_is_refused(signature: bytes) -> None:
 
 def test_counts_and_sizes_are_limited(signature: bytes) -> None:
     signed = cms.parse(signature)
-    small = x509.encode(x509.SEQUENCE)
+    small = asn1.encode(asn1.SEQUENCE)
     many = dataclasses.replace(signed, certificates=(small,) * (cms.MAX_CERTIFICATES + 1))
     with pytest.raises(LimitError, match="17 certificates"):
         cms.parse(cms.serialise(many))
@@ -220,40 +221,40 @@ def raw_signed_data(
 ) -> bytes:
     """A signature assembled by hand, to say what `serialise` would not."""
     (signer,) = cms.parse(signature).signers
-    signer_der = x509.encode(
-        x509.SEQUENCE,
-        x509.encode_integer(1),
-        x509.encode(x509.SEQUENCE, signer.issuer_der, x509.encode_integer(signer.serial)),
+    signer_der = asn1.encode(
+        asn1.SEQUENCE,
+        asn1.encode_integer(1),
+        asn1.encode(asn1.SEQUENCE, signer.issuer_der, asn1.encode_integer(signer.serial)),
         signer.digest_der,
         signer.algorithm_der,
-        x509.encode(x509.OCTET_STRING, signer.signature),
+        asn1.encode(asn1.OCTET_STRING, signer.signature),
         after_signature,
     )
-    fields = x509.encode(
-        x509.SEQUENCE,
-        x509.encode_integer(version),
-        x509.encode(x509.SET, cms.SHA256),
-        x509.encode(x509.SEQUENCE, x509.encode_oid(content_type)),
+    fields = asn1.encode(
+        asn1.SEQUENCE,
+        asn1.encode_integer(version),
+        asn1.encode(asn1.SET, cms_signer.SHA256),
+        asn1.encode(asn1.SEQUENCE, asn1.encode_oid(content_type)),
         before_signers,
-        x509.encode(x509.SET, signer_der),
+        asn1.encode(asn1.SET, signer_der),
     )
-    oid = x509.encode_oid("1.2.840.113549.1.7.2")
-    return x509.encode(x509.SEQUENCE, oid, x509.encode(0xA0, fields))
+    oid = asn1.encode_oid("1.2.840.113549.1.7.2")
+    return asn1.encode(asn1.SEQUENCE, oid, asn1.encode(0xA0, fields))
 
 
 def test_a_hand_made_signature_is_read(identity: Identity, signature: bytes) -> None:
     signer = cms.parse(raw_signed_data(signature)).signers[0]
-    assert cms.verify(signer, CONTENT, identity.certificate)
+    assert cms_signer.verify(signer, CONTENT, identity.certificate)
 
 
 def test_unsigned_parts_are_refused(signature: bytes) -> None:
-    stamp = x509.encode(0xA1, attribute("1.2.840.113549.1.9.16.2.14", x509.encode_integer(1)))
+    stamp = asn1.encode(0xA1, attribute("1.2.840.113549.1.9.16.2.14", asn1.encode_integer(1)))
     with pytest.raises(UnsupportedError, match="unsigned attributes"):
         cms.parse(raw_signed_data(signature, after_signature=stamp))
     with pytest.raises(UnsupportedError, match="revocation lists"):
-        cms.parse(raw_signed_data(signature, before_signers=x509.encode(0xA1)))
+        cms.parse(raw_signed_data(signature, before_signers=asn1.encode(0xA1)))
     with pytest.raises(FormatError, match="empty set"):
-        cms.parse(raw_signed_data(signature, before_signers=x509.encode(0xA0)))
+        cms.parse(raw_signed_data(signature, before_signers=asn1.encode(0xA0)))
     with pytest.raises(UnsupportedError, match="version 3"):
         cms.parse(raw_signed_data(signature, version=3))
     for version in (2**7000, -(2**70)):
@@ -273,10 +274,10 @@ def test_a_list_of_certificates_is_not_a_signature(identity: Identity) -> None:
 
 
 def test_names_and_serials_too_long_to_show_are_refused(signature: bytes) -> None:
-    text = x509.encode(0x0C, b"x" * x509.MAX_NAME)
-    part = x509.encode(x509.SET, x509.encode(x509.SEQUENCE, x509.encode_oid("2.5.4.3"), text))
+    text = asn1.encode(0x0C, b"x" * x509.MAX_NAME)
+    part = asn1.encode(asn1.SET, asn1.encode(asn1.SEQUENCE, asn1.encode_oid("2.5.4.3"), text))
     with pytest.raises(LimitError, match="a name of"):
-        cms.parse(with_signer(signature, issuer_der=x509.encode(x509.SEQUENCE, part)))
+        cms.parse(with_signer(signature, issuer_der=asn1.encode(asn1.SEQUENCE, part)))
     with pytest.raises(LimitError, match="a serial number of"):
         cms.parse(with_signer(signature, serial=1 << 8 * x509.MAX_SERIAL))
     longest = with_signer(signature, serial=(1 << 8 * x509.MAX_SERIAL - 1) - 1)
@@ -295,4 +296,4 @@ def test_signers_are_found_by_issuer_and_serial(identity: Identity, signature: b
     other_name = make_identity("somebody", serial=0x1234ABCD).certificate
     namesake = make_identity(kind="p256", serial=0x1234ABCD).certificate
     everybody = (other_serial, namesake, other_name, identity.certificate)
-    assert cms.find_signer(signer, everybody) == (namesake, identity.certificate)
+    assert cms_signer.find_signer(signer, everybody) == (namesake, identity.certificate)

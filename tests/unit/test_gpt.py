@@ -18,7 +18,7 @@ from sysgraft.errors import (
     UnsupportedError,
     UsageError,
 )
-from sysgraft.formats import gpt
+from sysgraft.formats import gpt, gpt_check
 from sysgraft.formats.partition_types import type_uuid
 
 SIZE: Final = 256 * 1024
@@ -116,7 +116,7 @@ def test_written_table_is_read_back_for_every_sector_size(sector_size: int) -> N
     blob = BytesBlob(bytes(make_disk(table)))
     assert gpt.probe(blob) == sector_size
     assert gpt.parse(blob) == table
-    assert gpt.problems(blob, table) == ()
+    assert gpt_check.problems(blob, table) == ()
 
 
 def test_positions_and_flags_are_told_in_bytes_and_words() -> None:
@@ -226,7 +226,7 @@ def test_larger_entries_than_usual_are_read() -> None:
     disk = make_disk(replace(make_table(), entry_count=64, entry_size=256))
     table = gpt.parse(BytesBlob(bytes(disk)))
     assert [part.name for part in table.partitions] == ["root-x86-64", "Größe 🎉"]
-    assert gpt.problems(BytesBlob(bytes(disk)), table) == ()
+    assert gpt_check.problems(BytesBlob(bytes(disk)), table) == ()
 
 
 def test_name_ends_at_its_first_nul() -> None:
@@ -264,7 +264,7 @@ def test_what_leaves_the_primary_table_readable_is_a_problem(
     disk = make_disk(make_table())
     disk[offset : offset + len(data)] = data
     blob = BytesBlob(bytes(disk))
-    (problem,) = gpt.problems(blob, gpt.parse(blob))
+    (problem,) = gpt_check.problems(blob, gpt.parse(blob))
     assert message in problem
 
 
@@ -275,37 +275,39 @@ def test_what_leaves_the_primary_table_readable_is_a_problem(
 def test_sealed_backup_header_must_say_the_same(fields: dict[str, int]) -> None:
     disk = make_disk(make_table())
     blob = patch(disk, SIZE - 512, **fields)
-    assert gpt.problems(blob, gpt.parse(blob)) == (
+    assert gpt_check.problems(blob, gpt.parse(blob)) == (
         "the backup header differs from the primary one",
     )
 
 
 def test_reserved_field_of_the_header_is_a_problem() -> None:
     blob = patch(make_disk(make_table()), reserved=1)
-    assert "the reserved field of the header is not zero" in gpt.problems(blob, gpt.parse(blob))
+    assert "the reserved field of the header is not zero" in gpt_check.problems(
+        blob, gpt.parse(blob)
+    )
 
 
 def test_grown_file_lacks_its_backup_at_the_end() -> None:
     blob = BytesBlob(bytes(make_disk(make_table()) + bytes(1024)))
-    found = gpt.problems(blob, gpt.parse(blob))
+    found = gpt_check.problems(blob, gpt.parse(blob))
     assert "the backup header should be in sector 511, the last one is 513" in found
 
 
 def test_cut_file_lacks_its_backup() -> None:
     blob = BytesBlob(bytes(make_disk(make_table())[: SIZE - 4096]))
-    found = gpt.problems(blob, gpt.parse(blob))
+    found = gpt_check.problems(blob, gpt.parse(blob))
     assert "the backup header should be in sector 511, the last one is 503" in found
 
 
 def test_half_a_sector_at_the_end_is_a_problem() -> None:
     blob = BytesBlob(bytes(make_disk(make_table()) + b"x"))
-    found = gpt.problems(blob, gpt.parse(blob))
+    found = gpt_check.problems(blob, gpt.parse(blob))
     assert found == ("the disk does not end with a whole sector",)
 
 
 def test_space_for_partitions_must_end_before_the_backup() -> None:
     blob = patch(make_disk(make_table()), last_usable=480)
-    assert "the space for partitions overlaps the backup table" in gpt.problems(
+    assert "the space for partitions overlaps the backup table" in gpt_check.problems(
         blob, gpt.parse(blob)
     )
 
@@ -314,7 +316,7 @@ def test_bytes_between_mbr_and_header_of_large_sectors_are_a_problem() -> None:
     disk = make_disk(make_table(sector_size=4096))
     disk[3000] = 1
     blob = BytesBlob(bytes(disk))
-    assert gpt.problems(blob, gpt.parse(blob)) == ("the bytes after the MBR are not zero",)
+    assert gpt_check.problems(blob, gpt.parse(blob)) == ("the bytes after the MBR are not zero",)
 
 
 # --- Writing refuses -----------------------------------------------------------------------------
@@ -373,7 +375,7 @@ def test_partitions_may_not_reach_into_the_backup() -> None:
 
 
 def test_regions_name_every_byte_once() -> None:
-    assert [tuple(region) for region in gpt.regions(make_table(), SIZE)] == [
+    assert [tuple(region) for region in gpt_check.regions(make_table(), SIZE)] == [
         (0, 446, "mbr-boot-code"),
         (446, 512, "protective-mbr"),
         (512, 604, "primary-header"),
@@ -393,7 +395,7 @@ def test_regions_name_every_byte_once() -> None:
 @pytest.mark.parametrize("sector_size", gpt.SECTOR_SIZES)
 @pytest.mark.parametrize("size", [SIZE, SIZE - 4096, SIZE + 8192])
 def test_regions_join_without_gaps_whatever_the_size(sector_size: int, size: int) -> None:
-    found = gpt.regions(make_table(sector_size=sector_size), size)
+    found = gpt_check.regions(make_table(sector_size=sector_size), size)
     ends = [0, *(region.end for region in found)]
     assert ends == [*(region.start for region in found), size]
     assert all(region.start < region.end for region in found)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from sysgraft.errors import KeyMaterialError, UsageError
-from sysgraft.formats import x509
+from sysgraft.formats import public_key
 from sysgraft.sign.keys import MAX_KEY, check_pair, load_certificate, load_private_key
 from sysgraft.sign.source import resolve
 from sysgraft.testing.certificates import KeyType, make_identity
@@ -29,11 +29,11 @@ def test_signatures_are_good_and_always_the_same(kind: KeyType) -> None:
     identity = make_identity(kind=kind)
     key = load_private_key(identity.key_pem)
     made = key.sign(b"data")
-    scheme = x509.SignatureScheme(key.kind, "sha256")
+    scheme = public_key.SignatureScheme(key.kind, "sha256")
     public = identity.certificate.load_public_key()
     assert made == load_private_key(identity.key_pem).sign(b"data")
-    assert x509.verify_signature(public, scheme, made, b"data")
-    assert not x509.verify_signature(public, scheme, made, b"Data")
+    assert public_key.verify_signature(public, scheme, made, b"data")
+    assert not public_key.verify_signature(public, scheme, made, b"Data")
 
 
 def test_ec_signatures_use_the_nonce_of_rfc_6979() -> None:

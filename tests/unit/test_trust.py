@@ -9,7 +9,7 @@ from uuid import UUID
 import pytest
 
 from sysgraft.errors import FormatError, TruncatedError
-from sysgraft.formats import cms, efivar, esl
+from sysgraft.formats import cms, cms_signer, efivar, esl
 from sysgraft.sign.keys import load_private_key
 from sysgraft.sign.roothash import sign_root_hash
 from sysgraft.sign.verify import trust
@@ -213,7 +213,7 @@ def test_every_signer_must_be_trusted() -> None:
     parts = [cms.parse(signed(each)) for each in (one, two)]
     joint = cms.serialise(
         cms.SignedData(
-            (cms.SHA256,),
+            (cms_signer.SHA256,),
             tuple(each.signers[0] for each in parts),
             tuple(each.certificates[0] for each in parts),
         )

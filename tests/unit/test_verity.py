@@ -18,7 +18,7 @@ from sysgraft.errors import (
     UnsupportedError,
     UsageError,
 )
-from sysgraft.formats import verity
+from sysgraft.formats import verity, verity_tree
 from sysgraft.formats.verity import Level, Levels, Superblock
 
 SALT: Final = bytes(range(1, 33))
@@ -32,7 +32,7 @@ def make_device(blocks: int = 300) -> tuple[Superblock, bytearray, bytes]:
     digests = verity.hash_blocks(data, salt=SALT)
     bottom = superblock.levels.level0
     level0 = digests.ljust(bottom.blocks * 4096, b"\0") if bottom else b""
-    upper, root_hash = verity.upper_levels(superblock, BytesBlob(level0 or digests))
+    upper, root_hash = verity_tree.upper_levels(superblock, BytesBlob(level0 or digests))
     device = bytes(superblock).ljust(4096, b"\0") + upper + level0
     return superblock, bytearray(device), root_hash
 
@@ -175,24 +175,24 @@ def test_no_blocks_have_no_digests() -> None:
 def test_first_difference_is_the_number_of_the_digest() -> None:
     digests = bytes(range(96))
     changed = digests[:64] + b"\xff" + digests[65:]
-    assert verity.first_difference(digests, digests) is None
-    assert verity.first_difference(digests, changed) == 2
-    assert verity.first_difference(digests, digests[:64]) == 2
-    assert verity.first_difference(digests[:64], digests) == 2
-    assert verity.first_difference(digests[:64], digests[:32] + bytes(32), 64) == 0
+    assert verity_tree.first_difference(digests, digests) is None
+    assert verity_tree.first_difference(digests, changed) == 2
+    assert verity_tree.first_difference(digests, digests[:64]) == 2
+    assert verity_tree.first_difference(digests[:64], digests) == 2
+    assert verity_tree.first_difference(digests[:64], digests[:32] + bytes(32), 64) == 0
 
 
 @pytest.mark.parametrize("size", [0, 4096, 3 * 4096 - 1, 4 * 4096])
 def test_level_0_of_another_size_is_refused(size: int) -> None:
     with pytest.raises(UsageError, match="instead of 12288"):
-        verity.upper_levels(SB, BytesBlob(bytes(size)))
+        verity_tree.upper_levels(SB, BytesBlob(bytes(size)))
 
 
 def test_single_block_is_its_own_root() -> None:
     superblock, device, root_hash = make_device(1)
     assert root_hash == hashlib.sha256(SALT + bytes(4096)).digest()
     assert len(device) == superblock.levels.size == 4096
-    assert verity.check_upper_levels(BytesBlob(bytes(device)), superblock, root_hash) is None
+    assert verity_tree.check_upper_levels(BytesBlob(bytes(device)), superblock, root_hash) is None
 
 
 # --- Checking a stored tree ----------------------------------------------------------------------
@@ -203,7 +203,7 @@ def test_tree_as_built_is_genuine(blocks: int) -> None:
     superblock, device, root_hash = make_device(blocks)
     # What follows the tree in the partition is none of its business.
     blob = BytesBlob(bytes(device) + b"slack")
-    assert verity.check_upper_levels(blob, superblock, root_hash) is None
+    assert verity_tree.check_upper_levels(blob, superblock, root_hash) is None
 
 
 @pytest.mark.parametrize(
@@ -219,13 +219,13 @@ def test_tree_as_built_is_genuine(blocks: int) -> None:
 def test_damaged_hash_block_is_named(offset: int, level: int, block: int, reason: str) -> None:
     superblock, device, root_hash = make_device()
     device[offset] ^= 1
-    found = verity.check_upper_levels(BytesBlob(bytes(device)), superblock, root_hash)
+    found = verity_tree.check_upper_levels(BytesBlob(bytes(device)), superblock, root_hash)
     assert found == (level, block, offset // 4096 * 4096, reason)
 
 
 def test_foreign_root_hash_is_refused_at_the_root() -> None:
     superblock, device, _ = make_device()
-    found = verity.check_upper_levels(BytesBlob(bytes(device)), superblock, bytes(32))
+    found = verity_tree.check_upper_levels(BytesBlob(bytes(device)), superblock, bytes(32))
     assert found == (1, 0, 4096, "does not match the root hash")
 
 
@@ -234,14 +234,16 @@ def test_foreign_root_hash_is_refused_at_the_root() -> None:
 def test_root_hash_of_another_length_is_refused(blocks: int, length: int) -> None:
     superblock, device, root_hash = make_device(blocks)
     with pytest.raises(FormatError, match=f"the root hash has {length} bytes, one of sha256"):
-        verity.check_upper_levels(BytesBlob(bytes(device)), superblock, (root_hash * 2)[:length])
+        verity_tree.check_upper_levels(
+            BytesBlob(bytes(device)), superblock, (root_hash * 2)[:length]
+        )
 
 
 @pytest.mark.parametrize(("claimed", "level"), [(299, 0), (257, 0), (256, 1)])
 def test_superblock_that_claims_fewer_blocks_is_found_out(claimed: int, level: int) -> None:
     superblock, device, root_hash = make_device()
     fewer = replace(superblock, data_blocks=claimed)
-    found = verity.check_upper_levels(BytesBlob(bytes(device)), fewer, root_hash)
+    found = verity_tree.check_upper_levels(BytesBlob(bytes(device)), fewer, root_hash)
     assert found is not None
     assert (found.level, found.reason) == (level, "has surplus digests")
 
@@ -249,10 +251,10 @@ def test_superblock_that_claims_fewer_blocks_is_found_out(claimed: int, level: i
 def test_hash_device_shorter_than_its_tree_is_refused() -> None:
     superblock, device, root_hash = make_device()
     with pytest.raises(TruncatedError, match="needs 20480 bytes, there are 20479"):
-        verity.check_upper_levels(BytesBlob(bytes(device[:-1])), superblock, root_hash)
+        verity_tree.check_upper_levels(BytesBlob(bytes(device[:-1])), superblock, root_hash)
 
 
 def test_claim_of_petabytes_is_refused_at_once() -> None:
     huge = replace(SB, data_blocks=2**50)
     with pytest.raises(TruncatedError, match="needs"):
-        verity.check_upper_levels(BytesBlob(bytes(1 << 20)), huge, bytes(32))
+        verity_tree.check_upper_levels(BytesBlob(bytes(1 << 20)), huge, bytes(32))
