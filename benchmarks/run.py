@@ -1,0 +1,219 @@
+"""Measure sysgraft against its peers and the floor; ``make bench`` runs it. See README.md.
+
+    python benchmarks/run.py [--rounds N] [--json FILE] [--tree FOLDER] [--only PART]...
+
+Needs root on Debian (systemd-repart 257 runs by chroot in the folder of scripts/setup-oracles) and
+about 6 GB of memory: everything happens in a tmpfs.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+from firmware_tree import DEBIAN_13, describe, make
+from measure import Command, Times, interleaved, machine, peak_memory
+
+ROOT: Final = Path(__file__).resolve().parent.parent
+HERE: Final = ROOT / "benchmarks"
+PYTHON: Final = sys.executable
+SYSGRAFT: Final = str(Path(sys.executable).with_name("sysgraft"))
+TMPFS: Final = Path("/dev/shm")
+PARTS: Final = ("build", "verify", "start", "memory")
+STARTS: Final = 15
+
+# What is held against what, and the most the ratio may be: part, ours, theirs, goal.
+GOALS: Final = {
+    "build / systemd-repart": ("build", "sysgraft", "systemd-repart", 0.35),
+    "build / floor": ("build", "sysgraft", "floor", 2.0),
+    "verify / veritysetup": ("verify", "sysgraft", "veritysetup", 0.8),
+    "verify / floor": ("verify", "sysgraft", "floor", 1.3),
+    "help / python": ("start", "sysgraft --help", "python -c pass", 3.0),
+}
+MEMORY_GOAL: Final = 200_000_000
+
+# systemd-repart in the Debian 13 folder: the tree, the keys and the output are bound in, and its
+# temporary files are in memory like everything else. Arguments: ROOT WORK TREE.
+REPART: Final = """
+mount --make-rprivate /
+mount --bind "$1" "$1"
+for folder in dev proc sys; do mount --rbind "/$folder" "$1/$folder"; done
+for folder in run tmp var/tmp mnt; do mount -t tmpfs -o size=80% tmpfs "$1/$folder"; done
+mkdir "$1/mnt/work" "$1/mnt/tree"
+mount --bind "$2" "$1/mnt/work"
+mount --bind "$3" "$1/mnt/tree"
+exec chroot "$1" systemd-repart --make-ddi=sysext --offline=yes --copy-source=/mnt/tree \
+    --seed=01234567-89ab-cdef-0123-456789abcdef --private-key=/mnt/work/bench.key \
+    --certificate=/mnt/work/bench.pem /mnt/work/repart.raw
+"""
+
+
+class Bench:
+    """The commands, all on one tree and in one tmpfs folder."""
+
+    def __init__(self, work: Path, tree: Path) -> None:
+        self.work = work
+        self.tree = tree
+        self.image = work / "bench.sysext.raw"
+        subprocess.run([PYTHON, ROOT / "scripts/demo-keys", work, "bench"], check=True)
+
+    def build(self) -> list[Command]:
+        """Building and signing, by us, by systemd-repart, and the floor."""
+        work, tree = str(self.work), str(self.tree)
+        pair = ["--private-key", f"{work}/bench.key", "--certificate", f"{work}/bench.pem"]
+        repart = ["unshare", "-m", "sh", "-euc", REPART, "sh", str(DEBIAN_13), work, tree]
+        ours = [SYSGRAFT, "ext", "build", "bench", tree, "--output", work, *pair]
+        floor = [PYTHON, str(HERE / "floor.py"), tree, f"{work}/floor.raw"]
+        return [
+            fresh("sysgraft", ours, self.image),
+            fresh("systemd-repart", repart, self.work / "repart.raw"),
+            fresh("floor", floor, self.work / "floor.raw"),
+        ]
+
+    def verify(self) -> list[Command]:
+        """Verifying all of the image we built, by us, by veritysetup, and the floor."""
+        root_hash = self.cut()
+        certificate = str(self.work / "bench.pem")
+        data, hashes = str(self.work / "data"), str(self.work / "hash")
+        ours = [SYSGRAFT, "ext", "verify", str(self.image), "--certificate", certificate]
+        return [
+            Command("sysgraft", ours),
+            Command("veritysetup", ["veritysetup", "verify", data, hashes, root_hash]),
+            Command("floor", [PYTHON, str(HERE / "floor.py"), data]),
+        ]
+
+    def start(self) -> list[Command]:
+        """Starting up."""
+        return [
+            Command("sysgraft --help", [SYSGRAFT, "--help"]),
+            Command("python -c pass", [PYTHON, "-c", "pass"]),
+        ]
+
+    def cut(self) -> str:
+        """The image's data and hash partitions as files for veritysetup; the root hash."""
+        done = subprocess.run(["sfdisk", "--json", self.image], capture_output=True, check=True)
+        table = json.loads(done.stdout)["partitiontable"]
+        parts = table["partitions"]
+        sector = table["sectorsize"]
+        with self.image.open("rb") as image:
+            for part, name in zip(parts, ("data", "hash"), strict=False):
+                image.seek(part["start"] * sector)
+                with (self.work / name).open("wb") as file:
+                    copy(image.fileno(), file.fileno(), part["size"] * sector)
+        return str(parts[0]["uuid"] + parts[1]["uuid"]).replace("-", "").lower()
+
+
+def fresh(name: str, argv: list[str], output: Path) -> Command:
+    """A command that finds no output of an earlier run."""
+    return Command(name, argv, before=lambda: output.unlink(missing_ok=True))
+
+
+def copy(source: int, target: int, size: int) -> None:
+    while size:
+        size -= os.sendfile(target, source, None, size)
+
+
+@dataclass(slots=True)
+class Results:
+    """What was measured."""
+
+    seconds: dict[str, dict[str, Times]] = field(default_factory=dict)
+    memory: dict[str, int] = field(default_factory=dict)
+
+    def ratios(self) -> dict[str, float]:
+        """Medians of wall time over each other, those that have goals."""
+        return {
+            name: self._wall(part, ours) / self._wall(part, theirs)
+            for name, (part, ours, theirs, _) in GOALS.items()
+            if part in self.seconds
+        }
+
+    def _wall(self, part: str, name: str) -> float:
+        return self.seconds[part][name].median()
+
+
+def measure(bench: Bench, parts: list[str], rounds: int) -> Results:
+    """Everything asked for."""
+    results = Results()
+    builds = bench.build()
+    interleaved(builds[:1], 1)  # warms up, and makes the image
+    if "build" in parts:
+        results.seconds["build"] = interleaved(builds, rounds)
+    if "verify" in parts:
+        results.seconds["verify"] = interleaved(bench.verify(), rounds)
+    if "start" in parts:
+        results.seconds["start"] = interleaved(bench.start(), STARTS)
+    if "memory" in parts:
+        results.memory["build"] = peak_memory(builds[0])
+        results.memory["verify"] = peak_memory(bench.verify()[0])
+    return results
+
+
+def document(results: Results, tree: Path) -> dict[str, object]:
+    """The results for other programs."""
+    seconds = {
+        part: {name: times.as_json() for name, times in commands.items()}
+        for part, commands in results.seconds.items()
+    }
+    return {
+        "machine": machine(),
+        "tree": describe(tree),
+        "seconds": seconds,
+        "ratios": results.ratios(),
+        "peak_memory_bytes": results.memory,
+    }
+
+
+def table(results: Results) -> str:
+    """The results as Markdown."""
+    rows = ["| | wall s, median (min to max) | CPU s, median |", "|---|---|---|"]
+    for part, commands in results.seconds.items():
+        rows += [f"| {part}: {name} | {times.text()} |" for name, times in commands.items()]
+    rows += ["", "| | measured | goal | |", "|---|---|---|---|"]
+    for name, value in results.ratios().items():
+        goal = GOALS[name][3]
+        rows.append(f"| {name}, wall | {value:.2f} | {goal} | {verdict(value, goal)} |")
+    for name, size in results.memory.items():
+        goal = MEMORY_GOAL / 1e6
+        met = verdict(size, MEMORY_GOAL)
+        rows.append(f"| {name}, peak memory in MB | {size / 1e6:.0f} | {goal:.0f} | {met} |")
+    return "\n".join(rows)
+
+
+def verdict(value: float, goal: float) -> str:
+    return "met" if value <= goal else "short"
+
+
+def arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description="Measure sysgraft; see benchmarks/README.md.")
+    parser.add_argument("--rounds", type=int, default=5, help="runs of each command (default: 5)")
+    parser.add_argument("--json", type=Path, help="write the results here too")
+    parser.add_argument("--tree", type=Path, help="build from this (default: Debian's firmware)")
+    parser.add_argument("--only", action="append", choices=PARTS, help="a part; again for more")
+    return parser.parse_args()
+
+
+def main() -> None:
+    chosen = arguments()
+    with tempfile.TemporaryDirectory(dir=TMPFS, prefix="sysgraft-bench-") as folder:
+        tree: Path = chosen.tree or Path(folder, "tree")
+        if chosen.tree is None:
+            make(tree)
+        work = Path(folder, "work")
+        work.mkdir()
+        bench = Bench(work, tree.resolve())
+        results = measure(bench, chosen.only or list(PARTS), chosen.rounds)
+        print(table(results))
+        if chosen.json:
+            chosen.json.write_text(json.dumps(document(results, tree), indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()
