@@ -18,11 +18,10 @@ that does not verify) is a result, not an error.
 
 from __future__ import annotations
 
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, ClassVar
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
+TYPE_CHECKING = False
+if TYPE_CHECKING:  # everything loads this module: it must cost nothing
+    from types import TracebackType
+    from typing import ClassVar
 
 
 class SysgraftError(Exception):
@@ -95,16 +94,25 @@ class OutputError(SysgraftError):
     code = "output"
 
 
-@contextmanager
-def in_file(name: str) -> Iterator[None]:
+class in_file:  # noqa: N801  reads as a statement: with in_file(path): …
     """Name the file an error is about, unless something deeper already did.
 
     ``OSError`` becomes `InputError` with the system's own words.
     """
-    try:
-        yield
-    except SysgraftError as error:
-        error.file = error.file or name
-        raise
-    except OSError as error:
-        raise InputError(error.strerror or str(error), file=name) from error
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if isinstance(error, SysgraftError):
+            error.file = error.file or self._name
+        elif isinstance(error, OSError):
+            raise InputError(error.strerror or str(error), file=self._name) from error

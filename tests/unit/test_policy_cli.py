@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 def run(*words: str) -> int:
     parser = argparse.ArgumentParser()
-    policy_cli.register(parser.add_subparsers())
+    policy_cli.fill(parser.add_subparsers().add_parser("policy"))
     arguments = parser.parse_args(["policy", *words])
     code: int = arguments.run(arguments, Output())
     return code

@@ -35,7 +35,7 @@ def test_the_table_is_what_the_command_prints(
     policy: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     parser = argparse.ArgumentParser()
-    policy_cli.register(parser.add_subparsers())
+    policy_cli.fill(parser.add_subparsers().add_parser("policy"))
     arguments = parser.parse_args(["policy", "show", policy])
     arguments.run(arguments, Output())
     printed = capsys.readouterr().out.partition("under this policy:\n")[2]

@@ -92,8 +92,8 @@ def test_other_files_are_refused(tmp_path: Path) -> None:
         ("./missing", "no such file or folder: ./missing", ""),
         ("", "no such file", ""),
         ("tar:", "no path", ""),
-        ("n" * 9000, "no such file", "docker save"),
-        ("a\0b", "no such file", "docker save"),
+        ("n" * 9000, "no such file", ""),
+        ("a\0b", "no such file", ""),
     ],
 )
 def test_what_cannot_be_read_says_what_to_do(argument: str, words: str, hint: str) -> None:

@@ -17,7 +17,7 @@ from sysgraft.build.geometry import GRAIN, SIGNATURE_SIZE
 from sysgraft.build.image import partition
 from sysgraft.errors import FormatError, LimitError, UnsupportedError, in_file
 from sysgraft.formats import gpt, gpt_check, partition_types
-from sysgraft.host.files import OpenFile, atomic_output, pwrite_all
+from sysgraft.host.files import OpenFile, atomic_output, make_folder, pwrite_all
 from sysgraft.image import dissect, names
 from sysgraft.image.verity_tree import TreeCheck, read_superblock
 
@@ -130,6 +130,7 @@ def _rewrite(
     progress: Progress,
 ) -> ResignReport:
     output = target.path or path
+    make_folder(os.path.dirname(output) or ".")
     with (
         atomic_output(output, replace=target.replace) as file,
         OpenFile(path) as blob,

@@ -10,8 +10,6 @@ if TYPE_CHECKING:
 
     from sysgraft.cli.output import Output
 
-NOUN: Final = "completion"
-HELP: Final = "print a shell completion script"
 EXAMPLE: Final = """\
 examples:
   sysgraft completion bash > ~/.local/share/bash-completion/completions/sysgraft
@@ -39,15 +37,9 @@ complete -o default -F _sysgraft sysgraft
 """
 
 
-def register(nouns: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Add the noun."""
-    parser = nouns.add_parser(
-        NOUN,
-        help=HELP,
-        description=HELP.capitalize() + ".",
-        epilog=EXAMPLE,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+def fill(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments."""
+    parser.epilog = EXAMPLE
     parser.add_argument("shell", choices=["bash", "zsh", "fish"], help="the shell")
     parser.set_defaults(run=run)
 

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import argparse
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final
 
+from sysgraft.cli.help import HelpFormatter
+
 if TYPE_CHECKING:
+    import argparse
     from collections.abc import Callable
 
     from sysgraft.cli.output import Output
-
-NOUN: Final = "ext"
-HELP: Final = "system extension images (sysext and confext)"
 
 _KEY_HELP: Final = "private key: a path or file: URI (PEM, PKCS#8, encrypted too)"
 _CERTIFICATE_HELP: Final = "its certificate: a path or file: URI (PEM or DER)"
@@ -43,7 +42,7 @@ examples:
 """
 SIGN_EXAMPLE: Final = """\
 examples:
-  sysgraft ext sign firmware.sysext.raw --output signed.sysext.raw \\
+  sysgraft ext sign firmware.sysext.raw --output signed/firmware.sysext.raw \\
     --private-key db.key --certificate db.pem
   sysgraft ext sign firmware.sysext.raw --force --certificate db.pem --join-signature hash.p7s
 """
@@ -124,7 +123,7 @@ BUILD: Final[_Options] = [
     (
         ("--layers",),
         {
-            "metavar": "last|all",
+            "choices": ["last", "all"],
             "default": "last",
             "help": "which layers of an image (default: last)",
         },
@@ -298,9 +297,8 @@ VERBS: Final[list[tuple[str, str, _Options, str, str]]] = [
 ]
 
 
-def register(nouns: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Add the noun and its verbs."""
-    noun = nouns.add_parser(NOUN, help=HELP, description=HELP.capitalize() + ".")
+def fill(noun: argparse.ArgumentParser) -> None:
+    """Add the verbs."""
     verbs = noun.add_subparsers(title="verbs", metavar="VERB", required=True)
     for verb, summary, options, examples, module in VERBS:
         parser = verbs.add_parser(
@@ -308,7 +306,7 @@ def register(nouns: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
             help=summary,
             description=summary.capitalize() + ".",
             epilog=examples,
-            formatter_class=argparse.RawDescriptionHelpFormatter,
+            formatter_class=HelpFormatter,
         )
         for flags, settings in options:
             parser.add_argument(*flags, **settings)

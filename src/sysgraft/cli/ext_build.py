@@ -8,7 +8,7 @@ from uuid import UUID
 
 from sysgraft.build.extension import BuildOptions, BuildReport, build_extension
 from sysgraft.build.sources.model import Options as SourceOptions
-from sysgraft.cli.output import human_size
+from sysgraft.cli.output import counted, human_size
 from sysgraft.cli.signing import signing_pair
 from sysgraft.errors import UsageError
 
@@ -157,7 +157,7 @@ def _show(report: BuildReport, out: Output) -> None:
         ("size", f"{human_size(report.geometry.disk_size)}: {_parts(report)}"),
         (
             "content",
-            f"{content.files} files, {content.symlinks} links, {contents}",
+            f"{counted(content.files, 'file')}, {counted(content.symlinks, 'link')}, {contents}",
         ),
         ("release", " ".join(f"{key}={value}" for key, value in report.release.items())),
     ]
@@ -173,5 +173,6 @@ def _parts(report: BuildReport) -> str:
 
 
 def _left_out(item: LeftOut) -> str:
-    counts = f"{item.files} files ({human_size(item.size)}) {_LEFT_OUT[item.reason]}"
-    return f"{counts}: {', '.join(item.examples)} …" if item.examples else counts
+    counts = f"{counted(item.files, 'file')} ({human_size(item.size)}) {_LEFT_OUT[item.reason]}"
+    more = ", …" if item.files > len(item.examples) else ""
+    return f"{counts}: {', '.join(item.examples)}{more}" if item.examples else counts

@@ -7,7 +7,8 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from sysgraft.base.tree import printable
-from sysgraft.cli.output import human_size
+from sysgraft.cli.output import counted, human_size
+from sysgraft.formats.x509 import serial_text
 from sysgraft.image.inspect import ImageInfo, SignatureInfo, inspect_image
 
 if TYPE_CHECKING:
@@ -89,7 +90,7 @@ def _signature_json(signature: SignatureInfo | None) -> dict[str, object] | None
     certificate = signature.certificate
     return {
         "issuer": signature.issuer,
-        "serial": f"{signature.serial:x}",
+        "serial": serial_text(signature.serial),
         "subject": certificate.subject if certificate else None,
         "fingerprint": signature.fingerprint.hex() if signature.fingerprint else None,
         "certificateIncluded": certificate is not None,
@@ -185,13 +186,14 @@ def _facts(info: ImageInfo) -> Iterator[tuple[str, str]]:
     if info.content:
         content = info.content
         size = human_size(content.content_bytes)
-        yield "content", f"{content.files} files, {content.symlinks} links, {size}"
+        counts = f"{counted(content.files, 'file')}, {counted(content.symlinks, 'link')}"
+        yield "content", f"{counts}, {size}"
 
 
 def _signer(signature: SignatureInfo | None) -> str:
     if signature is None:
         return "nobody"
-    identity = f"issuer {signature.issuer} serial {signature.serial:X}"
+    identity = f"issuer {signature.issuer} serial {serial_text(signature.serial).upper()}"
     if signature.certificate is None:
         return f"{identity} (certificate not included)"
     until = f"{signature.certificate.not_after:%Y-%m-%d}"

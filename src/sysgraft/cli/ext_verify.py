@@ -7,16 +7,20 @@ from typing import TYPE_CHECKING
 
 from sysgraft.base import arch
 from sysgraft.base.version import LATEST_SYSTEMD
-from sysgraft.errors import UsageError, in_file
+from sysgraft.errors import InputError, UsageError, in_file
 from sysgraft.formats import os_release
+from sysgraft.formats.x509 import serial_text
 from sysgraft.host.files import read_small
+from sysgraft.image.checks import ON_REQUEST
 from sysgraft.image.verify import Verification, VerifyOptions, verify_image
 from sysgraft.sign.verify import files as trust_files
 
 if TYPE_CHECKING:
     import argparse
+    from collections.abc import Sequence
 
     from sysgraft.cli.output import Output
+    from sysgraft.image.checks import Check
     from sysgraft.sign.verify.roothash import SignerInfo
     from sysgraft.sign.verify.trust import TrustStore
 
@@ -26,16 +30,34 @@ OLDEST_SYSTEMD = 252
 def run(arguments: argparse.Namespace, out: Output) -> int:
     """Verify images; 0 if all of them are good."""
     options = verify_options(arguments)
-    results = []
+    results, errors = [], []
     for file in arguments.files:
-        result = verify_image(file, options, progress=out.progress)
+        try:
+            result = verify_image(file, options, progress=out.progress)
+        except InputError as error:
+            # One unreadable file must not hide what there is to say of the others.
+            errors.append(error)
+            out.note(f"error: {error}")
+            continue
         results.append(result)
         if not out.json_wanted:
             _show(result, out)
-    good = all(result.ok for result in results)
+    good = not errors and all(result.ok for result in results)
     if out.json_wanted:
-        out.json("ext.verify", 1, {"ok": good, "images": [as_json(result) for result in results]})
-    return 0 if good else 1
+        out.json("ext.verify", 1, _document(good, results, errors))
+    return 2 if errors else 0 if good else 1
+
+
+def _document(
+    good: bool,  # noqa: FBT001  the first field of what it makes
+    results: Sequence[Verification],
+    errors: Sequence[InputError],
+) -> dict[str, object]:
+    return {
+        "ok": good,
+        "images": [as_json(result) for result in results],
+        "errors": [{"file": error.file, "message": error.message} for error in errors],
+    }
 
 
 def verify_options(arguments: argparse.Namespace) -> VerifyOptions:
@@ -105,7 +127,7 @@ def _signer_json(signer: SignerInfo | None) -> dict[str, object] | None:
     certificate = signer.certificate
     return {
         "issuer": signer.issuer,
-        "serial": f"{signer.serial:x}",
+        "serial": serial_text(signer.serial),
         "subject": certificate.subject if certificate else None,
         "fingerprint": certificate.fingerprint.hex() if certificate else None,
         "trustedBy": signer.source or None,
@@ -117,7 +139,7 @@ def _show(result: Verification, out: Output) -> None:
     verdict = f"NOT VERIFIED: {', '.join(failed)}" if failed else "verified"
     out.text(f"{os.fspath(result.file)}: {verdict}")
     rows = [
-        (out.symbol(check.status), check.name, _word(check.status, check.required), check.reason)
+        (out.symbol(check.status), check.name, _word(check), check.reason)
         for check in result.checks
     ]
     out.table(rows, indent=2)
@@ -125,5 +147,7 @@ def _show(result: Verification, out: Output) -> None:
         out.text(f"  note: {note}")
 
 
-def _word(status: str, required: bool) -> str:  # noqa: FBT001  a pair of a check's fields
-    return status if status != "skipped" or required else "not asked"
+def _word(check: Check) -> str:
+    if check.status != "skipped" or check.required:
+        return check.status
+    return "not asked" if check.name in ON_REQUEST else "allowed"

@@ -8,13 +8,15 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from typing import TYPE_CHECKING, Final
 
 from sysgraft import __version__
+from sysgraft.cli.help import HelpFormatter
 from sysgraft.errors import SysgraftError
 
-if TYPE_CHECKING:
+TYPE_CHECKING = False
+if TYPE_CHECKING:  # typing costs more time than all of --help
     from collections.abc import Callable, Sequence
+    from typing import Final
 
     from sysgraft.cli.output import Output
 
@@ -24,35 +26,59 @@ example:
   sysgraft ext build firmware ./tree --output . --private-key db.key --certificate db.pem
   sysgraft ext verify firmware.sysext.raw --certificate db.pem
 """
+# Each noun, and what `sysgraft --help` says of it; its module has the rest.
+NOUNS: Final = {
+    "ext": "system extension images (sysext and confext)",
+    "policy": "image policies: what a disk image may consist of",
+    "completion": "print a shell completion script",
+}
 INTERRUPTED: Final = 130
 
 
-def build_parser() -> argparse.ArgumentParser:
-    """The whole command line as an argparse parser."""
-    from sysgraft.cli import completion, ext, policy  # noqa: PLC0415  cheap, but needed here only
+def build_parser(noun: str | None = None) -> argparse.ArgumentParser:
+    """The command line as an argparse parser.
 
+    Args:
+        noun: the only one whose verbs are wanted; None for all of them.
+    """
     parser = argparse.ArgumentParser(
         prog="sysgraft",
         description=DESCRIPTION,
         epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        formatter_class=HelpFormatter,
     )
     parser.add_argument("--version", action="version", version=f"sysgraft {__version__}")
     nouns = parser.add_subparsers(title="nouns", metavar="NOUN", required=True)
-    for module in (ext, policy, completion):
-        module.register(nouns)
+    for name, summary in NOUNS.items():
+        child = nouns.add_parser(
+            name,
+            help=summary,
+            description=f"{summary[0].upper()}{summary[1:]}.",
+            formatter_class=HelpFormatter,
+        )
+        if noun in (None, name):
+            _fill(name, child)
     return parser
+
+
+def _fill(noun: str, parser: argparse.ArgumentParser) -> None:
+    from importlib import import_module  # noqa: PLC0415  not needed for --help
+
+    import_module(f"sysgraft.cli.{noun}").fill(parser)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command line and return its exit code; argparse itself exits 2 on bad usage."""
-    arguments = build_parser().parse_args(argv)
+    words = list(sys.argv[1:] if argv is None else argv)
+    arguments = build_parser(words[0] if words else "").parse_args(words)
     from sysgraft.cli.output import Output  # noqa: PLC0415  not needed for --help
 
     out = Output(json_wanted=getattr(arguments, "json", False))
     try:
         return _run(arguments, out)
     except SysgraftError as error:
+        if getattr(arguments, "debug", False):
+            raise
         _report(error)
     except BrokenPipeError:
         # The reader (head, less) went away: nothing is left to say, and nobody to hear it.

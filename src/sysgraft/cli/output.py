@@ -95,6 +95,11 @@ class TerminalProgress:
             self._drawn = 0.0
 
 
+def counted(number: int, noun: str) -> str:
+    """``1 file``, ``2 files``."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
 def human_size(size: int) -> str:
     """A size a person reads: ``519.9 MB``; powers of ten, one decimal."""
     value = float(size)

@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-import argparse
 from itertools import groupby
 from typing import TYPE_CHECKING, Final
 
 from sysgraft.base.version import LATEST_SYSTEMD, OLDEST_SYSTEMD
+from sysgraft.cli.help import HelpFormatter
 from sysgraft.errors import FormatError, UsageError
 
 if TYPE_CHECKING:
+    import argparse
     from collections.abc import Mapping, Sequence
 
     from sysgraft.cli.output import Output
     from sysgraft.formats.image_policy import ImagePolicy
     from sysgraft.image.policy import Assessment, Facts, Found, Verdict
-
-NOUN: Final = "policy"
-HELP: Final = "image policies: what a disk image may consist of"
 
 SHOW_EXAMPLE: Final = """\
 POLICY is written out, or the name of one of systemd's own: @sysext @sysext-strict @confext
@@ -36,9 +34,8 @@ example:
 """
 
 
-def register(nouns: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Add the noun and its verbs."""
-    noun = nouns.add_parser(NOUN, help=HELP, description=HELP.capitalize() + ".")
+def fill(noun: argparse.ArgumentParser) -> None:
+    """Add the verbs."""
     verbs = noun.add_subparsers(title="verbs", metavar="VERB", required=True)
     show = _verb(verbs, "show", "explain a policy and what each systemd makes of it", SHOW_EXAMPLE)
     show.set_defaults(run=run_show)
@@ -55,7 +52,7 @@ def _verb(
         help=text,
         description=text.capitalize() + ".",
         epilog=epilog,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        formatter_class=HelpFormatter,
     )
     parser.add_argument("policy", metavar="POLICY", help="policy, or @NAME of a built-in one")
     parser.add_argument(

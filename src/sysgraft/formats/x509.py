@@ -223,6 +223,12 @@ def load_certificates(data: bytes) -> tuple[Certificate, ...]:
     return tuple(parse_certificate(_decode_base64(text)) for text in texts)
 
 
+def serial_text(serial: int) -> str:
+    """A serial number in hex, whole bytes, as OpenSSL shows it but in lower case."""
+    digits = f"{serial:x}"
+    return digits.zfill(len(digits) + len(digits) % 2)
+
+
 def name_text(name_der: bytes) -> str:
     """A Name as RFC 4514 writes it, the most specific part first, safe for a terminal.
 

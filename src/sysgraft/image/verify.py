@@ -243,7 +243,8 @@ class _Run:
             self._signature(found, signature, problem)
             damage = tree.damage(self.root_hash)
         if damage is None:
-            text = f"all {superblock.data_blocks} blocks match the root hash"
+            count = superblock.data_blocks
+            text = f"all {count} blocks match the root hash" if count > 1 else "its block matches"
             self.add(ok("verity-tree", text))
         return damage
 

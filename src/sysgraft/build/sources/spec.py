@@ -110,7 +110,8 @@ def _unknown(argument: str, prefix: str, rest: str) -> UsageError:
     if prefix in _NOT_READ:
         reason, _, hint = _NOT_READ[prefix].partition(": ")
         return UsageError(f"{reason}: {argument}", hint=hint.format(rest.removeprefix("//")))
-    if argument.startswith((".", "/", "~")) or not argument:
+    # "name:tag" and "host/name" are how images are called; anything else is a mistyped path.
+    if argument.startswith((".", "/", "~")) or not {":", "/", "@"} & set(argument):
         return UsageError(f"no such file or folder: {argument}")
     return UsageError(
         f"no such file or folder: {argument}; images are not read from a daemon or registry",

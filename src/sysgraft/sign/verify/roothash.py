@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final, Literal, Self, TypeAlias
 
 from sysgraft.errors import FormatError, KeyMaterialError
 from sysgraft.formats import cms, cms_signer
-from sysgraft.formats.x509 import parse_certificate
+from sysgraft.formats.x509 import parse_certificate, serial_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -55,7 +55,7 @@ class SignerInfo:
     @property
     def identity(self) -> str:
         """What the signature says about the signer: ``issuer … serial …``, as OpenSSL shows it."""
-        return f"issuer {self.issuer} serial {self.serial:02X}"
+        return f"issuer {self.issuer} serial {serial_text(self.serial).upper()}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,86 @@
+"""The scripts in ``examples`` run and do what they say."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from conftest import SigningPair
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+
+
+def run(script: str, *words: str | Path, code: int = 0) -> str:
+    """What a script prints; its exit code has to be `code`."""
+    done = subprocess.run(
+        [sys.executable, EXAMPLES / script, *words], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == code, done.stdout + done.stderr
+    return done.stdout if code == 0 else done.stdout + done.stderr
+
+
+@pytest.fixture
+def image(sample_tree: Path, signing_pair: SigningPair, tmp_path: Path) -> Path:
+    """An image built by the first example."""
+    (sample_tree / "etc").mkdir()
+    (sample_tree / "etc/outside").write_text("outside\n")
+    pair = (signing_pair.key, signing_pair.certificate)
+    printed = run("build_and_verify.py", "demo", sample_tree, *pair, tmp_path / "out")
+    assert "left out (outside): 1 files, such as etc/outside" in printed
+    statuses = {line.split(":")[0].split()[-1]: line.split()[0] for line in printed.splitlines()}
+    assert statuses["verity-tree"] == statuses["trust"] == "ok"
+    assert statuses["host-match"] == "skipped"
+    return tmp_path / "out/demo.sysext.raw"
+
+
+def test_build_and_verify_refuses_to_replace(
+    image: Path, sample_tree: Path, signing_pair: SigningPair
+) -> None:
+    words = ("demo", sample_tree, signing_pair.key, signing_pair.certificate, image.parent)
+    assert "the file exists" in run("build_and_verify.py", *words, code=1)
+
+
+def test_verify_in_ci_passes_a_good_image(image: Path, signing_pair: SigningPair) -> None:
+    printed = run("verify_in_ci.py", signing_pair.certificate, image)
+    assert printed == f"good  {image}\n"
+
+
+def test_verify_in_ci_names_what_is_wrong(
+    image: Path, signing_pair: SigningPair, tmp_path: Path
+) -> None:
+    bad = tmp_path / image.name
+    data = bytearray(image.read_bytes())
+    data[data.index(b"echo demo")] ^= 1
+    bad.write_bytes(data)
+    printed = run("verify_in_ci.py", signing_pair.certificate, image, bad, code=1)
+    assert f"good  {image}\nBAD   {bad}\n      verity-tree: data partition" in printed
+
+
+def test_verify_in_ci_trusts_only_the_certificate_given(
+    image: Path, other_pair: SigningPair
+) -> None:
+    printed = run("verify_in_ci.py", other_pair.certificate, image, code=1)
+    assert "      trust: no trusted certificate has issuer" in printed
+
+
+def test_list_content_lists_the_largest_file_first(image: Path) -> None:
+    lines = run("list_content.py", image).splitlines()
+    assert lines[0].split() == ["251000", "/usr/lib/firmware/demo/large.bin"]
+    assert lines[-1].split()[0] == "0"
+    assert "/usr/lib/firmware/demo/same.bin" in {line.split()[1] for line in lines}
+
+
+@pytest.mark.parametrize("script", sorted(path.name for path in EXAMPLES.glob("*.py")))
+def test_a_script_says_how_it_is_called(script: str) -> None:
+    assert f"{script} " in run(script, code=1)
+
+
+@pytest.mark.parametrize("script", ["list_content.py", "verify_in_ci.py"])
+def test_a_script_says_what_it_cannot_read(script: str, signing_pair: SigningPair) -> None:
+    words = (signing_pair.certificate, "missing.raw") if "verify" in script else ("missing.raw",)
+    assert "error: missing.raw: No such file" in run(script, *words, code=1)

@@ -1,0 +1,231 @@
+"""Every ``--json`` document is what its published schema says, and the schemas leave no room."""
+
+from __future__ import annotations
+
+import io
+import json
+import lzma
+import re
+import tarfile
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeAlias
+
+import pytest
+from jsonschema import Draft202012Validator
+
+from sysgraft.cli.main import main
+from sysgraft.formats.policy_builtin import NAMES
+from sysgraft.image.checks import CHECKS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from conftest import SigningPair
+
+REFERENCE = Path(__file__).parents[2] / "docs/reference"
+IMAGES = Path(__file__).parents[1] / "assets/images"
+FILES = sorted((REFERENCE / "schemas").glob("*.json"))
+NAMES_OF_SCHEMAS = {
+    "ext.build",
+    "ext.inspect",
+    "ext.sign",
+    "ext.unsign",
+    "ext.verify",
+    "policy.check",
+    "policy.show",
+}
+
+Document: TypeAlias = dict[str, object]
+
+
+def schema_named(name: str) -> Document:
+    document: Document = json.loads((REFERENCE / f"schemas/sysgraft.{name}-1.json").read_text())
+    return document
+
+
+def errors_of(name: str, document: object) -> list[str]:
+    validator = Draft202012Validator(schema_named(name))
+    return [f"{error.json_path}: {error.message}" for error in validator.iter_errors(document)]
+
+
+class Tool:
+    """Runs commands with ``--json`` and holds their output to the schema."""
+
+    def __init__(self, capsys: pytest.CaptureFixture[str]) -> None:
+        self._capsys = capsys
+
+    def __call__(self, *words: str | Path, code: int = 0) -> Document:
+        self._capsys.readouterr()
+        assert main([*map(str, words), "--json"]) == code
+        printed = self._capsys.readouterr().out
+        document: Document = json.loads(printed)
+        assert next(iter(document)) == "schema"
+        assert errors_of(f"{words[0]}.{words[1]}", document) == []
+        return document
+
+
+@pytest.fixture
+def tool(capsys: pytest.CaptureFixture[str]) -> Tool:
+    return Tool(capsys)
+
+
+@pytest.fixture
+def signing(signing_pair: SigningPair) -> Sequence[str]:
+    return (f"--private-key={signing_pair.key}", f"--certificate={signing_pair.certificate}")
+
+
+@pytest.fixture
+def rich_archive(tmp_path: Path) -> Path:
+    """A tar with a link, an attribute, equal files, and a file outside ``/usr``."""
+    path = tmp_path / "rich.tar"
+    with tarfile.open(path, "w", format=tarfile.PAX_FORMAT) as archive:
+        for name, data in (("usr/a", b"a" * 9000), ("usr/b", b"a" * 9000), ("etc/c", b"c")):
+            member = tarfile.TarInfo(name)
+            member.size = len(data)
+            member.pax_headers = {"SCHILY.xattr.user.note": "value"}
+            archive.addfile(member, io.BytesIO(data))
+        link = tarfile.TarInfo("usr/link")
+        link.type, link.linkname = tarfile.SYMTYPE, "a"
+        archive.addfile(link)
+    return path
+
+
+def golden(name: str, folder: Path) -> Path:
+    path = folder / f"{name.rpartition('/')[2]}.raw"
+    path.write_bytes(lzma.decompress((IMAGES / f"{name}.raw.xz").read_bytes()))
+    return path
+
+
+def test_a_build_with_everything_to_report(
+    tool: Tool, rich_archive: Path, signing: Sequence[str], tmp_path: Path
+) -> None:
+    built = tool("ext", "build", "rich", rich_archive, f"--output={tmp_path}", *signing)
+    assert built["leftOut"] != []
+    assert built["notes"] != []
+    image = tmp_path / "rich.sysext.raw"
+    inspected = tool("ext", "inspect", image, "--files")
+    listed = {key for entry in entries(inspected) for key in entry}
+    assert {"xattrs", "target", "size"} <= listed
+    verified = tool("ext", "verify", image, signing[1])
+    assert verified["ok"] is True
+
+
+def entries(inspected: Document) -> list[Document]:
+    files = inspected["files"]
+    assert isinstance(files, list)
+    return files
+
+
+def test_a_confext(tool: Tool, rich_archive: Path, tmp_path: Path) -> None:
+    options = ("--type=confext", "--unsigned", f"--output={tmp_path}")
+    assert tool("ext", "build", "rich", rich_archive, *options)["type"] == "confext"
+    assert tool("ext", "inspect", tmp_path / "rich.confext.raw")["type"] == "confext"
+
+
+def test_taking_a_signature_away_and_adding_one(
+    tool: Tool, sample_tree: Path, signing: Sequence[str], tmp_path: Path
+) -> None:
+    tool("ext", "build", "demo", sample_tree, f"--output={tmp_path}", *signing)
+    image = tmp_path / "demo.sysext.raw"
+    assert tool("ext", "unsign", image, "--force")["signed"] is False
+    assert tool("ext", "inspect", image)["signature"] is None
+    assert tool("ext", "verify", image, signing[1], code=1)["ok"] is False
+    assert tool("ext", "sign", image, "--force", "--nocerts", *signing)["signed"] is True
+    tool("ext", "inspect", image)
+    tool("ext", "verify", image, code=1)  # no certificate anywhere: the signer is not known
+    tool("ext", "verify", image, signing[1])
+
+
+@pytest.mark.parametrize(
+    "name", ["sysext-252-squashfs", "sysext-257", "sysext-257-lz4hc", "sysext-262", "confext-262"]
+)
+def test_images_of_systemd_repart(tool: Tool, name: str, tmp_path: Path) -> None:
+    image = golden(name, tmp_path)
+    tool("ext", "inspect", image, "--files")
+    tool("ext", "verify", image, code=1)
+    tool("policy", "check", "@sysext-strict", image)
+    tool("policy", "check", "root=encrypted", image, code=1)
+
+
+def test_a_file_that_is_no_image(tool: Tool, tmp_path: Path) -> None:
+    (tmp_path / "not.raw").write_bytes(b"no image\n" * 1000)
+    tool("ext", "verify", tmp_path / "not.raw", code=1)
+
+
+def test_a_bare_file_system(tool: Tool, tmp_path: Path) -> None:
+    squashfs = tmp_path / "bare.raw"
+    squashfs.write_bytes(b"hsqs".ljust(8192, b"\0"))
+    assert tool("ext", "inspect", squashfs)["diskUuid"] is None
+    tool("ext", "verify", squashfs, code=1)
+
+
+@pytest.mark.parametrize("policy", [*NAMES, "*", "-", "~"])
+@pytest.mark.parametrize("version", ["254", "259", "262"])
+def test_policies(tool: Tool, policy: str, version: str) -> None:
+    tool("policy", "show", policy, f"--systemd-version={version}")
+
+
+def test_a_policy_of_file_systems_and_attributes(tool: Tool) -> None:
+    tool("policy", "show", "root=squashfs+read-only-on:=absent")
+
+
+# --- The schemas themselves ----------------------------------------------------------------------
+
+
+def test_there_is_a_schema_for_every_document() -> None:
+    names = {path.name.removeprefix("sysgraft.").removesuffix("-1.json") for path in FILES}
+    assert names == NAMES_OF_SCHEMAS
+
+
+@pytest.mark.parametrize("name", sorted(NAMES_OF_SCHEMAS))
+def test_a_schema_is_valid_named_and_linked(name: str) -> None:
+    schema = schema_named(name)
+    Draft202012Validator.check_schema(schema)
+    assert schema["properties"]["schema"] == {"const": f"sysgraft.{name}/1"}  # type: ignore[index]
+    assert f"(schemas/sysgraft.{name}-1.json)" in (REFERENCE / "json.md").read_text()
+
+
+def objects_in(schema: object) -> Iterator[Document]:
+    """Every part of a schema that describes an object."""
+    if isinstance(schema, dict):
+        if "object" in (schema.get("type"), *_list(schema.get("type"))):
+            yield schema
+        for below in schema.values():
+            yield from objects_in(below)
+    elif isinstance(schema, list):
+        for below in schema:
+            yield from objects_in(below)
+
+
+def _list(value: object) -> list[object]:
+    return value if isinstance(value, list) else []
+
+
+@pytest.mark.parametrize("name", sorted(NAMES_OF_SCHEMAS))
+def test_objects_allow_no_unknown_field(name: str) -> None:
+    for part in objects_in(schema_named(name)):
+        if "properties" in part:
+            assert part["additionalProperties"] is False
+        else:  # a map: any key, one type of value
+            assert isinstance(part["additionalProperties"], dict)
+
+
+def test_a_schema_finds_what_is_missing_unknown_or_wrong(
+    tool: Tool, sample_tree: Path, tmp_path: Path
+) -> None:
+    built = tool("ext", "build", "demo", sample_tree, "--unsigned", f"--output={tmp_path}")
+    for changed in (
+        {key: value for key, value in built.items() if key != "rootHash"},
+        {**built, "colour": "green"},
+        {**built, "rootHash": "ABCD"},
+        {**built, "size": -1},
+        {**built, "schema": "sysgraft.ext.build/2"},
+    ):
+        assert len(errors_of("ext.build", changed)) == 1
+
+
+def test_the_schema_names_all_checks() -> None:
+    text = json.dumps(schema_named("ext.verify"))
+    found = re.search(r'"name": {"enum": (\[.*?\])}', text)
+    assert found is not None
+    assert json.loads(found[1]) == list(CHECKS)
