@@ -12,33 +12,51 @@ from sysgraft.image import policy
 from sysgraft.image.checks import Check, fail, ok
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from sysgraft.image.dissect import Dissection
     from sysgraft.image.verify import VerifyOptions
 
 
 def check_policy(
     found: Dissection,
-    state: policy.Signature,
     kind: Kind | None,
     options: VerifyOptions,
+    *,
+    made: Mapping[str, Check],
 ) -> tuple[Check, tuple[str, ...]]:
     """The check, and what that systemd would let through besides.
 
     Judged as if the signature were good: whether it is, `signature` and `trust` say. A version
     without image policies cannot enforce one; the arrangement is judged all the same.
+
+    Args:
+        found: the image's partitions.
+        kind: chooses the default policy.
+        options: the policy and the version that judges.
+        made: the checks made before, those of the signature among them.
     """
     chosen = policy_of(kind, options)
     facts = policy.Facts(found=partitions(found), signature=policy.Signature.OK)
     verdict = policy.evaluate(chosen, facts.found)
     version = options.systemd_version
     result = policy.assess(chosen, facts, systemd_version=version)
-    as_it_is = policy.assess(chosen, replace(facts, signature=state), systemd_version=version)
+    real = replace(facts, signature=_signature_state(made))
+    as_it_is = policy.assess(chosen, real, systemd_version=version)
     notes = as_it_is.warnings if as_it_is.accepts else result.warnings
     if not verdict.ok:
         return fail("image-policy", verdict.reason), notes
     if not result.accepts:
         return fail("image-policy", f"systemd {version} refuses it: {result.reason}"), notes
     return ok("image-policy", f"allowed by {chosen}"), notes
+
+
+def _signature_state(made: Mapping[str, Check]) -> policy.Signature:
+    """What systemd would find out about the signature."""
+    if made["signature"].status == "fail":
+        return policy.Signature.BAD
+    trusted = made["trust"].status == "ok"
+    return policy.Signature.OK if trusted else policy.Signature.UNKNOWN
 
 
 def policy_of(kind: Kind | None, options: VerifyOptions) -> ImagePolicy:
