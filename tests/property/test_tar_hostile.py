@@ -21,7 +21,7 @@ from sysgraft.build.usr_merge import merge_usr
 from sysgraft.errors import FormatError, SysgraftError
 from sysgraft.formats.stream import BlobSource
 from sysgraft.formats.tar import Kind, TarReader
-from sysgraft.host.files import Spool
+from sysgraft.host.spool import Spool
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

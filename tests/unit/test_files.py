@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from sysgraft.errors import InputError, LimitError, OutputError, TruncatedError
-from sysgraft.host.files import OpenFile, Spool, atomic_output, read_small
+from sysgraft.host.files import OpenFile, read_small
+from sysgraft.host.output import atomic_output
+from sysgraft.host.spool import Spool
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -9,7 +9,7 @@ import sys
 import pytest
 
 from sysgraft.errors import InputError, ToolError
-from sysgraft.host.parallel import MAX_SHARDS, Crew, shard_size
+from sysgraft.host.parallel import BUFFER, MAX_SHARDS, Crew, share_out
 
 needs_fork = pytest.mark.skipif(sys.platform != "linux", reason="workers are threads elsewhere")
 
@@ -60,7 +60,10 @@ def test_leaving_early_leaves_no_process_behind() -> None:
 
 
 def test_shard_sizes_are_multiples_and_few() -> None:
-    assert shard_size(10, unit=4096, least=8192) == 8192
-    large = shard_size(10**13, unit=4096, least=8192)
-    assert large % 4096 == 0
-    assert -(-(10**13) // large) <= MAX_SHARDS
+    small = share_out(10)
+    assert (small.shards, small.workers) == (1, 1)
+    for total in (10**7, 10**9, 10**13):
+        shares = share_out(total, unit=65536)
+        assert shares.step % BUFFER == shares.step % 65536 == 0
+        assert shares.shards <= MAX_SHARDS
+        assert (shares.shards - 1) * shares.step < total <= shares.shards * shares.step

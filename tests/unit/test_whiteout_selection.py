@@ -20,7 +20,7 @@ from sysgraft.build.sources.model import (
 )
 from sysgraft.build.tree_merge import TreeMerger
 from sysgraft.errors import InputError, UsageError
-from sysgraft.host.files import Spool
+from sysgraft.host.spool import Spool
 
 
 def entry(path: str, mode: int = stat.S_IFREG | 0o644, data: bytes = b"data") -> Entry:

@@ -20,7 +20,7 @@ from sysgraft.build.sources.spec import resolve
 from sysgraft.build.tree_merge import TreeMerger
 from sysgraft.build.usr_merge import merge_usr
 from sysgraft.errors import UsageError, in_file
-from sysgraft.host.files import Spool
+from sysgraft.host.spool import Spool
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

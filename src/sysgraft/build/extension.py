@@ -25,7 +25,7 @@ from sysgraft.errors import FormatError, UsageError
 from sysgraft.formats import extension_release, os_release
 from sysgraft.formats.erofs import writer
 from sysgraft.formats.extension_release import ExtensionRelease, Kind
-from sysgraft.host.files import atomic_output, make_folder
+from sysgraft.host.output import atomic_output, make_folder
 from sysgraft.image import names
 
 if TYPE_CHECKING:

@@ -16,7 +16,7 @@ from sysgraft.base.blob import BytesBlob, FileBlob, SubBlob
 from sysgraft.build.geometry import GRAIN, SECTOR, SIGNATURE_SIZE, Geometry
 from sysgraft.formats import gpt, partition_types, verity, verity_tree
 from sysgraft.host.files import pwrite_all
-from sysgraft.host.parallel import Crew, cores, shard_size
+from sysgraft.host.parallel import BUFFER, Crew, share_out
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -27,12 +27,6 @@ if TYPE_CHECKING:
     from sysgraft.formats.erofs.writer import Image
 
     Sign = Callable[[bytes], bytes]
-
-# Blocks a worker fills, hashes and writes at once; larger buffers fall out of the cache.
-_BUFFER: Final = 256 * 1024
-# Below this many bytes starting workers takes longer than the work.
-_WORTH_WORKERS: Final = 16 << 20
-_LEAST_SHARD: Final = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,21 +97,19 @@ def _write_data(
 ) -> Blob:
     """Write the data partition and level 0 of its tree; the latter, as it is on disk."""
     bottom = superblock.levels.level0
-    step = shard_size(geometry.data_size, unit=_BUFFER, least=_LEAST_SHARD)
+    shares = share_out(geometry.data_size)
     worker = _Worker(
         fd=file.fileno(),
         content=content,
         salt=superblock.salt,
         data_offset=geometry.data_offset,
         digest_offset=geometry.hash_offset + (bottom.offset if bottom else 0),
-        step=step,
+        step=shares.step,
     )
-    shards = -(-geometry.data_size // step)
-    workers = cores() if geometry.data_size >= _WORTH_WORKERS else 1
     progress.start("writing", geometry.data_size)
-    with Crew(worker, shards, workers=workers) as crew:
+    with Crew(worker, shares.shards, workers=shares.workers) as crew:
         for _ in crew:
-            progress.advance(step)
+            progress.advance(shares.step)
     progress.finish()
     size = bottom.blocks * GRAIN if bottom else superblock.digest_size
     stored = SubBlob(FileBlob(file), worker.digest_offset, size)
@@ -147,10 +139,10 @@ class _Worker:
     def __call__(self, shard: int) -> None:
         start = shard * self._step
         end = min(start + self._step, self._content.block_count * GRAIN)
-        buffer = memoryview(bytearray(min(_BUFFER, end - start)))
+        buffer = memoryview(bytearray(min(BUFFER, end - start)))
         digests = []
-        for offset in range(start, end, _BUFFER):
-            view = buffer[: min(_BUFFER, end - offset)]
+        for offset in range(start, end, BUFFER):
+            view = buffer[: min(BUFFER, end - offset)]
             self._content.fill(offset // GRAIN, view)
             digests.append(verity.hash_blocks(view, salt=self._salt))
             pwrite_all(self._fd, self._data_offset + offset, view)

@@ -17,7 +17,8 @@ from sysgraft.build.geometry import GRAIN, SIGNATURE_SIZE
 from sysgraft.build.image import partition
 from sysgraft.errors import FormatError, LimitError, UnsupportedError, in_file
 from sysgraft.formats import gpt, gpt_check, partition_types
-from sysgraft.host.files import OpenFile, atomic_output, make_folder, pwrite_all
+from sysgraft.host.files import OpenFile, pwrite_all
+from sysgraft.host.output import atomic_output, make_folder
 from sysgraft.image import dissect, names
 from sysgraft.image.verity_tree import TreeCheck, read_superblock
 

@@ -1,4 +1,4 @@
-"""Files as blobs, a spool, small inputs and whole-or-nothing outputs.
+"""Files as blobs, and small inputs.
 
 Reading goes through ``pread`` where the system has it, so that one open file serves several
 worker processes without a shared position. It does not walk folders (see `host.folders`).
@@ -6,19 +6,12 @@ worker processes without a shared position. It does not walk folders (see `host.
 
 from __future__ import annotations
 
-import contextlib
 import os
 import stat
-import tempfile
-from typing import IO, TYPE_CHECKING, Final, Self
+from typing import Final, Self
 
-from sysgraft.base.blob import SubBlob, check_range
-from sysgraft.errors import InputError, LimitError, OutputError, TruncatedError
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from sysgraft.base.blob import Blob
+from sysgraft.base.blob import check_range
+from sysgraft.errors import InputError, LimitError, TruncatedError
 
 _HAS_PREADV: Final = hasattr(os, "preadv")
 # More files than this in a folder that is read whole are a mistake, not a trust store.
@@ -159,80 +152,6 @@ def pwrite_all(fd: int, offset: int, data: bytes | memoryview) -> None:
         offset += count
 
 
-class Spool:
-    """One temporary file without a name, for data that arrives in an order nobody can use.
-
-    It is made at the first write, in ``$TMPDIR`` or where large temporary files belong
-    (``/var/tmp``), and disappears with the process, whatever ends it. Blobs on it can be read
-    from forked workers, which share the descriptor.
-    """
-
-    def __init__(self) -> None:
-        self._file: IO[bytes] | None = None
-        self._end = 0
-
-    def _opened(self) -> IO[bytes]:
-        if self._file is None:
-            # Held open for the life of the object on purpose: closing it deletes the data.
-            self._file = tempfile.TemporaryFile(  # noqa: SIM115
-                prefix="sysgraft-", dir=_spool_folder()
-            )
-        return self._file
-
-    def append(self, data: bytes | memoryview) -> int:
-        """Add `data` at the end; the offset where it begins."""
-        start = self._end
-        try:
-            pwrite_all(self._opened().fileno(), start, data)
-        except OSError as error:
-            raise _no_room(error, _spool_folder()) from error
-        self._end += len(data)
-        return start
-
-    def blob(self, offset: int, size: int) -> Blob:
-        """The part of the spool that holds one content."""
-        return SubBlob(_Descriptor(self._opened().fileno(), self._end), offset, size)
-
-    def close(self) -> None:
-        """Give the space back; blobs on the spool end here."""
-        if self._file is not None:
-            self._file.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
-
-def _spool_folder() -> str:
-    """Where the spool goes: /tmp is often memory, and too small for a layer."""
-    large = "/var/tmp"  # noqa: S108  the file has no name there
-    if "TMPDIR" not in os.environ and os.access(large, os.W_OK):
-        return large
-    return tempfile.gettempdir()
-
-
-class _Descriptor:
-    """A blob on an open descriptor."""
-
-    __slots__ = ("_fd", "size")
-
-    def __init__(self, fd: int, size: int) -> None:
-        self._fd = fd
-        self.size = size
-
-    def read_at(self, offset: int, length: int) -> bytes:
-        data = os.pread(self._fd, length, offset)
-        if len(data) != length:
-            raise TruncatedError(f"the spool holds no {length} bytes at {offset}")
-        return data
-
-    def readinto_at(self, offset: int, view: memoryview) -> None:
-        if pread_into(self._fd, offset, view) != len(view):
-            raise TruncatedError(f"the spool holds no {len(view)} bytes at {offset}")
-
-
 def read_small(path: str | os.PathLike[str], limit: int, what: str) -> bytes:
     """The whole of a small file.
 
@@ -271,85 +190,3 @@ def read_folder(path: str, *, suffix: str, limit: int, what: str) -> dict[str, b
     if len(found) > FOLDER_MAX:
         raise LimitError(f"more than {FOLDER_MAX} files", file=path)
     return {name: read_small(os.path.join(path, name), limit, what) for name in found}
-
-
-def make_folder(path: str) -> None:
-    """Make a folder and what is missing above it; one that is there is fine.
-
-    Raises:
-        OutputError: it cannot be made.
-    """
-    try:
-        os.makedirs(path, exist_ok=True)
-    except OSError as error:
-        raise OutputError(f"cannot make the folder: {error.strerror}", file=path) from error
-
-
-@contextlib.contextmanager
-def atomic_output(path: str | os.PathLike[str], *, replace: bool) -> Iterator[IO[bytes]]:
-    """A new file that appears under `path` whole or not at all.
-
-    It is written beside its place, forced to the disk and renamed. Without `replace`, an
-    existing file is refused at the start and at the end.
-
-    Raises:
-        OutputError: it exists, or it cannot be written.
-    """
-    name = os.fspath(path)
-    _refuse_existing(name, replace=replace)
-    folder = os.path.dirname(name) or "."
-    try:
-        fd, temporary = tempfile.mkstemp(prefix=f".{os.path.basename(name)[:200]}.", dir=folder)
-    except OSError as error:
-        raise OutputError(f"cannot write here: {error.strerror}", file=folder) from error
-    try:
-        with os.fdopen(fd, "w+b") as file:
-            yield file
-            file.flush()
-            os.fchmod(file.fileno(), 0o666 & ~_umask())
-            os.fsync(file.fileno())
-        _publish(temporary, name, replace=replace)
-        _sync_folder(folder)
-    except OSError as error:
-        raise _no_room(error, name) from error
-    finally:
-        with contextlib.suppress(OSError):
-            os.unlink(temporary)
-
-
-def _refuse_existing(name: str, *, replace: bool) -> None:
-    if not replace and os.path.lexists(name):
-        raise OutputError("the file exists", file=name, hint="use --force to replace it")
-
-
-def _publish(temporary: str, name: str, *, replace: bool) -> None:
-    """Give the finished file its name; a link fails where the name was taken meanwhile."""
-    if replace:
-        os.replace(temporary, name)
-        return
-    try:
-        os.link(temporary, name)
-    except FileExistsError:
-        _refuse_existing(name, replace=False)
-    except OSError:
-        # FAT and some network file systems have no links.
-        _refuse_existing(name, replace=False)
-        os.replace(temporary, name)
-
-
-def _sync_folder(folder: str) -> None:
-    fd = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)
-
-
-def _umask() -> int:
-    mask = os.umask(0o077)
-    os.umask(mask)
-    return mask
-
-
-def _no_room(error: OSError, name: str) -> OutputError:
-    return OutputError(f"cannot be written: {error.strerror or error}", file=name)

@@ -16,7 +16,7 @@ import select
 import signal
 import struct
 import sys
-from typing import TYPE_CHECKING, Final, Self
+from typing import TYPE_CHECKING, Final, NamedTuple, Self
 
 from sysgraft.errors import SysgraftError, ToolError
 
@@ -30,6 +30,12 @@ MAX_WORKERS: Final = 8
 # promises 4096 bytes (PIPE_BUF), and Linux gives no less to a user over the pipe limits.
 MAX_SHARDS: Final = 1024
 
+# Bytes to read, hash and write at a time: larger buffers fall out of the processor's cache.
+BUFFER: Final = 256 << 10
+# Below this many bytes, starting workers takes longer than the work.
+_WORTH_WORKERS: Final = 16 << 20
+_LEAST_SHARD: Final = 1 << 20
+
 _TOKEN: Final = struct.Struct("<I")
 _LENGTH: Final = struct.Struct("<I")
 
@@ -41,10 +47,25 @@ def cores() -> int:
     return os.cpu_count() or 1
 
 
-def shard_size(total: int, *, unit: int, least: int) -> int:
-    """A shard length in bytes: a multiple of `unit`, at least `least`, few enough shards."""
-    wanted = max(least, -(-total // MAX_SHARDS))
-    return -(-wanted // unit) * unit
+class Shares(NamedTuple):
+    """How bytes are shared out.
+
+    Attributes:
+        step: bytes per shard, the last one may have less.
+        shards: how many there are.
+        workers: processes that are worth starting.
+    """
+
+    step: int
+    shards: int
+    workers: int
+
+
+def share_out(total: int, *, unit: int = BUFFER) -> Shares:
+    """Cut `total` bytes into few enough shards that are multiples of `unit` and `BUFFER`."""
+    wanted = max(_LEAST_SHARD, -(-total // MAX_SHARDS))
+    step = -(-wanted // max(unit, BUFFER)) * max(unit, BUFFER)
+    return Shares(step, -(-total // step), cores() if total >= _WORTH_WORKERS else 1)
 
 
 class Crew:

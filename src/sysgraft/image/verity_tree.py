@@ -7,12 +7,12 @@ the data and compare with those. The first bad block is named with its partition
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from sysgraft.base.blob import SubBlob
 from sysgraft.errors import FormatError
 from sysgraft.formats import verity, verity_tree
-from sysgraft.host.parallel import Crew, cores, shard_size
+from sysgraft.host.parallel import BUFFER, Crew, share_out
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -21,10 +21,6 @@ if TYPE_CHECKING:
     from sysgraft.base.blob import Blob
     from sysgraft.base.progress import Progress
     from sysgraft.formats.verity import Superblock
-
-_BUFFER: Final = 256 * 1024
-_WORTH_WORKERS: Final = 16 << 20
-_LEAST_SHARD: Final = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,12 +82,9 @@ class TreeCheck:
         self._hashes = hashes
         self._superblock = superblock
         self._progress = progress
-        size = superblock.data_size
-        # Whole hash blocks of level 0 per shard are not needed: digests are read by range.
-        unit = max(_BUFFER, superblock.data_block_size)
-        self._step = shard_size(size, unit=unit, least=_LEAST_SHARD)
-        workers = cores() if size >= _WORTH_WORKERS else 1
-        self._crew = Crew(self._compare, -(-size // self._step), workers=workers)
+        shares = share_out(superblock.data_size, unit=superblock.data_block_size)
+        self._step = shares.step
+        self._crew = Crew(self._compare, shares.shards, workers=shares.workers)
 
     def __enter__(self) -> Self:
         self._crew.__enter__()
@@ -144,9 +137,9 @@ class TreeCheck:
         size, digest = self._superblock.data_block_size, self._superblock.digest_size
         stored = SubBlob(self._hashes, bottom.offset, bottom.digests * digest)
         end = min((shard + 1) * self._step, self._superblock.data_size)
-        buffer = memoryview(bytearray(min(_BUFFER, end)))
-        for offset in range(shard * self._step, end, _BUFFER):
-            view = buffer[: min(_BUFFER, end - offset)]
+        buffer = memoryview(bytearray(min(BUFFER, end)))
+        for offset in range(shard * self._step, end, BUFFER):
+            view = buffer[: min(BUFFER, end - offset)]
             self._data.readinto_at(offset, view)
             digests = self._hash(view)
             wanted = stored.read_at(offset // size * digest, len(digests))

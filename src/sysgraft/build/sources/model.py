@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
     from sysgraft.base.progress import Progress
-    from sysgraft.host.files import Spool
+    from sysgraft.host.spool import Spool
 
 MAX_COMPONENT: Final = 255
 """Bytes of one name in a path: Linux' NAME_MAX, and what EROFS readers accept."""

@@ -1,0 +1,89 @@
+"""One temporary file for data that arrives in an order nobody can use."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from typing import IO, TYPE_CHECKING, Self
+
+from sysgraft.base.blob import SubBlob
+from sysgraft.errors import OutputError, TruncatedError
+from sysgraft.host.files import pread_into, pwrite_all
+
+if TYPE_CHECKING:
+    from sysgraft.base.blob import Blob
+
+
+class Spool:
+    """One temporary file without a name, for data that arrives in an order nobody can use.
+
+    It is made at the first write, in ``$TMPDIR`` or where large temporary files belong
+    (``/var/tmp``), and disappears with the process, whatever ends it. Blobs on it can be read
+    from forked workers, which share the descriptor.
+    """
+
+    def __init__(self) -> None:
+        self._file: IO[bytes] | None = None
+        self._end = 0
+
+    def _opened(self) -> IO[bytes]:
+        if self._file is None:
+            # Held open for the life of the object on purpose: closing it deletes the data.
+            self._file = tempfile.TemporaryFile(  # noqa: SIM115
+                prefix="sysgraft-", dir=_spool_folder()
+            )
+        return self._file
+
+    def append(self, data: bytes | memoryview) -> int:
+        """Add `data` at the end; the offset where it begins."""
+        start = self._end
+        try:
+            pwrite_all(self._opened().fileno(), start, data)
+        except OSError as error:
+            message = f"cannot be written: {error.strerror or error}"
+            raise OutputError(message, file=_spool_folder()) from error
+        self._end += len(data)
+        return start
+
+    def blob(self, offset: int, size: int) -> Blob:
+        """The part of the spool that holds one content."""
+        return SubBlob(_Descriptor(self._opened().fileno(), self._end), offset, size)
+
+    def close(self) -> None:
+        """Give the space back; blobs on the spool end here."""
+        if self._file is not None:
+            self._file.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def _spool_folder() -> str:
+    """Where the spool goes: /tmp is often memory, and too small for a layer."""
+    large = "/var/tmp"  # noqa: S108  the file has no name there
+    if "TMPDIR" not in os.environ and os.access(large, os.W_OK):
+        return large
+    return tempfile.gettempdir()
+
+
+class _Descriptor:
+    """A blob on an open descriptor."""
+
+    __slots__ = ("_fd", "size")
+
+    def __init__(self, fd: int, size: int) -> None:
+        self._fd = fd
+        self.size = size
+
+    def read_at(self, offset: int, length: int) -> bytes:
+        data = os.pread(self._fd, length, offset)
+        if len(data) != length:
+            raise TruncatedError(f"the spool holds no {length} bytes at {offset}")
+        return data
+
+    def readinto_at(self, offset: int, view: memoryview) -> None:
+        if pread_into(self._fd, offset, view) != len(view):
+            raise TruncatedError(f"the spool holds no {len(view)} bytes at {offset}")
