@@ -66,7 +66,7 @@ def test_a_sysext_is_seen_as_one(debian13: Debian13, image: Path) -> None:
     assert said["useConfigurationExtension"] is False
     assert said["architecture"] == "x86-64"
     assert said["imageUuid"] == str(info.disk_uuid)
-    assert release_lines(said["sysextRelease"]) == info.releases["demo"]
+    assert release_lines(said["sysextRelease"]) == info.releases["demo"].fields
     assert release_lines(said["sysextRelease"]).items() >= FIELDS.items()
 
 
@@ -97,7 +97,7 @@ def test_a_confext_is_seen_as_one(
     said = dissect(debian13, image, STRICT)
     assert said["useConfigurationExtension"] is True
     assert said["useSystemExtension"] is False
-    assert release_lines(said["confextRelease"]) == inspect_image(image).releases["demo"]
+    assert release_lines(said["confextRelease"]) == inspect_image(image).releases["demo"].fields
 
 
 @pytest.mark.oracle("debian-13")
@@ -196,7 +196,7 @@ def test_this_machines_own_systemd_reads_it_too(image: Path, tmp_path: Path, nam
     said = json.loads(done.stdout)
     assert said["useSystemExtension"] is True
     release = said.get("sysextRelease") or said["extensionRelease"]
-    assert release_lines(release) == inspect_image(plain).releases["demo"]
+    assert release_lines(release) == inspect_image(plain).releases["demo"].fields
     assert [(m["designator"], m["verity"]) for m in said["mounts"]] == [
         ("root", "signed"), ("root-verity", None), ("root-verity-sig", None),
     ]  # fmt: skip

@@ -150,7 +150,7 @@ def test_the_signature_names_the_recorded_root_hash_and_certificate(name: str, i
 @pytest.mark.parametrize("name", EROFS)
 def test_release_fields_are_those_systemd_dissect_shows(name: str, image: Path) -> None:
     info = inspect_image(image)
-    lines = [f"{key}={value}" for key, value in info.releases["golden"].items()]
+    lines = [f"{key}={value}" for key, value in info.releases["golden"].fields.items()]
     kind = recorded(name)["kind"]
     assert lines == recorded(name)["systemd-dissect"][f"{kind}Release"]
     assert str(info.kind) == kind

@@ -10,6 +10,7 @@ from sysgraft.base.tree import printable
 from sysgraft.cli.output import counted, human_size
 from sysgraft.formats.x509 import serial_text
 from sysgraft.image.inspect import ImageInfo, SignatureInfo, inspect_image
+from sysgraft.image.matching import DEFAULT_SCOPES
 
 if TYPE_CHECKING:
     import argparse
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
     from sysgraft.base.tree import Inode
     from sysgraft.cli.output import Output
+    from sysgraft.formats.extension_release import ExtensionRelease
     from sysgraft.formats.verity import Superblock
     from sysgraft.image.dissect import Member
 
@@ -47,7 +49,8 @@ def as_json(info: ImageInfo) -> dict[str, object]:
         "verity": _verity_json(info.verity),
         "signature": _signature_json(info.signature),
         "filesystem": _filesystem_json(info),
-        "extensionRelease": {name: dict(fields) for name, fields in info.releases.items()},
+        "extensionRelease": {name: dict(found.fields) for name, found in info.releases.items()},
+        "scopes": {name: list(scopes_of(found)) for name, found in info.releases.items()},
         "content": _content_json(info),
         "problems": list(info.problems),
     }
@@ -175,19 +178,35 @@ def _facts(info: ImageInfo) -> Iterator[tuple[str, str]]:
     yield "architecture", info.dissection.architecture or "none named"
     if info.disk_uuid:
         yield "image uuid", str(info.disk_uuid)
-    for name, fields in info.releases.items():
-        yield f"release {name}", " ".join(f"{key}={value}" for key, value in fields.items())
+    yield from _release_facts(info)
     if info.root_hash:
         yield "root hash", info.root_hash.hex()
     if info.verity:
         verity = info.verity
-        yield "verity", f"{verity.algorithm}, {verity.data_blocks} blocks"
+        yield "verity", f"{verity.algorithm}, {counted(verity.data_blocks, 'block')}"
     yield "signed by", _signer(info.signature)
     if info.content:
         content = info.content
         size = human_size(content.content_bytes)
         counts = f"{counted(content.files, 'file')}, {counted(content.symlinks, 'link')}"
         yield "content", f"{counts}, {size}"
+
+
+def _release_facts(info: ImageInfo) -> Iterator[tuple[str, str]]:
+    """One line for each different release file, however many names it has."""
+    names: dict[tuple[tuple[str, str], ...], list[str]] = {}
+    for name, release in info.releases.items():
+        names.setdefault(tuple(release.fields.items()), []).append(name)
+    for same in names.values():
+        release = info.releases[same[0]]
+        fields = " ".join(f"{key}={value}" for key, value in release.fields.items())
+        yield f"release {', '.join(same)}", fields
+        yield "use as", f"{release.kind} for {', '.join(scopes_of(release)) or 'nothing'}"
+
+
+def scopes_of(release: ExtensionRelease) -> tuple[str, ...]:
+    """Where systemd would merge it: system, portable, initrd."""
+    return DEFAULT_SCOPES if release.scopes is None else release.scopes
 
 
 def _signer(signature: SignatureInfo | None) -> str:

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from sysgraft.base.tree import Tree
     from sysgraft.formats.erofs.reader import Reader
     from sysgraft.formats.erofs.superblock import Superblock as ErofsSuperblock
+    from sysgraft.formats.extension_release import ExtensionRelease
     from sysgraft.formats.verity import Superblock as VeritySuperblock
     from sysgraft.formats.x509 import Certificate
     from sysgraft.image.dissect import Dissection, Member
@@ -71,7 +72,7 @@ class ImageInfo:
         root_hash: claimed by the signature, else by the partition UUIDs.
         signature: who signed.
         filesystem: the EROFS superblock, where it is EROFS.
-        releases: fields of every extension-release file, by its name.
+        releases: every extension-release file, by its name.
         content: counts and sizes.
         tree: all files, where they were asked for.
         problems: what could not be read, and why.
@@ -86,7 +87,7 @@ class ImageInfo:
     root_hash: bytes | None
     signature: SignatureInfo | None
     filesystem: ErofsSuperblock | None
-    releases: Mapping[str, Mapping[str, str]]
+    releases: Mapping[str, ExtensionRelease]
     content: Summary | None
     tree: Tree | None
     problems: tuple[str, ...]
@@ -145,7 +146,7 @@ class _Inspection:
             root_hash=signature.root_hash if signature else self._root_hash(),
             signature=signature,
             filesystem=reader.superblock if reader else None,
-            releases={name: fields for (_, name), fields in releases.items()},
+            releases={release_name: release for (_, release_name), release in releases.items()},
             content=summarise(tree) if tree is not None else None,
             tree=tree if self._files else None,
             problems=tuple(self._problems),
@@ -184,13 +185,12 @@ class _Inspection:
             self._problems.append(f"content: {error.message}")
             return None
 
-    def _releases(self, reader: Reader) -> dict[tuple[Kind, str], Mapping[str, str]]:
-        found: dict[tuple[Kind, str], Mapping[str, str]] = {}
+    def _releases(self, reader: Reader) -> dict[tuple[Kind, str], ExtensionRelease]:
+        found: dict[tuple[Kind, str], ExtensionRelease] = {}
         for kind in Kind:
             for candidate in self._candidates(reader, kind):
                 try:
-                    release = read_release(reader, kind, candidate)
-                    found[kind, candidate] = release.fields
+                    found[kind, candidate] = read_release(reader, kind, candidate)
                 except FormatError as error:
                     self._problems.append(f"extension-release.{candidate}: {error.message}")
         return found
