@@ -5,11 +5,16 @@ from __future__ import annotations
 import os
 import signal
 import sys
+from typing import TYPE_CHECKING
 
 import pytest
 
 from sysgraft.errors import InputError, ToolError
+from sysgraft.host.files import OpenFile
 from sysgraft.host.parallel import BUFFER, MAX_SHARDS, Crew, share_out
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 needs_fork = pytest.mark.skipif(sys.platform != "linux", reason="workers are threads elsewhere")
 
@@ -22,6 +27,30 @@ def results(crew: Crew) -> list[tuple[int, object]]:
 @pytest.mark.parametrize("workers", [1, 2, 5])
 def test_every_shard_runs_exactly_once(workers: int) -> None:
     assert results(Crew(lambda n: n * n, 100, workers=workers)) == [(n, n * n) for n in range(100)]
+
+
+def test_threads_do_the_same_where_forking_is_not_safe(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Each thread reads many files; none may close what another has open."""
+    monkeypatch.setattr(sys, "platform", "darwin")
+    blobs = []
+    for number in range(80):
+        (tmp_path / str(number)).write_bytes(b"%d" % number * 5000)
+        blobs.append(OpenFile(tmp_path / str(number)))
+
+    def work(shard: int) -> bool:
+        order = blobs[shard % 80 :] + blobs[: shard % 80]
+        return all(
+            blob.read_at(0, blob.size) == os.path.basename(blob.path).encode() * 5000
+            for blob in order
+        )
+
+    descriptors = len(os.listdir("/dev/fd"))
+    assert results(Crew(work, 24, workers=4)) == [(shard, True) for shard in range(24)]
+    assert len(os.listdir("/dev/fd")) == descriptors, "the threads' files are closed with them"
+    for blob in blobs:
+        blob.close()
 
 
 @needs_fork

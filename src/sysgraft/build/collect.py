@@ -20,6 +20,7 @@ from sysgraft.build.sources.spec import resolve
 from sysgraft.build.tree_merge import TreeMerger
 from sysgraft.build.usr_merge import merge_usr
 from sysgraft.errors import UsageError, in_file
+from sysgraft.host.files import close_files
 from sysgraft.host.spool import Spool
 
 if TYPE_CHECKING:
@@ -70,6 +71,7 @@ def open_tree(
         raise UsageError("no source is given")
     specs = [resolve(argument) for argument in arguments]
     with ExitStack() as stack:
+        stack.callback(close_files)
         spool = stack.enter_context(Spool())
         workspace = Workspace(options, spool, _prefixes_before_merge(options), progress)
         sources = [stack.enter_context(open_source(spec, workspace)) for spec in specs]

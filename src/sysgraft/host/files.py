@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import stat
+import threading
 from typing import Final, Self
 
 from sysgraft.base.blob import check_range
@@ -56,13 +57,13 @@ class OpenFile:
         return self._size
 
     def _descriptor(self) -> int:
-        fd = _OPEN.get(self)
-        if fd is None:
-            fd = self._open()
-            _OPEN[self] = fd
-            if len(_OPEN) > _OPEN_MAX:
-                os.close(_OPEN.pop(next(iter(_OPEN))))
-        return fd
+        files = _open_here.files
+        held = files.get(self)
+        if held is None:
+            held = files[self] = _Held(self._open())
+            if len(files) > _OPEN_MAX:
+                files.pop(next(iter(files))).close()
+        return held.fd
 
     def _open(self) -> int:
         try:
@@ -117,9 +118,9 @@ class OpenFile:
 
     def close(self) -> None:
         """Close the file; the blob opens it again if it is read again."""
-        fd = _OPEN.pop(self, None)
-        if fd is not None:
-            os.close(fd)
+        held = _open_here.files.pop(self, None)
+        if held is not None:
+            held.close()
 
     def __enter__(self) -> Self:
         return self
@@ -128,10 +129,44 @@ class OpenFile:
         self.close()
 
 
-# The files that are open now, oldest first. A forked worker inherits them: reading at an offset
-# moves nothing, so parent and children do not disturb each other.
-_OPEN: Final[dict[OpenFile, int]] = {}
-_OPEN_MAX: Final = 64
+# Open files per thread: a handful, since contents are read one after the other.
+_OPEN_MAX: Final = 16
+
+
+class _Held:
+    """An open descriptor that closes with its owner."""
+
+    __slots__ = ("fd",)
+
+    def __init__(self, fd: int) -> None:
+        self.fd = fd
+
+    def close(self) -> None:
+        if self.fd >= 0:
+            os.close(self.fd)
+            self.fd = -1
+
+    __del__ = close
+
+
+class _OpenHere(threading.local):
+    """The files a thread has open, oldest first.
+
+    Each thread has its own, so that none closes what another reads. A forked worker inherits its
+    parent's: reading at an offset moves nothing, so the two do not disturb each other.
+    """
+
+    def __init__(self) -> None:
+        self.files: dict[OpenFile, _Held] = {}
+
+
+_open_here: Final = _OpenHere()
+
+
+def close_files() -> None:
+    """Close what this thread has open; every blob opens again if it is read again."""
+    while _open_here.files:
+        _open_here.files.popitem()[1].close()
 
 
 def pread_into(fd: int, offset: int, view: memoryview) -> int:
