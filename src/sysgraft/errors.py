@@ -112,6 +112,8 @@ class in_file:  # noqa: N801  reads as a statement: with in_file(path): …
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        if isinstance(error, OutputError):
+            return  # about what is written, not about what is read
         if isinstance(error, SysgraftError):
             error.file = error.file or self._name
         elif isinstance(error, OSError):

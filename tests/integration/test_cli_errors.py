@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import io
 import os
+import signal
 import subprocess
 import sys
+import time
 from typing import TYPE_CHECKING
 
 import pytest
@@ -59,8 +61,13 @@ def test_an_encrypted_key_and_its_passphrase(
     refused = sysgraft(*argv, "--passphrase-file", wrong)
     assert_refused(refused, "passphrase", output=out)
     assert "guess" not in refused.err
+    reader, writer = os.pipe()
+    os.write(writer, b"open sesame\n")
+    os.close(writer)
+    assert sysgraft(*argv, "--passphrase-file", f"/dev/fd/{reader}").code == 0, "as <(…) gives it"
+    os.close(reader)
     monkeypatch.setenv("SYSGRAFT_PASSPHRASE", "open sesame")
-    assert sysgraft(*argv).code == 0
+    assert sysgraft(*argv, "--force").code == 0
 
 
 @pytest.mark.parametrize("name", ["", ".", "..", "a/b", ".hidden", "x" * 250, "a\nb", "x.raw"])
@@ -158,6 +165,43 @@ def test_a_full_disk(sample_tree: Path, tmp_path: Path, signing_pair: SigningPai
         check=False,
     )
     assert_refused(Result(done.returncode, done.stdout, done.stderr), "No space left")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="files without names are Linux's")
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT, signal.SIGKILL])
+def test_a_signal_leaves_nothing_behind(
+    sample_tree: Path, tmp_path: Path, number: signal.Signals
+) -> None:
+    """Even SIGKILL: the image has no name before it is whole."""
+    with (sample_tree / "usr/lib/large").open("wb") as file:
+        file.truncate(2 << 30)
+    out = tmp_path / "out"
+    command = [sys.executable, "-m", "sysgraft", "ext", "build", "x", str(sample_tree)]
+    with subprocess.Popen([*command, "--unsigned", "--output", str(out)]) as process:
+        # The folder is made right before the image is begun.
+        while not out.exists() and process.poll() is None:
+            time.sleep(0.01)
+        time.sleep(0.2)
+        process.send_signal(number)
+        code = process.wait(timeout=60)
+    expected = -number if number == signal.SIGKILL else 128 + number
+    assert code == expected
+    assert not out.exists() or not list(out.iterdir())
+
+
+@pytest.mark.parametrize("output", ["usr", "usr/lib/images"])
+def test_an_output_among_the_sources(sample_tree: Path, output: str) -> None:
+    """The image, or the one before it, would become part of what it is made from."""
+    argv = ("ext", "build", "x", str(sample_tree), "--unsigned", "--output")
+    assert_refused(sysgraft(*argv, sample_tree / output), "inside the source")
+    assert not list(sample_tree.rglob("*.raw"))
+
+
+def test_a_failed_build_leaves_no_folder(tmp_path: Path) -> None:
+    out = tmp_path / "a/b"
+    argv = ("ext", "build", "x", str(tmp_path / "absent"), "--unsigned", "--output", str(out))
+    assert_refused(sysgraft(*argv))
+    assert not (tmp_path / "a").exists()
 
 
 def test_a_closed_pipe_is_no_traceback(sample_tree: Path, tmp_path: Path) -> None:

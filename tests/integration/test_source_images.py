@@ -14,7 +14,13 @@ from typing import TYPE_CHECKING
 import pytest
 
 from sysgraft.build.collect import Collected, LeftOut, Options, open_tree
+from sysgraft.build.sources import image, model
+from sysgraft.build.sources.model import Workspace
+from sysgraft.build.sources.opening import open_source
+from sysgraft.build.sources.spec import resolve
 from sysgraft.errors import FormatError, LimitError, SysgraftError, UnsupportedError, UsageError
+from sysgraft.formats.allowance import Allowance, Limits
+from sysgraft.host.spool import Spool
 
 if sys.version_info >= (3, 14):
     from compression import zstd
@@ -24,6 +30,8 @@ else:
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
+
+    from sysgraft.build.sources.model import LayerChoice
 
 LAYER = "application/vnd.oci.image.layer.v1.tar"
 Items = dict[str, bytes | str]
@@ -383,6 +391,143 @@ def test_bombs_in_layers_stop(tmp_path: Path) -> None:
     layout.add(layout.put_json(manifest, "manifest"))
     with pytest.raises(LimitError, match="grow to more than"):
         files(layout.write(tmp_path / "layout"))
+
+
+def read_all(argument: str, layers: LayerChoice, limits: Limits) -> tuple[Allowance, int]:
+    """Read every layer of an image; what that took, and the bytes in the spool."""
+    options = Options(layers=layers)
+    allowance = Allowance(limits)
+    with Spool() as spool:
+        workspace = Workspace(options, spool, (b"usr",), allowance=allowance)
+        with open_source(resolve(argument), workspace) as source:
+            for layer in source.layers():
+                assert layer.entries
+        return allowance, spool.append(b"")
+
+
+ZEROS = tar_of({"usr/zeros": bytes(1 << 20)})
+
+
+def repeated(path: Path, layer: bytes, count: int) -> str:
+    """A docker-archive that names one compressed layer `count` times."""
+    return docker_archive(
+        path, *[gzip.compress(layer, mtime=0)] * count, diff_ids=[sha256(layer)] * count
+    )
+
+
+@pytest.mark.parametrize("layers", ["all", "last"])
+def test_one_bomb_named_many_times_stops_like_one(tmp_path: Path, layers: LayerChoice) -> None:
+    argument = repeated(tmp_path / "image", ZEROS, 900)
+    with Spool() as spool:
+        allowance = Allowance(Limits(free=3 << 20, ratio=20))
+        workspace = Workspace(Options(layers=layers), spool, (b"usr",), allowance=allowance)
+        with (
+            pytest.raises(LimitError, match="grow to more than"),
+            open_source(resolve(argument), workspace) as source,
+        ):
+            list(source.layers())
+        assert spool.append(b"") < 4 << 20
+        assert allowance.made < 4 << 20
+
+
+def test_layers_named_again_earn_no_more_output(tmp_path: Path) -> None:
+    layer = tar_of({"usr/f": b"f"})
+    allowance, spooled = read_all(repeated(tmp_path / "image", layer, 50), "all", Limits())
+    assert allowance.taken == len(gzip.compress(layer, mtime=0))
+    assert allowance.made == 50 * len(layer)
+    assert spooled == 50
+
+
+def test_layers_in_a_compressed_archive_earn_no_more_output(tmp_path: Path) -> None:
+    path = tmp_path / "image"
+    packed = docker_archive(
+        path, gzip.compress(ZEROS), diff_ids=[sha256(ZEROS)], pack=gzip.compress
+    )
+    archive_size = path.stat().st_size
+    allowance, _ = read_all(packed, "all", Limits())
+    assert allowance.taken == archive_size
+    assert allowance.made == len(gzip.decompress(path.read_bytes())) + len(ZEROS)
+
+
+def test_large_layers_named_again_are_refused_before_they_are_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(image, "MAX_REPEATED", 2 * len(TOP))
+    layout = Layout()
+    layout.add(layout.manifest(TOP, BASE, TOP, TOP))
+    allowed = layout.write(tmp_path / "allowed")
+    assert files(allowed, ALL)["usr/b"] == b"A" * 3000
+    layout = Layout()
+    layout.add(layout.manifest(*[TOP] * 4))
+    for argument in (
+        layout.write(tmp_path / "layout"),
+        docker_archive(tmp_path / "image", *[TOP] * 4),
+    ):
+        with pytest.raises(LimitError, match=f"{3 * len(TOP)} bytes would be read again"):
+            files(argument)
+
+
+def attributes_of(*entries: tuple[str, int], link: str = "") -> bytes:
+    """An archive of empty files that have an attribute of so many bytes."""
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w", format=tarfile.PAX_FORMAT) as archive:
+        for name, size in entries:
+            info = tarfile.TarInfo(name)
+            info.pax_headers = {"SCHILY.xattr.user.a": "x" * size}
+            archive.addfile(info, io.BytesIO())
+        if link:
+            info = tarfile.TarInfo("opt/data")
+            info.size = 1
+            archive.addfile(info, io.BytesIO(b"d"))
+            info = tarfile.TarInfo(link)
+            info.type, info.linkname = tarfile.LNKTYPE, "opt/data"
+            archive.addfile(info)
+    return out.getvalue()
+
+
+def test_attributes_are_limited_over_all_layers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(model, "MAX_XATTR_BYTES", 2 * (model.XATTR_COST + len("user.a") + 500))
+    one, two, more = (attributes_of((f"usr/{name}", 500)) for name in "abc")
+    assert set(files(docker_archive(tmp_path / "two", one, two), ALL)) == {"usr/a", "usr/b"}
+    for argument in (
+        docker_archive(tmp_path / "three", one, two, more),
+        docker_archive(tmp_path / "one", attributes_of(("usr/a", 600), ("usr/b", 401))),
+    ):
+        with pytest.raises(LimitError, match="extended attributes exceed"):
+            files(argument, ALL)
+
+
+def test_attributes_of_a_layer_that_is_read_twice_count_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(model, "MAX_XATTR_BYTES", 600)
+    path = tmp_path / "layer.tar.gz"
+    path.write_bytes(gzip.compress(attributes_of(("usr/a", 500), link="usr/data")))
+    assert files(str(path)) == {"usr/a": b"", "usr/data": b"d"}
+
+
+@pytest.mark.parametrize("kind", ["tar", "docker-archive", "oci"])
+def test_contents_that_change_behind_their_digest_are_refused(tmp_path: Path, kind: str) -> None:
+    if kind == "oci":
+        layout = Layout()
+        argument = layout.add(layout.manifest(TOP)).write(tmp_path / "layout")
+        changed = tmp_path / "layout/blobs" / sha256(TOP).replace(":", "/")
+    elif kind == "docker-archive":
+        changed = tmp_path / "image.tar"
+        argument = docker_archive(changed, TOP)
+    else:
+        changed = tmp_path / "layer.tar"
+        changed.write_bytes(TOP)
+        argument = str(changed)
+    with open_tree([argument], Options()) as collected:
+        content = collected.tree[b"usr/b"].content
+        assert content is not None
+        assert content.read_at(0, 1) == b"A"
+        changed.write_bytes(changed.read_bytes().replace(b"A" * 3000, b"B" * 3000))
+        with pytest.raises(SysgraftError, match="changed"):
+            content.read_at(0, 1)
 
 
 def test_archives_from_before_manifests(tmp_path: Path) -> None:

@@ -336,7 +336,8 @@ def test_firmware_trust_counts_only_when_enforced(
         f"SetupMode-{GLOBAL_VARIABLE}": bytes([setup]),
     }
     for name, value in variables.items():
-        (folder / name).write_bytes(b"\x07\0\0\0" + value)
+        attributes = b"\x27\0\0\0" if name.startswith("db") else b"\x06\0\0\0"
+        (folder / name).write_bytes(attributes + value)
     code, found = verify(capsys, image, "--efivars", str(folder))
     assert (code == 0) is good
     assert failing(found) == (set() if good else {"trust"})

@@ -26,13 +26,15 @@ import pytest
 
 from sysgraft.errors import FormatError, UsageError
 from sysgraft.formats import policy_builtin
-from sysgraft.formats.image_policy import DESIGNATORS, FSTYPES, USE, Flag, ImagePolicy
-from sysgraft.image.policy import Facts, Found, assess, evaluate
+from sysgraft.formats.image_policy_flags import DESIGNATORS, FSTYPES, USE, Flag
+from sysgraft.image.policy import Found, evaluate
+from sysgraft.image.policy_assess import Facts, assess
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
     from conftest import Debian13
+    from sysgraft.formats.image_policy import ImagePolicy
 
     Runner = Callable[[Sequence[str]], str]
     Answers = dict[str, str]

@@ -19,7 +19,8 @@ from hypothesis import strategies as st
 from sysgraft.base.blob import BytesBlob
 from sysgraft.errors import FormatError
 from sysgraft.formats import deb, oci
-from sysgraft.formats.compression import Compression, Decompressor, Limits
+from sysgraft.formats.allowance import Allowance, Limits
+from sysgraft.formats.compression import Compression, Decompressor
 from sysgraft.formats.stream import BlobSource
 
 if sys.version_info >= (3, 14):
@@ -66,7 +67,7 @@ def damaged(data: bytes, damage: list[tuple[int, int]], cut: int) -> bytes:
 @settings(max_examples=500)
 def test_damaged_streams(kind: Compression, damage: list[tuple[int, int]], cut: int) -> None:
     data = damaged(PACKED[kind], damage, cut)
-    stream = Decompressor(BlobSource(BytesBlob(data)), kind, SMALL)
+    stream = Decompressor(BlobSource(BytesBlob(data)), kind, Allowance(SMALL))
     total = 0
     with one_clear_line():
         while out := stream.read(1 << 16):
@@ -77,7 +78,7 @@ def test_damaged_streams(kind: Compression, damage: list[tuple[int, int]], cut: 
 @given(st.binary(max_size=200), st.sampled_from(sorted(PACKED, key=str)))
 def test_anything_as_a_stream(data: bytes, kind: Compression) -> None:
     with one_clear_line():
-        Decompressor(BlobSource(BytesBlob(data)), kind, SMALL).read(1 << 21)
+        Decompressor(BlobSource(BytesBlob(data)), kind, Allowance(SMALL)).read(1 << 21)
 
 
 def package() -> bytes:

@@ -14,8 +14,8 @@ import pytest
 
 from sysgraft.base.blob import BytesBlob
 from sysgraft.errors import FormatError, LimitError, TruncatedError
-from sysgraft.formats import compression
-from sysgraft.formats.compression import Compression, Decompressor, Limits, detect
+from sysgraft.formats.allowance import DEFAULT_LIMITS, Allowance, Limits
+from sysgraft.formats.compression import Compression, Decompressor, detect
 from sysgraft.formats.stream import BlobSource
 
 if sys.version_info >= (3, 14):
@@ -45,10 +45,8 @@ COMPRESSORS: dict[Compression, Callable[[bytes], bytes]] = {
 ALL = pytest.mark.parametrize("kind", COMPRESSORS, ids=lambda kind: kind.value)
 
 
-def source(
-    data: bytes, kind: Compression, limits: Limits = compression.DEFAULT_LIMITS
-) -> Decompressor:
-    return Decompressor(BlobSource(BytesBlob(data)), kind, limits)
+def source(data: bytes, kind: Compression, limits: Limits = DEFAULT_LIMITS) -> Decompressor:
+    return Decompressor(BlobSource(BytesBlob(data)), kind, Allowance(limits))
 
 
 def drained(stream: Decompressor) -> int:
@@ -162,3 +160,30 @@ def test_millions_of_empty_streams_take_no_time() -> None:
     started = time.monotonic()
     assert drained(source(gzip.compress(b"") * 50_000, Compression.GZIP)) == 0
     assert time.monotonic() - started < 10
+
+
+def test_an_allowance_is_shared() -> None:
+    shared = Allowance(Limits(free=len(DATA) + 10, ratio=0))
+    packed = gzip.compress(DATA)
+
+    def stream() -> Decompressor:
+        return Decompressor(BlobSource(BytesBlob(packed)), Compression.GZIP, shared)
+
+    assert drained(stream()) == len(DATA)
+    with pytest.raises(LimitError, match="grow to more than"):
+        drained(stream())
+
+
+def test_input_that_earns_nothing_allows_no_output() -> None:
+    packed = gzip.compress(DATA)
+    for earns in (True, False):
+        allowance = Allowance(Limits(free=0, ratio=1000))
+        stream = Decompressor(
+            BlobSource(BytesBlob(packed)), Compression.GZIP, allowance, earns=earns
+        )
+        if earns:
+            assert drained(stream) == allowance.made == len(DATA)
+            assert allowance.taken == len(packed)
+        else:
+            with pytest.raises(LimitError, match="0 bytes of gzip data"):
+                drained(stream)

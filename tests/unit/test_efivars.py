@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
 import pytest
@@ -37,10 +38,11 @@ def test_short_and_long_files_are_refused() -> None:
         efivar.parse(bytes(efivar.MAX_VARIABLE + 1))
 
 
-def test_a_folder_gives_data_without_attributes(tmp_path: Path) -> None:
+def test_a_folder_gives_attributes_and_data(tmp_path: Path) -> None:
     (tmp_path / DB).write_bytes(b"\x27\0\0\0lists")
     variables = EfivarsFolder(tmp_path)
-    assert variables.read("db", efivar.IMAGE_SECURITY_DATABASE) == b"lists"
+    found = variables.read("db", efivar.IMAGE_SECURITY_DATABASE)
+    assert found == efivar.EfiVariable(0x27, b"lists")
     assert variables.read("dbx", efivar.IMAGE_SECURITY_DATABASE) is None
     assert variables.read("db", efivar.GLOBAL_VARIABLE) is None
     assert variables.source == str(tmp_path)
@@ -65,13 +67,51 @@ def test_errors_name_the_variables_file(tmp_path: Path) -> None:
 
 def test_the_fake_answers_like_a_folder(tmp_path: Path) -> None:
     values = secure_boot_values(databases={"PK": b"p", "db": b"d", "dbx": b"x"})
-    for (name, guid), data in values.items():
-        file = efivar.serialise(efivar.EfiVariable(0x27, data))
+    for (name, guid), variable in values.items():
+        file = efivar.serialise(variable)
         (tmp_path / efivar.file_name(name, guid)).write_bytes(file)
     both: tuple[EfiVariables, ...] = (FakeEfiVariables(values), EfivarsFolder(tmp_path))
     for variables in both:
-        assert variables.read("SecureBoot", efivar.GLOBAL_VARIABLE) == b"\1"
-        assert variables.read("SetupMode", efivar.GLOBAL_VARIABLE) == b"\0"
-        assert variables.read("PK", efivar.GLOBAL_VARIABLE) == b"p"
-        assert variables.read("dbx", efivar.IMAGE_SECURITY_DATABASE) == b"x"
-        assert variables.read("KEK", efivar.GLOBAL_VARIABLE) is None
+        found = {
+            name: variables.read(name, guid)
+            for name, guid in (
+                ("SecureBoot", efivar.GLOBAL_VARIABLE),
+                ("SetupMode", efivar.GLOBAL_VARIABLE),
+                ("PK", efivar.GLOBAL_VARIABLE),
+                ("KEK", efivar.GLOBAL_VARIABLE),
+                ("dbx", efivar.IMAGE_SECURITY_DATABASE),
+            )
+        }
+        # The attributes are those OVMF gives these variables.
+        assert found == {
+            "SecureBoot": efivar.EfiVariable(0x06, b"\1"),
+            "SetupMode": efivar.EfiVariable(0x06, b"\0"),
+            "PK": efivar.EfiVariable(0x27, b"p"),
+            "KEK": None,
+            "dbx": efivar.EfiVariable(0x27, b"x"),
+        }
+
+
+def test_a_pipe_in_place_of_a_variable_does_not_hang(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / DB)
+    with pytest.raises(InputError, match="not a regular file") as caught:
+        EfivarsFolder(tmp_path).read("db", efivar.IMAGE_SECURITY_DATABASE)
+    assert caught.value.file == str(tmp_path / DB)
+
+
+@pytest.mark.parametrize(
+    ("attributes", "authenticated", "stored"),
+    [
+        (0x27, True, True),
+        (0x26, True, False),
+        (0x07, False, True),
+        (0x06, False, False),
+        (0x17, False, True),
+        (0x37, False, True),
+    ],
+)
+def test_attributes_say_who_can_change_a_variable(
+    attributes: int, authenticated: bool, stored: bool
+) -> None:
+    variable = efivar.EfiVariable(attributes, b"")
+    assert (variable.is_authenticated, variable.is_stored) == (authenticated, stored)

@@ -15,6 +15,7 @@ from sysgraft.base.blob import BytesBlob
 from sysgraft.base.tree import Inode
 from sysgraft.errors import FormatError, LimitError, TruncatedError, UnsupportedError
 from sysgraft.formats.erofs import limits
+from sysgraft.formats.erofs import reader as reader_module
 from sysgraft.formats.erofs.dirent import Entry, encode_directory
 from sysgraft.formats.erofs.inode import DiskInode, encode_inode
 from sysgraft.formats.erofs.ondisk import Layout
@@ -117,14 +118,47 @@ def test_listing_follows_links_and_leaves_out_the_dots() -> None:
             reader(LINKS).listdir(path)
 
 
+def test_listing_is_paid_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reader_module, "Budget", lambda: limits.Budget(10))
+    image = reader({b"f%02d" % number: file(b"") for number in range(11)})
+    with pytest.raises(LimitError, match="more than 10 paths"):
+        image.listdir(b"")
+    with pytest.raises(LimitError, match="more than 10 paths"):
+        image.select(b"", lambda _name: False, max_entries=1)
+
+
+class Counting(BytesBlob):
+    """Counts what is read of it."""
+
+    reads = 0
+
+    def read_at(self, offset: int, length: int) -> bytes:
+        self.reads += 1
+        return super().read_at(offset, length)
+
+
+def test_selecting_reads_no_inode_that_is_not_wanted() -> None:
+    tree = {b"d": directory(), b"d/x": file(b"X"), b"d/y": file(b"Y")}
+    tree[b"d/z"] = tree[b"d/x"]
+    tree |= {b"d/a%04d" % number: file(b"") for number in range(2000)}
+    blob = Counting(built(tree))
+    image = Reader(blob)
+    blob.reads = 0
+    found = image.select(b"d", lambda name: name[:1] in b"xyz", max_entries=3)
+    assert {name: content(inode) for name, inode in found.items()} == {
+        b"x": b"X",
+        b"y": b"Y",
+        b"z": b"X",
+    }
+    assert found[b"x"] is found[b"z"]
+    assert blob.reads < 40
+    with pytest.raises(LimitError, match="d: 3 files of this kind, at most 2"):
+        image.select(b"d", lambda name: name[:1] in b"xyz", max_entries=2)
+    assert image.select(b"nowhere", bool, max_entries=1) == {}
+    assert image.select(b"d/x", bool, max_entries=1) == {}
+
+
 def test_looking_up_reads_a_few_blocks_of_a_large_directory() -> None:
-    class Counting(BytesBlob):
-        reads = 0
-
-        def read_at(self, offset: int, length: int) -> bytes:
-            self.reads += 1
-            return super().read_at(offset, length)
-
     names = [b"some longer file name %06d" % number for number in range(20_000)]
     blob = Counting(built({name: file(b"") for name in names}))
     image = Reader(blob)
@@ -510,6 +544,38 @@ def test_holes_are_paid_for_when_owners_are_sought(monkeypatch: pytest.MonkeyPat
     image = made_reader(Made(data=listing), made, made, made)
     assert image.locate(nid(1) * 32) == "metadata of f0"
     assert image.locate(nid(3) * 32) is None
+
+
+def test_links_to_one_inode_are_paid_for_once_when_owners_are_sought(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(limits, "MAX_CHUNKS", 100)
+    links = [(b"l%02d" % n, nid(1), 1) for n in range(18)]
+    listing = names(0, 0, *links, (b"z", nid(2), 1))
+    chunks = struct.pack("<60I", *[0xFFFFFFFF] * 60)
+    made = Made(mode=FILE, layout=Layout.CHUNK_BASED, data=chunks, size=60 * 4096, union=0)
+    image = made_reader(Made(data=listing), made, Made(mode=FILE, data=b"z"))
+    assert image.owners(nid(1) * 32, 1) == ("metadata of l00",)
+    assert image.locate(nid(2) * 32) == "metadata of z"
+
+
+def test_a_large_chunk_map_is_looked_through_in_few_reads() -> None:
+    count = 50_000
+    chunks = struct.pack(f"<{count}I", *[5] * count)
+    made = Made(mode=FILE, layout=Layout.CHUNK_BASED, data=chunks, size=count * 4096, union=0)
+    blob = Counting(bytes(make(ONE_FILE, made, extra=bytes(60 * 4096))))
+    image = Reader(blob)
+    blob.reads = 0
+    assert image.owners(5 * 4096, 4096) == ("f",)
+    assert blob.reads < 20
+
+
+def test_chunks_that_cannot_be_read_do_not_hide_those_that_can() -> None:
+    chunks = struct.pack("<4I", 0x7FFFFFFF, 0xFFFFFFFF, 3, 5)
+    made = Made(mode=FILE, layout=Layout.CHUNK_BASED, data=chunks, size=3 * 8192 + 1, union=1)
+    image = made_reader(ONE_FILE, made, extra=bytes(4 * 4096))
+    owned = [block for block in range(7) if "f" in image.owners(block * 4096, 4096)]
+    assert owned == [3, 4, 5], "of the last chunk only the block with its one byte"
 
 
 # --- Other layouts -------------------------------------------------------------------------------

@@ -381,3 +381,11 @@ def test_an_image_beyond_32_bit_addresses_is_refused() -> None:
     }
     with pytest.raises(SysgraftError, match="blocks"):
         plan(tree, uuid=ID, build_time=0)
+
+
+def test_sizes_beyond_any_image_are_refused_before_contents_are_read() -> None:
+    contents = [Numbers(15 << 40), Numbers(15 << 40)]
+    tree = {b"": DIR, **{b"%d" % n: Inode(stat.S_IFREG, content=contents[n]) for n in range(2)}}
+    with pytest.raises(LimitError, match="blocks; EROFS addresses"):
+        plan(tree, uuid=ID, build_time=0)
+    assert [content.reads for content in contents] == [[], []]

@@ -134,6 +134,56 @@ def test_a_revoked_issuer_takes_what_it_issued_with_it() -> None:
     assert by_namesake.is_revoked(leaf) is None
 
 
+def test_a_revoked_root_is_found_above_an_intermediate_that_is_known() -> None:
+    root = make_identity("root")
+    inter = make_identity("inter", issuer=root)
+    leaf = make_identity("leaf", issuer=inter).certificate
+    other = make_identity("other").certificate
+    revocations = esl.Revocations.from_lists([one(esl.CERT_X509, root.certificate.der)])
+    known = (other, leaf, inter.certificate)
+    assert revocations.is_revoked(leaf, known) == (
+        "CN=inter,O=sysgraft tests, above it, is revoked: "
+        "dbx holds its issuer, CN=root,O=sysgraft tests"
+    )
+    assert revocations.is_revoked(leaf, (other, leaf)) is None, "nobody knows who issued it"
+    assert revocations.is_revoked(other, known) is None
+
+
+@pytest.mark.parametrize("kind", [esl.CERT_SHA256, esl.CERT_X509_SHA256])
+def test_an_intermediate_revoked_by_its_hash_takes_the_leaf_with_it(kind: UUID) -> None:
+    inter = make_identity("inter")
+    leaf = make_identity("leaf", issuer=inter).certificate
+    fingerprint = inter.certificate.fingerprint
+    if kind != esl.CERT_SHA256:
+        fingerprint = hashlib.sha256(inter.certificate.tbs_der).digest() + NO_TIME
+    revocations = esl.Revocations.from_lists([one(kind, fingerprint)])
+    assert revocations.is_revoked(leaf, (inter.certificate,))
+    namesake = make_identity("inter", kind="rsa-3072").certificate
+    assert revocations.is_revoked(leaf, (namesake,)) is None
+
+
+def test_climbing_ends_after_the_stated_number_of_issuers() -> None:
+    chain = [make_identity("0", kind="p256")]
+    for number in range(1, esl.MAX_ISSUERS + 2):
+        chain.append(make_identity(str(number), kind="p256", issuer=chain[-1]))
+    known = tuple(each.certificate for each in chain)
+    revocations = esl.Revocations.from_lists([one(esl.CERT_SHA256, known[0].fingerprint)])
+    assert revocations.is_revoked(known[esl.MAX_ISSUERS], known)
+    assert revocations.is_revoked(known[esl.MAX_ISSUERS + 1], known) is None
+
+
+def test_issuers_in_a_circle_are_climbed_once() -> None:
+    first = make_identity("first", kind="p256")
+    second = make_identity("second", kind="p256", issuer=first)
+    # Cross-signed: the first key has a certificate by the second one, too.
+    again = make_identity("first", kind="p256", issuer=second, serial=2)
+    known = tuple(each.certificate for each in (first, second, again))
+    harmless = esl.Revocations.from_lists([one(esl.CERT_SHA256, bytes(32))])
+    assert harmless.is_revoked(again.certificate, known) is None
+    revoked = esl.Revocations.from_lists([one(esl.CERT_SHA256, first.certificate.fingerprint)])
+    assert revoked.is_revoked(again.certificate, known)
+
+
 def test_an_issuer_whose_signature_cannot_be_checked_revokes_by_its_name() -> None:
     root = make_identity("edwards", kind="ed25519")
     leaf = make_identity("leaf", issuer=root).certificate

@@ -5,18 +5,34 @@ from __future__ import annotations
 import errno
 import os
 import stat
+import subprocess
 import sys
 from typing import TYPE_CHECKING
 
 import pytest
 
 from sysgraft.errors import InputError, LimitError, OutputError, TruncatedError
-from sysgraft.host.files import OpenFile, read_small
+from sysgraft.host import output
+from sysgraft.host.files import OpenFile, Seen, pwrite_all, read_small
 from sysgraft.host.output import atomic_output
 from sysgraft.host.spool import Spool
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+needs_full_device = pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no /dev/full here")
+
+
+@pytest.fixture(params=["unnamed", "named"])
+def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Outputs without a name until they are whole, and those with a temporary one."""
+    if request.param == "named":
+        monkeypatch.setattr(output, "_UNNAMED", 0)
+    elif not output._UNNAMED:
+        pytest.skip("no files without a name here")
+
+
+both_ways = pytest.mark.usefixtures("way")
 
 
 def test_an_open_file_reads_exactly_or_not_at_all(tmp_path: Path) -> None:
@@ -36,7 +52,58 @@ def test_a_changed_file_is_refused(tmp_path: Path) -> None:
     seen = path.stat()
     os.utime(path, ns=(0, seen.st_mtime_ns + 1))
     with pytest.raises(InputError, match="changed while"):
-        OpenFile(path, expected=(seen.st_size, seen.st_mtime_ns)).read_at(0, 1)
+        OpenFile(path, expected=Seen.of(seen)).read_at(0, 1)
+
+
+def test_a_file_is_not_its_size_and_time(tmp_path: Path) -> None:
+    path, other = tmp_path / "f", tmp_path / "other"
+    path.write_bytes(b"harmless")
+    other.write_bytes(b"a secret")
+    for each in (path, other):
+        os.utime(each, ns=(7, 7))
+    seen = Seen.of(path.stat())
+    assert OpenFile(path, expected=seen).read_at(0, 8) == b"harmless"
+    with OpenFile(path, expected=seen) as blob:
+        other.rename(path)
+        with pytest.raises(InputError, match="changed while"):
+            blob.read_at(0, 8)
+
+
+def test_contents_written_over_with_the_time_set_back_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "f"
+    path.write_bytes(b"one")
+    seen = Seen.of(path.stat())
+    with OpenFile(path, expected=seen) as blob:
+        assert blob.read_at(0, 3) == b"one"
+        while path.stat().st_ctime_ns == seen.ctime_ns:
+            path.write_bytes(b"two")
+            os.utime(path, ns=(0, seen.mtime_ns))
+        with pytest.raises(InputError, match="changed while"):
+            blob.read_at(0, 3)
+
+
+def test_a_link_in_place_of_a_file_is_not_followed(tmp_path: Path) -> None:
+    path, secret = tmp_path / "f", tmp_path / "secret"
+    secret.write_bytes(b"a secret")
+    path.symlink_to(secret)
+    assert OpenFile(path).read_at(0, 8) == b"a secret"
+    # Even where all numbers are right, which takes a hard link.
+    with pytest.raises(InputError, match="changed while"):
+        OpenFile(path, expected=Seen.of(secret.stat()), follow=False).read_at(0, 8)
+
+
+def test_a_file_opened_again_has_to_be_the_same(tmp_path: Path) -> None:
+    path = tmp_path / "f"
+    path.write_bytes(b"one")
+    blob = OpenFile(path)
+    assert blob.read_at(0, 3) == b"one"
+    blob.close()
+    assert blob.read_at(0, 3) == b"one"
+    blob.close()
+    (tmp_path / "g").write_bytes(b"two")
+    (tmp_path / "g").rename(path)
+    with pytest.raises(InputError, match="changed while"):
+        blob.read_at(0, 3)
 
 
 @pytest.mark.parametrize("kind", ["fifo", "folder"])
@@ -91,6 +158,33 @@ def test_a_small_file_has_a_limit(tmp_path: Path) -> None:
         read_small(tmp_path / "absent", 4, "certificate")
 
 
+@pytest.mark.parametrize("kind", ["fifo", "folder", "device"])
+def test_pipes_folders_and_devices_are_no_small_files(tmp_path: Path, kind: str) -> None:
+    path = tmp_path / "x"
+    if kind == "fifo":
+        os.mkfifo(path)
+    elif kind == "folder":
+        path.mkdir()
+    else:
+        path.symlink_to(os.devnull)
+    with pytest.raises(InputError, match="certificate: it is not a regular file") as caught:
+        read_small(path, 4, "certificate")
+    assert caught.value.file == str(path)
+
+
+@needs_full_device
+def test_a_full_disk_is_named_by_who_knows_the_file(tmp_path: Path) -> None:
+    with (
+        open("/dev/full", "wb", buffering=0) as full,
+        pytest.raises(OutputError, match="No space left") as caught,
+        atomic_output(tmp_path / "out", replace=False),
+    ):
+        pwrite_all(full.fileno(), 0, b"x")
+    assert caught.value.file == str(tmp_path / "out")
+    assert list(tmp_path.iterdir()) == []
+
+
+@both_ways
 def test_an_output_appears_only_when_it_is_whole(tmp_path: Path) -> None:
     path = tmp_path / "out"
     with pytest.raises(InputError), atomic_output(path, replace=False) as file:
@@ -104,6 +198,7 @@ def test_an_output_appears_only_when_it_is_whole(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == [path]
 
 
+@both_ways
 def test_an_existing_output_stays_without_replace(tmp_path: Path) -> None:
     path = tmp_path / "out"
     path.write_bytes(b"old")
@@ -118,8 +213,109 @@ def test_an_existing_output_stays_without_replace(tmp_path: Path) -> None:
     with atomic_output(path, replace=True) as file:
         file.write(b"new")
     assert path.read_bytes() == b"new"
+    assert list(tmp_path.iterdir()) == [path]
 
 
+@both_ways
+def test_replacing_keeps_permissions_and_links(tmp_path: Path) -> None:
+    path, link = tmp_path / "data", tmp_path / "folder" / "link"
+    path.write_bytes(b"old")
+    path.chmod(0o600)
+    link.parent.mkdir()
+    link.symlink_to("../data")
+    with atomic_output(link, replace=True) as file:
+        file.write(b"new")
+    assert link.is_symlink()
+    assert path.read_bytes() == b"new"
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert sorted(tmp_path.rglob("*")) == [path, link.parent, link]
+
+
+def test_a_link_to_nothing_is_replaced_where_it_points(tmp_path: Path) -> None:
+    link = tmp_path / "link"
+    link.symlink_to("data")
+    with pytest.raises(OutputError, match="exists"), atomic_output(link, replace=False):
+        pass
+    with atomic_output(link, replace=True) as file:
+        file.write(b"new")
+    assert (tmp_path / "data").read_bytes() == b"new"
+    link.unlink()
+    link.symlink_to(link)
+    with pytest.raises(OutputError, match="cannot be written"), atomic_output(link, replace=True):
+        pass
+
+
+@pytest.mark.parametrize("kind", ["folder", "fifo", "device"])
+def test_only_files_are_replaced(tmp_path: Path, kind: str) -> None:
+    path = tmp_path / "x"
+    if kind == "device":
+        path.symlink_to(os.devnull)
+    else:
+        path.mkdir() if kind == "folder" else os.mkfifo(path)
+    before = path.stat()
+    with pytest.raises(OutputError, match="not a regular file"), atomic_output(path, replace=True):
+        pass
+    assert path.stat().st_ino == before.st_ino
+
+
+@both_ways
+def test_folders_made_for_an_output_go_with_it(tmp_path: Path) -> None:
+    path = tmp_path / "a/b/out"
+    with pytest.raises(OutputError, match="cannot write here"), atomic_output(path, replace=False):
+        pass
+    with pytest.raises(InputError), atomic_output(path, replace=False, make_folders=True):
+        raise InputError("stop")
+    assert list(tmp_path.iterdir()) == []
+    (tmp_path / "a").mkdir()
+    with pytest.raises(InputError), atomic_output(path, replace=False, make_folders=True):
+        raise InputError("stop")
+    assert list(tmp_path.rglob("*")) == [tmp_path / "a"], "what was there before stays"
+    with pytest.raises(InputError), atomic_output(path, replace=False, make_folders=True):
+        (tmp_path / "a/b/somebody else's").touch()
+        raise InputError("stop")
+    assert (tmp_path / "a/b/somebody else's").exists()
+    with atomic_output(path, replace=False, make_folders=True) as file:
+        file.write(b"whole")
+    assert path.read_bytes() == b"whole"
+
+
+def test_folders_that_cannot_be_made_are_named(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    path = tmp_path / "file/folder/out"
+    with (
+        pytest.raises(OutputError, match="cannot make the folder") as caught,
+        atomic_output(path, replace=False, make_folders=True),
+    ):
+        pass
+    assert caught.value.file == str(tmp_path / "file")
+
+
+@pytest.mark.skipif(not output._UNNAMED, reason="no files without a name here")
+@pytest.mark.parametrize("replace", [True, False])
+def test_nothing_is_left_of_an_output_whose_writer_is_killed(tmp_path: Path, replace: bool) -> None:
+    path = tmp_path / "out"
+    code = f"""
+import os, signal
+from sysgraft.host.output import atomic_output
+with atomic_output({str(path)!r}, replace={replace}) as file:
+    file.write(b"half")
+    file.flush()
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+    done = subprocess.run([sys.executable, "-c", code], check=False, timeout=60)
+    assert done.returncode < 0
+    assert list(tmp_path.iterdir()) == []
+
+
+@both_ways
+def test_a_long_name_leaves_room_for_a_temporary_one(tmp_path: Path) -> None:
+    path = tmp_path / ("ä" * 127)
+    with atomic_output(path, replace=True) as file:
+        file.write(b"x")
+    assert path.read_bytes() == b"x"
+
+
+@both_ways
 def test_the_output_has_the_mode_the_umask_asks_for(tmp_path: Path) -> None:
     old = os.umask(0o027)
     try:
@@ -130,6 +326,7 @@ def test_the_output_has_the_mode_the_umask_asks_for(tmp_path: Path) -> None:
     assert stat.S_IMODE((tmp_path / "out").stat().st_mode) == 0o640
 
 
+@both_ways
 def test_a_full_disk_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def full(_: int) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))

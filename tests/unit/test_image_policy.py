@@ -5,16 +5,10 @@ from __future__ import annotations
 import pytest
 
 from sysgraft.errors import FormatError, LimitError, UnsupportedError, UsageError
-from sysgraft.formats import image_policy, policy_builtin
-from sysgraft.formats.image_policy import (
-    DESIGNATORS,
-    USE,
-    Flag,
-    equivalent,
-    intersect,
-    parse,
-    union,
-)
+from sysgraft.formats import policy_builtin
+from sysgraft.formats.image_policy import equivalent, parse
+from sysgraft.formats.image_policy_algebra import intersect, union
+from sysgraft.formats.image_policy_flags import DESIGNATORS, IGNORE, USE, Flag
 
 # --- Text ----------------------------------------------------------------------------------------
 
@@ -43,6 +37,26 @@ from sysgraft.formats.image_policy import (
 )
 def test_a_policy_prints_in_systemds_normal_form(text: str, short: str) -> None:
     assert str(parse(text)) == short
+
+
+@pytest.mark.parametrize(
+    ("text", "short"),
+    [
+        # Attributes alone say "open", the default says that home may not be used in any way.
+        ("home=read-only-on+read-only-off+growfs-off+growfs-on:=signed", "home=-:=signed"),
+        # The rule of root-verity derives from root's, which therefore is no repetition.
+        (
+            "root=verity+absent+read-only-on+read-only-off+growfs-off+growfs-on:=verity+absent",
+            "root=verity+absent:=verity+absent",
+        ),
+        # A repetition like those above, of which nothing derives.
+        ("esp=absent:=absent+verity", "=verity+absent"),
+    ],
+)
+def test_the_short_form_leaves_out_only_what_says_nothing(text: str, short: str) -> None:
+    policy = parse(text)
+    assert str(policy) == short
+    assert equivalent(parse(short), policy)
 
 
 def test_the_long_form_spells_everything_out() -> None:
@@ -246,7 +260,7 @@ def test_a_built_in_speaks_the_language_of_the_version() -> None:
 
 def test_confext_looks_at_root_only() -> None:
     policy = policy_builtin.builtin("@confext")
-    assert policy.allowed("usr") & USE == image_policy.IGNORE
+    assert policy.allowed("usr") & USE == IGNORE
     assert Flag.UNPROTECTED in policy.allowed("root")
 
 

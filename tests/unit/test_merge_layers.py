@@ -348,3 +348,22 @@ def test_paths_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tree_merge, "MAX_NODES", 10)
     with pytest.raises(LimitError, match="10 paths"):
         merged(layer(file("/".join("abcdefghijk"))))
+
+
+def test_the_bytes_of_paths_are_counted_with_those_above(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tree_merge, "MAX_PATH_BYTES", 1 + 3 + 5 + 7)
+    fits = file("a/b/c/d")
+    merged(layer(fits))
+    for entries in ([file("a/b/c/de")], [fits, file("x")], [fits, fits, file("a/x")]):
+        with pytest.raises(LimitError, match="paths exceed 16 bytes"):
+            merged(layer(*entries))
+    with pytest.raises(LimitError, match="paths exceed 16 bytes"):
+        merged(layer(opaque("a/b/c/de"), partial=True))
+
+
+def test_deep_paths_stop_long_before_they_fill_the_memory() -> None:
+    merger = TreeMerger(Options())
+    depth = "/".join("a" * 2030)
+    with pytest.raises(LimitError, match="paths exceed"):
+        merger.add(layer(*(file(f"usr/{number}/{depth}/f") for number in range(100))))
+    assert merger._nodes < 140_000

@@ -7,15 +7,8 @@ import pytest
 from sysgraft.errors import UnsupportedError
 from sysgraft.formats.image_policy import parse
 from sysgraft.formats.policy_builtin import DEFAULT, builtin
-from sysgraft.image.policy import (
-    Assessment,
-    Facts,
-    Found,
-    Protection,
-    Signature,
-    assess,
-    evaluate,
-)
+from sysgraft.image.policy import Found, evaluate
+from sysgraft.image.policy_assess import Assessment, Facts, Protection, Signature, assess
 
 PLAIN = {"root": Found(read_only=True)}
 UNSIGNED = {**PLAIN, "root-verity": Found(read_only=True)}

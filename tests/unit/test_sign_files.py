@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import struct
 from typing import TYPE_CHECKING
 from uuid import UUID
@@ -11,7 +12,7 @@ import pytest
 from sysgraft.errors import FormatError, InputError, LimitError
 from sysgraft.formats import efivar, esl
 from sysgraft.formats.x509 import MAX_BUNDLE
-from sysgraft.host.files import FOLDER_MAX
+from sysgraft.host.folders import FOLDER_MAX
 from sysgraft.sign.verify import files
 from sysgraft.testing.certificates import make_identity
 from sysgraft.testing.efivars import certificate_list, secure_boot_values
@@ -47,6 +48,32 @@ def test_what_is_not_there_is_named(read: Callable[[str], TrustStore], tmp_path:
     with pytest.raises(InputError) as caught:
         read(path)
     assert caught.value.file == path
+
+
+@pytest.mark.parametrize("read", READERS)
+def test_a_pipe_is_refused_at_once(read: Callable[[str], TrustStore], tmp_path: Path) -> None:
+    path = tmp_path / "pipe"
+    os.mkfifo(path)
+    with pytest.raises(InputError) as caught:
+        read(str(path))
+    assert caught.value.file == str(path)
+
+
+@pytest.mark.parametrize("uri", ["file:{}", "file://{}", "file://localhost{}"])
+def test_what_is_trusted_may_be_named_by_uri(tmp_path: Path, uri: str) -> None:
+    one = make_identity("1")
+    folder = tmp_path / "with space"
+    folder.mkdir()
+    (folder / "one.crt").write_bytes(one.certificate_pem)
+    (folder / "one.esl").write_bytes(certificate_list(one.certificate.der, owner=OWNER))
+    where = uri.format(str(folder).replace(" ", "%20"))
+    assert sources(files.certificate(f"{where}/one.crt")) == [
+        (one.certificate.der, f"{folder}/one.crt")
+    ]
+    assert len(files.folder(where).certificates) == 1
+    assert len(files.signature_lists(f"{where}/one.esl").certificates) == 1
+    assert files.dbx(f"{where}/one.esl").revocations is not None
+    assert "SecureBoot" in files.efivars(where).notes[0]
 
 
 def test_a_file_gives_all_its_certificates(tmp_path: Path) -> None:
@@ -210,9 +237,8 @@ def test_a_folder_of_variables_is_read_like_the_firmwares(tmp_path: Path) -> Non
         "db": certificate_list(one.certificate.der, owner=OWNER),
         "dbx": certificate_list(two.certificate.der, owner=OWNER),
     }
-    for (name, guid), value in secure_boot_values(databases=databases).items():
-        attributes = struct.pack("<I", 0x27)
-        (tmp_path / f"{name}-{guid}").write_bytes(attributes + value)
+    for (name, guid), variable in secure_boot_values(databases=databases).items():
+        (tmp_path / f"{name}-{guid}").write_bytes(efivar.serialise(variable))
     store = files.efivars(str(tmp_path))
     assert [der for der, _ in sources(store)] == [one.certificate.der]
     assert store.revocations is not None

@@ -69,6 +69,14 @@ def test_attributes_of_the_file_are_kept_and_marks_of_the_machine_are_not(
         assert collected.notes == ((left,) if os.geteuid() == 0 else ())
 
 
+@HAS_XATTRS
+def test_where_a_download_came_from_stays_out_of_the_image(sample_tree: Path) -> None:
+    os.setxattr(sample_tree / "usr/bin/demo", "user.xdg.origin.url", b"https://host/?token=x")
+    with open_tree([str(sample_tree)], Options()) as collected:
+        assert collected.tree[b"usr/bin/demo"].xattrs == ()
+        assert collected.notes == ("extended attributes user.xdg.origin.url are not carried over",)
+
+
 def test_links_are_never_followed(tmp_path: Path) -> None:
     outside = tmp_path / "outside"
     outside.mkdir()
@@ -107,6 +115,36 @@ def test_files_that_change_are_refused(sample_tree: Path, change: str) -> None:
         with pytest.raises(InputError) as caught:
             content(collected.tree[b"usr/lib/firmware/demo/block.bin"])
     assert caught.value.file == str(path)
+
+
+SWAPS = ["link", "hard link", "same size and time", "folder above"]
+
+
+@pytest.mark.parametrize("swap", SWAPS)
+def test_nothing_put_in_a_files_place_is_packed(tmp_path: Path, swap: str) -> None:
+    """The owner of the folder wants the builder, who may read more, to pack a secret."""
+    outside, root = tmp_path / "outside", tmp_path / "root"
+    folder = root / "usr/lib"
+    folder.mkdir(parents=True)
+    outside.mkdir()
+    for path, data in ((outside / "f", b"a secret"), (folder / "f", b"harmless")):
+        path.write_bytes(data)
+        os.utime(path, ns=(7, 7))
+    with open_tree([str(root)], Options()) as collected:
+        if swap == "folder above":
+            folder.rename(tmp_path / "away")
+            folder.symlink_to(outside)
+        else:
+            (folder / "f").unlink()
+        if swap == "link":
+            (folder / "f").symlink_to(outside / "f")
+        elif swap == "hard link":
+            (folder / "f").hardlink_to(outside / "f")
+        elif swap == "same size and time":
+            (outside / "f").rename(folder / "f")
+        with pytest.raises(InputError, match="changed while") as caught:
+            content(collected.tree[b"usr/lib/f"])
+    assert caught.value.file == str(folder / "f")
 
 
 def test_sockets_and_pipes_are_refused_where_they_are_kept(sample_tree: Path) -> None:

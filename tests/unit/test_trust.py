@@ -197,13 +197,30 @@ def test_a_signer_issued_by_a_revoked_certificate_is_revoked() -> None:
     assert states(verdict) == ("ok", "ok", "fail")
 
 
-def test_of_two_trusted_namesakes_the_one_that_signed_counts() -> None:
+def test_a_revoked_root_is_found_through_trusted_and_embedded_certificates() -> None:
+    root = make_identity("root")
+    inter = make_identity("inter", issuer=root)
+    leaf = make_identity("leaf", issuer=inter)
+    pkcs7 = signed(leaf)
+    for trusted in (trusting(leaf, inter, root), trusting(leaf, inter)):
+        verdict = check(pkcs7, trusted | dbx(root))
+        assert states(verdict) == ("ok", "ok", "fail")
+        assert verdict.revocation.reason.startswith("CN=inter")
+    both = (leaf.certificate.der, inter.certificate.der)
+    embedding = cms.serialise(dataclasses.replace(cms.parse(pkcs7), certificates=both))
+    assert states(check(embedding, trusting(leaf) | dbx(root))) == ("ok", "ok", "fail")
+    assert states(check(pkcs7, trusting(leaf) | dbx(root))) == ("ok", "ok", "ok")
+
+
+def test_two_trusted_namesakes_are_ambiguous() -> None:
     wrong, right = make_identity(kind="p256"), make_identity()
-    verdict = check(signed(right, include_certificate=False), trusting(wrong, right))
-    assert states(verdict) == ("ok", "ok", "skipped")
-    assert verdict.signer is not None
-    assert verdict.signer.certificate == right.certificate
-    assert "systemd tries only the first" in verdict.notes[0]
+    for store in (trusting(wrong, right), trusting(right, wrong)):
+        verdict = check(signed(right, include_certificate=False), store)
+        assert states(verdict) == ("ok", "fail", "skipped")
+        assert verdict.signer is not None
+        assert verdict.signer.certificate == right.certificate
+        assert verdict.trust.reason.startswith("2 different trusted certificates have issuer CN=")
+        assert "systemd would try only the first" in verdict.trust.reason
     twice = check(signed(right), trusting(right, right))
     assert (states(twice), twice.notes) == (("ok", "ok", "skipped"), ())
 
@@ -222,6 +239,16 @@ def test_every_signer_must_be_trusted() -> None:
     assert states(check(joint, trusting(one)))[:2] == ("ok", "fail")
     assert states(check(joint, trusting(two)))[:2] == ("ok", "fail")
     assert states(check(joint, trusting(one, two) | dbx(two))) == ("ok", "ok", "fail")
+
+
+def test_what_was_left_out_of_the_store_is_a_note_of_the_verdict() -> None:
+    identity = make_identity()
+    junk = trust.from_folder({"junk.crt": b"junk", "torn.crt": b"torn"}, "/etc/verity.d")
+    assert len(junk.notes) == 2
+    for store in (junk | trusting(identity), junk):
+        assert check(signed(identity), store).notes == junk.notes
+        assert check(b"no signature", store).notes == junk.notes
+    assert junk.notes[0] in check(signed(identity), junk).trust.reason
 
 
 @pytest.mark.parametrize("pkcs7", [b"", b"\0", b"hello", bytes(100), bytes(1 << 20)])
@@ -363,8 +390,42 @@ def test_firmware_databases_do_not_count_otherwise(
     assert reason in verdict.trust.reason
 
 
+def changed(name: str, attributes: int) -> FakeEfiVariables:
+    """A firmware with all databases, one variable of which has these attributes."""
+    lists = {
+        each: certificate_list(make_identity(each).certificate.der, owner=OWNER)
+        for each in ("PK", "KEK", "db", "dbx")
+    }
+    values = secure_boot_values(databases=lists)
+    (key,) = (key for key in values if key[0] == name)
+    values[key] = dataclasses.replace(values[key], attributes=attributes)
+    return FakeEfiVariables(values, "efivars")
+
+
+@pytest.mark.parametrize("name", ["PK", "KEK", "db", "dbx"])
+@pytest.mark.parametrize(("attributes", "shown"), [(0x07, "0x7"), (0x06, "0x6"), (0x37, "0x37")])
+def test_databases_anybody_can_write_are_not_trusted(
+    name: str, attributes: int, shown: str
+) -> None:
+    store = trust.from_efivars(changed(name, attributes))
+    assert store.certificates == ()
+    reason = f"{name} can be written without a signature (attributes {shown})"
+    assert store.notes == (f"no certificate of efivars is trusted: {reason}",)
+    assert store.revocations is not None
+    assert store.revocations.is_revoked(make_identity("dbx").certificate)
+
+
+@pytest.mark.parametrize("name", ["SecureBoot", "SetupMode"])
+def test_a_state_that_somebody_stored_is_not_the_firmwares(name: str) -> None:
+    assert len(trust.from_efivars(changed(name, 0x06)).certificates) == 3
+    store = trust.from_efivars(changed(name, 0x07))
+    assert store.certificates == ()
+    assert f"{name} is a stored variable" in store.notes[0]
+
+
 def test_a_state_of_several_bytes_is_no_state() -> None:
-    variables = FakeEfiVariables({("SecureBoot", efivar.GLOBAL_VARIABLE): b"\1\0"})
+    state = efivar.EfiVariable(efivar.STATE_ATTRIBUTES, b"\1\0")
+    variables = FakeEfiVariables({("SecureBoot", efivar.GLOBAL_VARIABLE): state})
     assert "SecureBoot is of 2 bytes" in trust.from_efivars(variables).notes[0]
 
 

@@ -125,7 +125,11 @@ def test_character_devices_are_refused() -> None:
 
 @pytest.mark.parametrize(
     ("options", "path"),
-    [(Options(), "usr/lib/os-release"), (Options(kind="confext"), "etc/os-release")],
+    [
+        (Options(), "usr/lib/os-release"),
+        (Options(kind="confext"), "etc/os-release"),
+        (Options(kind="confext", include_paths=("/usr",)), "usr/lib/os-release"),
+    ],
 )
 def test_whole_operating_systems_are_refused(options: Options, path: str) -> None:
     files = [USR, entry("etc/x"), entry(path)]
@@ -136,9 +140,14 @@ def test_whole_operating_systems_are_refused(options: Options, path: str) -> Non
 
 
 @pytest.mark.parametrize("options", [Options(), Options(kind="confext")])
-def test_the_other_kinds_os_release_is_no_matter(options: Options) -> None:
+def test_an_os_release_that_is_left_out_anyway_is_no_matter(options: Options) -> None:
     other = "etc/os-release" if options.kind == "sysext" else "usr/lib/os-release"
     assert paths(options, USR, entry("etc/x"), entry(other))
+
+
+def test_a_sysext_may_bring_etc_os_release_if_asked_to() -> None:
+    kept = Options(include_paths=("/etc",))
+    assert "etc/os-release" in paths(kept, USR, entry("etc/os-release"))
 
 
 def test_nothing_to_keep() -> None:

@@ -13,6 +13,7 @@ from collections.abc import Mapping, MutableMapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
+from sysgraft.base.text import one_line
 from sysgraft.errors import FormatError
 
 if TYPE_CHECKING:
@@ -93,5 +94,4 @@ def _is_clean(path: bytes) -> bool:
 
 def printable(path: bytes) -> str:
     """A path for messages: UTF-8 where it is, escapes where it is not or would hurt a terminal."""
-    text = path.decode("utf-8", "backslashreplace")
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+    return one_line(path.decode("utf-8", "backslashreplace"))

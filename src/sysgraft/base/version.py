@@ -12,10 +12,6 @@ from __future__ import annotations
 import re
 from typing import Final, TypeAlias
 
-OLDEST_SYSTEMD: Final = 252
-LATEST_SYSTEMD: Final = 262
-"""The range of systemd releases whose rules sysgraft knows."""
-
 # One segment after another decides; within a segment, from left to right (UAPI.10, "Version
 # comparison"). Absent separators are newer than present ones, the end is older than anything
 # but "~", and digits are newer than letters, of which there may be none.

@@ -10,22 +10,21 @@ writes the image; the file appears when it is whole. Nothing here prints.
 from __future__ import annotations
 
 import os
-import stat
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final
+from typing import IO, TYPE_CHECKING, Final
 
 from sysgraft.base import arch, ids
-from sysgraft.base.blob import BytesBlob
 from sysgraft.base.progress import NoProgress
-from sysgraft.base.tree import Inode, parent
 from sysgraft.build import image
 from sysgraft.build.collect import open_tree
+from sysgraft.build.release import add_release, brought_release, release_fields
 from sysgraft.build.sources.model import Options as SourceOptions
-from sysgraft.errors import FormatError, UsageError
-from sysgraft.formats import extension_release, os_release
+from sysgraft.build.sources.spec import resolve
+from sysgraft.errors import UsageError
 from sysgraft.formats.erofs import writer
 from sysgraft.formats.extension_release import ExtensionRelease, Kind
-from sysgraft.host.output import atomic_output, make_folder
+from sysgraft.host.folders import is_below
+from sysgraft.host.output import atomic_output
 from sysgraft.image import names
 
 if TYPE_CHECKING:
@@ -33,7 +32,7 @@ if TYPE_CHECKING:
     from uuid import UUID
 
     from sysgraft.base.progress import Progress
-    from sysgraft.base.tree import MutableTree, Tree
+    from sysgraft.base.tree import Tree
     from sysgraft.build.collect import Collected
     from sysgraft.build.geometry import Geometry
     from sysgraft.build.sources.model import LeftOut
@@ -127,46 +126,100 @@ def build_extension(
     options = options or BuildOptions()
     progress = progress or NoProgress()
     names.validate_name(name)
-    kind = Kind(options.sources.kind)
     folder = os.fspath(output)
-    make_folder(folder)
-    path = os.path.join(folder, names.file_name(name, kind))
+    _refuse_output_among_sources(folder, sources)
+    path = os.path.join(folder, names.file_name(name, Kind(options.sources.kind)))
     with (
-        atomic_output(path, replace=options.replace) as file,
+        atomic_output(path, replace=options.replace, make_folders=True) as file,
         open_tree(sources, options.sources, progress) as collected,
     ):
         architecture = _architecture(options, collected)
+        job = _Job(name, path, architecture, options, signing, progress)
+        return job.run(file, collected)
+
+
+def _refuse_output_among_sources(output: str, sources: Sequence[str]) -> None:
+    """An image must not become part of its own source, or of the next one."""
+    for spec in map(resolve, sources):
+        if spec.kind == "dir" and is_below(output, spec.path):
+            raise UsageError(
+                f"the output folder {output} lies inside the source {spec.path}",
+                hint="name a folder elsewhere with --output",
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class _Job:
+    """One build whose inputs are settled."""
+
+    name: str
+    path: str
+    architecture: str
+    options: BuildOptions
+    signing: SigningPair | None
+    progress: Progress
+
+    @property
+    def kind(self) -> Kind:
+        return Kind(self.options.sources.kind)
+
+    @property
+    def seed(self) -> UUID:
+        return self.options.seed or ids.default_seed(self.name)
+
+    def run(self, file: IO[bytes], collected: Collected) -> BuildReport:
+        """Plan the file system, write everything, and say what came of it."""
         tree = dict(collected.tree)
-        release = _add_release(tree, name, architecture, options=options)
-        seed = options.seed or ids.default_seed(name)
-        planned = writer.plan(
+        wanted = self._release(tree)
+        add_release(tree, self.name, wanted, epoch=_epoch(self.options))
+        content = writer.plan(
             tree,
-            uuid=image.filesystem_uuid(seed, architecture),
-            build_time=_epoch(options),
+            uuid=image.filesystem_uuid(self.seed, self.architecture),
+            build_time=_epoch(self.options),
         )
         written = image.write_image(
             file,
-            planned,
-            seed=seed,
-            architecture=architecture,
-            sign=signing.signature_partition if signing else None,
-            progress=progress,
+            content,
+            seed=self.seed,
+            architecture=self.architecture,
+            sign=self.signing.signature_partition if self.signing else None,
+            progress=self.progress,
         )
+        return self._report(collected, wanted, content.summary, written=written)
+
+    def _release(self, tree: Tree) -> ExtensionRelease:
+        options = self.options
+        return release_fields(
+            brought_release(tree, self.name, self.kind),
+            self.architecture,
+            wanted=options.release,
+            service_reload=options.service_reload,
+            architecture_given=options.sources.architecture is not None,
+        )
+
+    def _report(
+        self,
+        collected: Collected,
+        release: ExtensionRelease,
+        content: writer.Summary,
+        *,
+        written: image.Written,
+    ) -> BuildReport:
         return BuildReport(
-            path=path,
-            name=name,
-            kind=kind,
-            architecture=architecture,
+            path=self.path,
+            name=self.name,
+            kind=self.kind,
+            architecture=self.architecture,
             release=release.fields,
             root_hash=written.root_hash,
             geometry=written.geometry,
-            seed=seed,
+            seed=self.seed,
             disk_uuid=written.disk_uuid,
-            content=planned.summary,
+            content=content,
             sources=tuple(collected.sources),
             left_out=tuple(collected.left_out),
-            notes=(*collected.notes, *_notes(options, collected)),
-            signed=signing is not None,
+            notes=(*collected.notes, *_notes(self.options, collected)),
+            signed=self.signing is not None,
         )
 
 
@@ -185,65 +238,3 @@ def _notes(options: BuildOptions, collected: Collected) -> tuple[str, ...]:
     if options.sources.architecture is None and collected.architecture is None:
         return (f"no source names an architecture, built for {DEFAULT_ARCHITECTURE} (see --arch)",)
     return ()
-
-
-def _add_release(
-    tree: MutableTree,
-    name: str,
-    architecture: str,
-    *,
-    options: BuildOptions,
-) -> ExtensionRelease:
-    """Put the extension-release file into the tree, over one the sources bring."""
-    kind = Kind(options.sources.kind)
-    path = extension_release.path(kind, name)
-    fields = {"ID": "_any", **_brought(tree, path, kind)}
-    fields["ARCHITECTURE"] = _release_architecture(fields, architecture, options=options)
-    if options.service_reload:
-        fields["EXTENSION_RELOAD_MANAGER"] = "1"
-    fields.update(options.release)
-    release = ExtensionRelease(kind, fields)
-    if fields["ARCHITECTURE"] not in (extension_release.ANY, architecture):
-        raise UsageError(
-            f"ARCHITECTURE={fields['ARCHITECTURE']} in an image built for {architecture}",
-            hint="name the architecture with --arch",
-        )
-    _add_parents(tree, path, _epoch(options))
-    inode = Inode(
-        mode=stat.S_IFREG | 0o644,
-        mtime=_epoch(options),
-        content=BytesBlob(extension_release.render(release)),
-    )
-    # systemd up to 254 takes NAME.sysext.raw for an image called NAME.sysext (checked with 252),
-    # and looks for a release file of that name; newer ones prefer the exact name.
-    tree[path] = tree[path + f".{kind}".encode()] = inode
-    return release
-
-
-def _release_architecture(
-    fields: Mapping[str, str],
-    architecture: str,
-    *,
-    options: BuildOptions,
-) -> str:
-    if options.sources.architecture is not None:
-        return architecture
-    return fields.get("ARCHITECTURE", architecture)
-
-
-def _brought(tree: Tree, path: bytes, kind: Kind) -> Mapping[str, str]:
-    """The fields of a release file that is in the sources already."""
-    inode = tree.get(path)
-    if inode is None:
-        return {}
-    if inode.content is None:
-        raise FormatError("the sources' extension-release is not a regular file")
-    size = min(inode.content.size, os_release.MAX_SIZE + 1)
-    return extension_release.parse(inode.content.read_at(0, size), kind).fields
-
-
-def _add_parents(tree: MutableTree, path: bytes, epoch: int) -> None:
-    folder = parent(path)
-    if folder not in tree:
-        _add_parents(tree, folder, epoch)
-        tree[folder] = Inode(mode=stat.S_IFDIR | 0o755, mtime=epoch)

@@ -14,9 +14,11 @@ from typing import IO, TYPE_CHECKING, Final
 from sysgraft.base import ids
 from sysgraft.base.blob import BytesBlob, FileBlob, SubBlob
 from sysgraft.build.geometry import GRAIN, SECTOR, SIGNATURE_SIZE, Geometry
+from sysgraft.errors import FormatError
 from sysgraft.formats import gpt, partition_types, verity, verity_tree
 from sysgraft.host.files import pwrite_all
 from sysgraft.host.parallel import BUFFER, Crew, share_out
+from sysgraft.image import dissect
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -65,6 +67,9 @@ def write_image(
         sign: makes the content of the signature partition (16384 bytes) from the root hash; None
             for an image without one.
         progress: told about every byte of data.
+
+    Raises:
+        FormatError: the content would make other tools take the image for something else.
     """
     superblock = verity.Superblock(
         uuid=ids.verity_uuid(seed),
@@ -84,6 +89,7 @@ def write_image(
     if sign:
         pwrite_all(file.fileno(), geometry.signature_offset, sign(root_hash))
     _write_table(file, geometry, seed=seed, architecture=architecture, root_hash=root_hash)
+    _refuse_ambiguous(file)
     return Written(root_hash, geometry, superblock.salt, ids.disk_uuid(seed))
 
 
@@ -181,6 +187,17 @@ def _write_table(
     )
     for offset, data in gpt.render(table, geometry.disk_size):
         pwrite_all(file.fileno(), offset, data)
+
+
+def _refuse_ambiguous(file: IO[bytes]) -> None:
+    """Look at the result as a reader does: content can imitate another file system's header."""
+    try:
+        dissect.dissect(FileBlob(file))
+    except FormatError as error:
+        raise FormatError(
+            f"a file in it makes the image look like something else: {error.message}",
+            hint="leave the file out, or compress it",
+        ) from error
 
 
 def partition(

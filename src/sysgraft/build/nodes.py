@@ -12,6 +12,9 @@ if TYPE_CHECKING:
 USR_MERGED: Final = (b"bin", b"lib", b"lib32", b"lib64", b"libx32", b"sbin")
 """Top-level names that the usr-merge moves below ``usr`` (file-hierarchy(7), "Compatibility")."""
 
+MAX_PATH_BYTES: Final = 256 << 20
+"""Bytes of all paths of a tree: an average of 440 for the most paths a tree may have."""
+
 _MERGED_PLACES: Final = frozenset(b"usr/" + name for name in USR_MERGED)
 _LINK_PLACES: Final = _MERGED_PLACES | frozenset(USR_MERGED)
 

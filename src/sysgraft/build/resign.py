@@ -18,7 +18,7 @@ from sysgraft.build.image import partition
 from sysgraft.errors import FormatError, LimitError, UnsupportedError, in_file
 from sysgraft.formats import gpt, gpt_check, partition_types
 from sysgraft.host.files import OpenFile, pwrite_all
-from sysgraft.host.output import atomic_output, make_folder
+from sysgraft.host.output import atomic_output
 from sysgraft.image import dissect, names
 from sysgraft.image.verity_tree import TreeCheck, read_superblock
 
@@ -131,9 +131,8 @@ def _rewrite(
     progress: Progress,
 ) -> ResignReport:
     output = target.path or path
-    make_folder(os.path.dirname(output) or ".")
     with (
-        atomic_output(output, replace=target.replace) as file,
+        atomic_output(output, replace=target.replace, make_folders=True) as file,
         OpenFile(path) as blob,
         in_file(path),
     ):
@@ -152,6 +151,8 @@ def _checked_root_hash(blob: Blob, found: Dissection, progress: Progress) -> byt
     problems = gpt_check.problems(blob, found.table)
     if problems:
         raise FormatError(f"the partition table is damaged: {problems[0]}")
+    if found.ambiguity:
+        raise FormatError(f"nothing certain can be signed: {found.ambiguity}")
     root_hash = found.data.partition.uuid.bytes + found.verity.partition.uuid.bytes
     data, hashes = dissect.part(blob, found.data), dissect.part(blob, found.verity)
     superblock = read_superblock(data, hashes)
@@ -174,11 +175,13 @@ def _new_table(found: Dissection, size: int, filename: str, *, signed: bool) -> 
         raise FormatError("the image has no partition table")
     if found.signature is not None and signed:
         return table, size
-    if found.signature is None and not signed:
+    # All of them, also one that readers are told to pass over: unsigned has to mean unsigned.
+    kept = tuple(p for p in table.partitions if not _is_signature(p.type_uuid))
+    if not signed and kept == table.partitions:
         raise FormatError("the image has no signature to take away")
-    if found.signature is not None:
-        kept = tuple(p for p in table.partitions if p is not found.signature.partition)
-        return _resized(replace(table, partitions=kept))
+    table = replace(table, partitions=kept)
+    if not signed:
+        return _resized(table)
     index = max(p.index for p in table.partitions) + 1
     offset = _round_up(max(p.offset + p.size for p in table.partitions), GRAIN)
     architecture = found.data.architecture or ""

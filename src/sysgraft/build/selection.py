@@ -16,7 +16,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Final, Literal
 
 from sysgraft.base.tree import Inode, parent, printable
-from sysgraft.build.nodes import USR_MERGED
+from sysgraft.build.nodes import MAX_PATH_BYTES, USR_MERGED
 from sysgraft.build.sources.model import (
     MAX_EXAMPLES,
     AbsentContent,
@@ -33,17 +33,15 @@ if TYPE_CHECKING:
     from sysgraft.build.nodes import Node
     from sysgraft.build.sources.model import ExtensionKind, Options, Workspace
 
-MAX_PATH_BYTES: Final = 256 << 20
-"""Bytes of all paths of a tree: an average of 128 for the most paths a tree may have."""
-
 MAX_PATH: Final = 4096
 """Bytes of one path: Linux' PATH_MAX."""
 
 _HIERARCHY: Final[dict[ExtensionKind, bytes]] = {"sysext": b"usr", "confext": b"etc"}
-# systemd refuses to merge an extension that holds it (extension-release(5)).
-_OS_RELEASE: Final[dict[ExtensionKind, bytes]] = {
-    "sysext": b"usr/lib/os-release",
-    "confext": b"etc/os-release",
+# systemd refuses both kinds for the first (extension_has_forbidden_content in
+# src/shared/extension-util.c), a confext for its own too (extension-release(5)).
+_OS_RELEASE: Final[dict[ExtensionKind, tuple[bytes, ...]]] = {
+    "sysext": (b"usr/lib/os-release",),
+    "confext": (b"usr/lib/os-release", b"etc/os-release"),
 }
 _OPAQUE_XATTR: Final = (
     b"trusted.overlay.opaque",
@@ -187,15 +185,18 @@ class _Selection:
         hierarchy = self._tree.get(self._prefixes[0])
         if hierarchy is not None and not hierarchy.is_dir:
             raise InputError(f"/{printable(self._prefixes[0])} is not a folder")
-        os_release = _OS_RELEASE[self._options.kind]
-        if os_release in self._tree:
-            raise InputError(
-                f"/{os_release.decode()} must not be in a {self._options.kind}: it marks a whole "
-                "operating system, and systemd refuses to merge it",
-                hint=f"leave it out with --exclude /{os_release.decode()}",
-            )
+        for os_release in _OS_RELEASE[self._options.kind]:
+            self._refuse_os_release(os_release)
         for path, inode in self._tree.items():
             _refuse_unfit_inode(path, inode)
+
+    def _refuse_os_release(self, path: bytes) -> None:
+        if path in self._tree:
+            raise InputError(
+                f"/{path.decode()} must not be in a {self._options.kind}: it marks a whole "
+                "operating system, and systemd refuses to merge it",
+                hint=f"leave it out with --exclude /{path.decode()}",
+            )
 
     def _settle_deletions(self) -> None:
         found = self._deletions + self._opaque

@@ -13,7 +13,7 @@ import stat
 from typing import TYPE_CHECKING, Final
 
 from sysgraft.base.tree import Inode, printable
-from sysgraft.build.nodes import Node, usr_merge_target
+from sysgraft.build.nodes import MAX_PATH_BYTES, Node, usr_merge_target
 from sysgraft.build.usr_merge import move_into
 from sysgraft.errors import FormatError, LimitError
 
@@ -22,8 +22,9 @@ if TYPE_CHECKING:
 
     from sysgraft.build.sources.model import Entry, Layer, Options
 
-MAX_NODES: Final = 2_000_000
-"""Paths of a tree, with those of folders that nothing lists."""
+MAX_NODES: Final = 600_000
+"""Paths of a tree, with those of folders that nothing lists: what an image may hold and a fifth
+more for what is left out, some 250 MB of memory."""
 
 MAX_MOVES: Final = 32
 """Folders that turn into links of the usr-merge: a system does that once for each of six names."""
@@ -49,6 +50,7 @@ class TreeMerger:
         self.root = Node()
         self._time = options.source_date_epoch or 0
         self._nodes = 1
+        self._path_bytes = 0
         self._moves = 0
 
     def add(self, layer: Layer) -> None:
@@ -56,7 +58,7 @@ class TreeMerger:
 
         Raises:
             FormatError: its entries contradict each other or the layers below.
-            LimitError: the tree grows beyond `MAX_NODES`.
+            LimitError: the tree grows beyond `MAX_NODES` or `MAX_PATH_BYTES`.
         """
         entries: Sequence[Entry] = layer.entries
         if layer.whiteout_names:
@@ -99,7 +101,8 @@ class TreeMerger:
                 del children[name]
         elif is_partial:
             whiteout = Inode(mode=stat.S_IFCHR, mtime=self._time)
-            _children(self._folder(folder))[name] = self._counted(Node(whiteout))
+            place = _children(self._folder(folder))
+            place[name] = self._counted(Node(whiteout), len(folder) + len(name) + 1)
 
     # Additions, in the order of the layer.
 
@@ -112,7 +115,7 @@ class TreeMerger:
         children = _children(self._folder(folder))
         old = children.get(name)
         if old is None:
-            children[name] = self._counted(Node(inode))
+            children[name] = self._counted(Node(inode), len(path))
         elif inode.is_dir and old.children is not None:
             old.inode = inode
         elif inode.is_dir and usr_merge_target(path, old) is not None:
@@ -183,7 +186,7 @@ class TreeMerger:
         for _ in range(_MAX_HOPS):
             node, rest = self._descend(path)
             if node.children is not None:
-                return self._grown(node, rest)
+                return self._grown(node, rest, len(path) - len(rest))
             stands_at = path[: -len(rest) - 1] if rest else path
             target = usr_merge_target(stands_at, node)
             if target is not None:
@@ -194,10 +197,12 @@ class TreeMerger:
                 break
         raise FormatError(f"{printable(stands_at)} is no folder, and files are to lie in it")
 
-    def _grown(self, node: Node, rest: bytes) -> Node:
+    def _grown(self, node: Node, rest: bytes, length: int) -> Node:
+        """The folder `rest` below `node`; before `rest`, its path has `length` bytes."""
         for name in rest.split(b"/") if rest else ():
-            new = _children(node)[name] = self._counted(Node())
+            new = _children(node)[name] = self._counted(Node(), length + len(name))
             node = new
+            length += len(name) + 1
         return node
 
     @staticmethod
@@ -207,10 +212,14 @@ class TreeMerger:
         whiteout.children = {}
         whiteout.opaque = True
 
-    def _counted(self, node: Node) -> Node:
+    def _counted(self, node: Node, path_length: int) -> Node:
+        """Count a new path: whoever makes one far down makes long ones all the way."""
         self._nodes += 1
+        self._path_bytes += path_length
         if self._nodes > MAX_NODES:
             raise LimitError(f"the tree has more than {MAX_NODES} paths")
+        if self._path_bytes > MAX_PATH_BYTES:
+            raise LimitError(f"the tree's paths exceed {MAX_PATH_BYTES} bytes")
         return node
 
 

@@ -19,7 +19,7 @@ examples:
 
 _BASH: Final = """\
 _sysgraft() {{
-    local words="" key="" word
+    local words="" options="" key="" word current="${{COMP_WORDS[COMP_CWORD]}}"
     COMPREPLY=()
     for word in "${{COMP_WORDS[@]:1:COMP_CWORD-1}}"; do
         case "$key $word" in
@@ -29,9 +29,8 @@ _sysgraft() {{
     case "$key" in
 {words}
     esac
-    if [[ "${{COMP_WORDS[COMP_CWORD]}}" == -* || -z "$key" || "$words" != *--* ]]; then
-        COMPREPLY=($(compgen -W "$words" -- "${{COMP_WORDS[COMP_CWORD]}}"))
-    fi
+    if [[ "$current" == -* ]]; then words="$options"; fi
+    COMPREPLY=($(compgen -W "$words" -- "$current"))
 }}
 complete -o default -F _sysgraft sysgraft
 """
@@ -50,10 +49,10 @@ def run(arguments: argparse.Namespace, out: Output) -> int:
 
     words = dict(_words(build_parser(), ()))
     if arguments.shell == "fish":
-        out.text(_fish(words))
+        out.script(_fish(words))
     else:
         prefix = "#compdef sysgraft\nautoload -U +X bashcompinit && bashcompinit\n"
-        out.text((prefix if arguments.shell == "zsh" else "") + _bash(words))
+        out.script((prefix if arguments.shell == "zsh" else "") + _bash(words))
     return 0
 
 
@@ -74,22 +73,33 @@ def _words(
     yield path, found
 
 
+def _sorted_out(words: list[str]) -> tuple[list[str], list[str]]:
+    """The words that stand for themselves, and the options."""
+    options = [word for word in words if word.startswith("--")]
+    return [word for word in words if word not in options], options
+
+
 def _bash(words: dict[tuple[str, ...], list[str]]) -> str:
     moves = [
         f'            "{" ".join(path[:-1])} {path[-1]}") key="{" ".join(path)}" ;;'
         for path in words
         if path
     ]
-    lists = [f'        "{" ".join(path)}") words="{" ".join(w)}" ;;' for path, w in words.items()]
+    lists = []
+    for path, following in words.items():
+        names, options = map(" ".join, _sorted_out(following))
+        lists.append(f'        "{" ".join(path)}") words="{names}" options="{options}" ;;')
     return _BASH.format(moves="\n".join(moves), words="\n".join(lists)).rstrip("\n")
 
 
 def _fish(words: dict[tuple[str, ...], list[str]]) -> str:
     lines = []
     for path, following in words.items():
-        seen = " ".join(f"__fish_seen_subcommand_from {word};" for word in path)
-        condition = " and ".join(seen.rstrip(";").split("; ")) if path else "__fish_use_subcommand"
-        for word in following:
-            what = f"-l {word[2:]}" if word.startswith("--") else f"-f -a {word}"
-            lines.append(f"complete -c sysgraft -n '{condition}' {what}")
+        names, options = _sorted_out(following)
+        seen = [f"__fish_seen_subcommand_from {word}" for word in path]
+        here = "; and ".join(seen) if path else "__fish_use_subcommand"
+        # "-f" forbids file names; once the word is chosen they are wanted again.
+        choosing = f"{here}; and not __fish_seen_subcommand_from {' '.join(names)}"
+        lines += [f"complete -c sysgraft -n '{choosing}' -f -a {name}" for name in names]
+        lines += [f"complete -c sysgraft -n '{here}' -l {option[2:]}" for option in options]
     return "\n".join(lines)

@@ -5,9 +5,8 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from sysgraft.base import arch
-from sysgraft.base.version import LATEST_SYSTEMD
-from sysgraft.errors import InputError, UsageError, in_file
+from sysgraft.base import arch, systemd
+from sysgraft.errors import InputError, in_file
 from sysgraft.formats import os_release
 from sysgraft.formats.x509 import serial_text
 from sysgraft.host.files import read_small
@@ -23,8 +22,6 @@ if TYPE_CHECKING:
     from sysgraft.image.checks import Check
     from sysgraft.sign.verify.roothash import SignerInfo
     from sysgraft.sign.verify.trust import TrustStore
-
-OLDEST_SYSTEMD = 252
 
 
 def run(arguments: argparse.Namespace, out: Output) -> int:
@@ -62,11 +59,7 @@ def _document(
 
 def verify_options(arguments: argparse.Namespace) -> VerifyOptions:
     """The library's options for a command line."""
-    if not OLDEST_SYSTEMD <= arguments.systemd_version <= LATEST_SYSTEMD:
-        raise UsageError(
-            f"systemd {arguments.systemd_version} is not known",
-            hint=f"--systemd-version takes {OLDEST_SYSTEMD} to {LATEST_SYSTEMD}",
-        )
+    systemd.check_release(arguments.systemd_version)
     return VerifyOptions(
         trust=_trust(arguments),
         image_policy=arguments.image_policy,

@@ -10,6 +10,7 @@ import os
 import sys
 
 from sysgraft import __version__
+from sysgraft.base.text import one_line
 from sysgraft.cli.help import HelpFormatter
 from sysgraft.errors import SysgraftError
 
@@ -32,7 +33,11 @@ NOUNS: Final = {
     "policy": "image policies: what a disk image may consist of",
     "completion": "print a shell completion script",
 }
-INTERRUPTED: Final = 130
+# What shells call the exit of a program that a signal ended: 128 and the signal's number.
+SIGNAL_BASE: Final = 128
+SIGINT: Final = 2
+DEBUG_VARIABLE: Final = "SYSGRAFT_DEBUG"
+_BUG_HINT: Final = f"this is a bug in sysgraft; set {DEBUG_VARIABLE}=1 to see where"
 
 
 def build_parser(noun: str | None = None) -> argparse.ArgumentParser:
@@ -69,40 +74,66 @@ def _fill(noun: str, parser: argparse.ArgumentParser) -> None:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command line and return its exit code; argparse itself exits 2 on bad usage."""
+    _prepare_streams()
     words = list(sys.argv[1:] if argv is None else argv)
     arguments = build_parser(words[0] if words else "").parse_args(words)
-    from sysgraft.cli.output import Output  # noqa: PLC0415  not needed for --help
+    from sysgraft.host.signals import Terminated  # noqa: PLC0415  not needed for --help
 
-    out = Output(json_wanted=getattr(arguments, "json", False))
     try:
-        return _run(arguments, out)
-    except SysgraftError as error:
-        if getattr(arguments, "debug", False):
-            raise
-        _report(error)
+        return _run(arguments)
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return SIGNAL_BASE + SIGINT
+    except Terminated as end:
+        print(f"ended by {end}", file=sys.stderr)
+        return SIGNAL_BASE + end.number
     except BrokenPipeError:
         # The reader (head, less) went away: nothing is left to say, and nobody to hear it.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    except OSError as error:
-        name = f"{error.filename}: " if error.filename else ""
-        print(f"error: {name}{error.strerror or error}", file=sys.stderr)
-    except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
-        return INTERRUPTED
+    except Exception as error:
+        if getattr(arguments, "debug", False) or os.environ.get(DEBUG_VARIABLE):
+            raise
+        _report(_explained(error))
     return 2
 
 
-def _run(arguments: argparse.Namespace, out: Output) -> int:
+def _run(arguments: argparse.Namespace) -> int:
+    from sysgraft.cli.output import Output  # noqa: PLC0415
+    from sysgraft.host.signals import terminations_as_exceptions  # noqa: PLC0415
+
     run: Callable[[argparse.Namespace, Output], int] = arguments.run
-    code = run(arguments, out)
-    sys.stdout.flush()
+    with terminations_as_exceptions():
+        code = run(arguments, Output(json_wanted=getattr(arguments, "json", False)))
+        sys.stdout.flush()
     return code
 
 
+def _explained(error: Exception) -> SysgraftError:
+    """What to tell of an error; one that nobody foresaw must not look like a negative verdict."""
+    if isinstance(error, SysgraftError):
+        return error
+    if isinstance(error, OSError):
+        return SysgraftError(error.strerror or str(error), file=str(error.filename or ""))
+    return SysgraftError(f"unexpected {type(error).__name__}: {error}", hint=_BUG_HINT)
+
+
+def _prepare_streams() -> None:
+    """Make sure that whatever an image is called can be printed, and that there is a place for it.
+
+    A stream that was closed before the start is None in Python.
+    """
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if stream is None:
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115  for good
+        elif hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")
+
+
 def _report(error: SysgraftError) -> None:
-    print(f"error: {error}", file=sys.stderr)
+    print(one_line(f"error: {error}"), file=sys.stderr)
     if error.hint:
-        print(f"hint: {error.hint}", file=sys.stderr)
+        print(one_line(f"hint: {error.hint}"), file=sys.stderr)
 
 
 def entry() -> None:

@@ -6,8 +6,10 @@ import sys
 import time
 from typing import TYPE_CHECKING, Final, TextIO
 
+from sysgraft.base.text import one_line
+
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
 # A step that is over sooner than this shows no progress.
 _PATIENCE_SECONDS: Final = 1.0
@@ -27,13 +29,17 @@ class Output:
         self.progress = TerminalProgress(sys.stderr, enabled=not quiet and sys.stderr.isatty())
 
     def text(self, line: str = "") -> None:
-        """One line of the result."""
-        print(line)
+        """One line of the result; what an image says in it cannot break out of the line."""
+        print(one_line(line))
+
+    def script(self, text: str) -> None:
+        """Lines of our own making, as they are."""
+        print(text)
 
     def note(self, line: str) -> None:
         """One line for the person, not part of the result."""
         if not self._quiet:
-            print(line, file=sys.stderr)
+            print(one_line(line), file=sys.stderr)
 
     def json(self, name: str, version: int, payload: Mapping[str, object]) -> None:
         """One JSON document, led by its schema's name: ``sysgraft.NOUN.VERB/VERSION``."""
@@ -44,6 +50,7 @@ class Output:
 
     def table(self, rows: Sequence[Sequence[str]], *, indent: int = 0) -> None:
         """Rows with their columns lined up; the last column is free."""
+        rows = [[one_line(cell) for cell in row] for row in rows]
         widths = [max(map(len, column)) for column in zip(*rows, strict=True)][:-1]
         for row in rows:
             cells = [cell.ljust(width) for cell, width in zip(row, widths, strict=False)]
@@ -56,11 +63,20 @@ class Output:
 
 
 class TerminalProgress:
-    """A bar on stderr for steps that take over a second, on a terminal only."""
+    """A bar on stderr for steps that take over a second, on a terminal only.
 
-    def __init__(self, stream: TextIO, *, enabled: bool) -> None:
+    Args:
+        stream: where the bar is drawn.
+        enabled: whether it is drawn at all.
+        clock: seconds that only ever increase.
+    """
+
+    def __init__(
+        self, stream: TextIO, *, enabled: bool, clock: Callable[[], float] = time.monotonic
+    ) -> None:
         self._stream = stream
         self._enabled = enabled
+        self._clock = clock
         self._label = ""
         self._total = 0
         self._done = 0
@@ -70,12 +86,12 @@ class TerminalProgress:
     def start(self, label: str, total: int) -> None:
         """See `Progress.start`."""
         self._label, self._total, self._done = label, total, 0
-        self._began, self._drawn = time.monotonic(), 0.0
+        self._began, self._drawn = self._clock(), 0.0
 
     def advance(self, amount: int) -> None:
         """See `Progress.advance`."""
         self._done += amount
-        now = time.monotonic()
+        now = self._clock()
         patient = now - self._began > _PATIENCE_SECONDS
         if self._enabled and patient and now - self._drawn > _REDRAW_SECONDS:
             self._draw(now)
@@ -102,9 +118,12 @@ def counted(number: int, noun: str) -> str:
 
 def human_size(size: int) -> str:
     """A size a person reads: ``519.9 MB``; powers of ten, one decimal."""
+    if size < 1000:
+        return f"{size} B"
     value = float(size)
-    for unit in ("B", "kB", "MB", "GB"):
-        if value < 1000:
-            return f"{value:.0f} {unit}" if unit == "B" else f"{value:.1f} {unit}"
+    for unit in ("kB", "MB", "GB"):
         value /= 1000
-    return f"{value:.1f} TB"
+        # From here on one decimal would round it to 1000.0.
+        if value < 999.95:
+            return f"{value:.1f} {unit}"
+    return f"{value / 1000:.1f} TB"

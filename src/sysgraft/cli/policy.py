@@ -5,7 +5,7 @@ from __future__ import annotations
 from itertools import groupby
 from typing import TYPE_CHECKING, Final
 
-from sysgraft.base.version import LATEST_SYSTEMD, OLDEST_SYSTEMD
+from sysgraft.base import systemd
 from sysgraft.cli.help import HelpFormatter
 from sysgraft.errors import FormatError, UsageError
 
@@ -15,7 +15,8 @@ if TYPE_CHECKING:
 
     from sysgraft.cli.output import Output
     from sysgraft.formats.image_policy import ImagePolicy
-    from sysgraft.image.policy import Assessment, Facts, Found, Verdict
+    from sysgraft.image.policy import Found, Verdict
+    from sysgraft.image.policy_assess import Assessment, Facts
 
 SHOW_EXAMPLE: Final = """\
 POLICY is written out, or the name of one of systemd's own: @sysext @sysext-strict @confext
@@ -59,8 +60,8 @@ def _verb(
         "--systemd-version",
         metavar="N",
         type=int,
-        default=LATEST_SYSTEMD,
-        help=f"read the policy as this systemd does (default: {LATEST_SYSTEMD})",
+        default=systemd.LATEST,
+        help=f"read the policy as this systemd does (default: {systemd.LATEST})",
     )
     parser.add_argument("--json", action="store_true", help="one JSON document on stdout")
     return parser
@@ -105,8 +106,9 @@ def run_check(arguments: argparse.Namespace, out: Output) -> int:
 
 def _parsed(text: str, systemd_version: int) -> ImagePolicy:
     from sysgraft.formats import policy_builtin  # noqa: PLC0415  not needed for --help
-    from sysgraft.formats.image_policy import POLICIES_SINCE  # noqa: PLC0415
+    from sysgraft.formats.image_policy_flags import POLICIES_SINCE  # noqa: PLC0415
 
+    systemd.check_release(systemd_version)
     if systemd_version < POLICIES_SINCE:
         raise UsageError(
             f"systemd {systemd_version} has no image policies, they came with {POLICIES_SINCE}",
@@ -116,13 +118,13 @@ def _parsed(text: str, systemd_version: int) -> ImagePolicy:
 
 
 def _meaning(policy: ImagePolicy) -> list[tuple[str, str, str, str, str]]:
-    from sysgraft.formats import image_policy  # noqa: PLC0415
+    from sysgraft.formats import image_policy_flags  # noqa: PLC0415
 
     rows = []
-    for designator in image_policy.DESIGNATORS:
+    for designator in image_policy_flags.DESIGNATORS:
         flags = policy.allowed(designator)
-        use = policy.text_of(flags & image_policy.USE)
-        fstypes = policy.text_of(flags & image_policy.FSTYPES)
+        use = policy.text_of(flags & image_policy_flags.USE)
+        fstypes = policy.text_of(flags & image_policy_flags.FSTYPES)
         read_only, growfs = (_tristate(v) for v in _attributes(policy, designator))
         rows.append((designator, use, read_only, growfs, fstypes))
     return rows
@@ -134,7 +136,7 @@ def _tristate(value: bool | None) -> str:  # noqa: FBT001  the only argument
 
 def _attributes(policy: ImagePolicy, designator: str) -> tuple[bool | None, bool | None]:
     """What read-only and growfs have to be; None where both values are allowed."""
-    from sysgraft.formats.image_policy import GROWFS, READ_ONLY, Flag  # noqa: PLC0415
+    from sysgraft.formats.image_policy_flags import GROWFS, READ_ONLY, Flag  # noqa: PLC0415
 
     flags = policy.allowed(designator)
     demands = []
@@ -154,7 +156,8 @@ SPECIMENS: Final = {
 
 
 def _specimen(name: str) -> Facts:
-    from sysgraft.image.policy import Facts, Found, Signature  # noqa: PLC0415
+    from sysgraft.image.policy import Found  # noqa: PLC0415
+    from sysgraft.image.policy_assess import Facts, Signature  # noqa: PLC0415
 
     count = {"PLAIN": 1, "UNSIGNED": 2}.get(name, 3)
     parts = ("root", "root-verity", "root-verity-sig")[:count]
@@ -164,10 +167,10 @@ def _specimen(name: str) -> Facts:
 
 def _assessments(text: str, systemd_version: int) -> dict[str, Assessment]:
     """Each specimen under the policy as that version reads it; empty where it cannot."""
-    from sysgraft.formats import image_policy, policy_builtin  # noqa: PLC0415
-    from sysgraft.image.policy import assess  # noqa: PLC0415
+    from sysgraft.formats import image_policy_flags, policy_builtin  # noqa: PLC0415
+    from sysgraft.image.policy_assess import assess  # noqa: PLC0415
 
-    readable = max(systemd_version, image_policy.POLICIES_SINCE)
+    readable = max(systemd_version, image_policy_flags.POLICIES_SINCE)
     try:
         policy = policy_builtin.parse_or_builtin(text, systemd_version=readable)
     except FormatError:
@@ -180,7 +183,7 @@ def _assessments(text: str, systemd_version: int) -> dict[str, Assessment]:
 def _enforcement(text: str) -> list[tuple[int, tuple[str, ...]]]:
     """For every version, one word for each specimen."""
     rows = []
-    for version in range(OLDEST_SYSTEMD, LATEST_SYSTEMD + 1):
+    for version in range(systemd.OLDEST, systemd.LATEST + 1):
         results = _assessments(text, version)
         cells = tuple(_outcome(results.get(name)) for name in SPECIMENS)
         rows.append((version, cells))
@@ -227,14 +230,14 @@ def _partitions(name: str) -> Mapping[str, Found]:
 def _show_payload(
     policy: ImagePolicy, rows: Sequence[tuple[int, tuple[str, ...]]], warnings: Sequence[str]
 ) -> dict[str, object]:
-    from sysgraft.formats import image_policy  # noqa: PLC0415
+    from sysgraft.formats import image_policy_flags  # noqa: PLC0415
 
     partitions: list[dict[str, object]] = []
-    for designator in image_policy.DESIGNATORS:
+    for designator in image_policy_flags.DESIGNATORS:
         flags = policy.allowed(designator)
         read_only, growfs = _attributes(policy, designator)
-        words = policy.text_of(flags & image_policy.USE, short=False)
-        fstypes = policy.text_of(flags & image_policy.FSTYPES)
+        words = policy.text_of(flags & image_policy_flags.USE, short=False)
+        fstypes = policy.text_of(flags & image_policy_flags.FSTYPES)
         partitions.append(
             {
                 "designator": designator,

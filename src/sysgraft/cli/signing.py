@@ -7,7 +7,7 @@ import sys
 from typing import TYPE_CHECKING, Final
 
 from sysgraft.errors import KeyMaterialError, UsageError
-from sysgraft.host.files import read_small
+from sysgraft.host.files import read_secret
 from sysgraft.sign.pair import load_pair
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ def signing_pair(arguments: argparse.Namespace) -> SigningPair:
 def _passphrase(arguments: argparse.Namespace) -> bytes:
     """The passphrase, asked for only when the key turns out to be encrypted."""
     if arguments.passphrase_file:
-        data = read_small(arguments.passphrase_file, _PASSPHRASE_MAX, "passphrase")
+        data = read_secret(arguments.passphrase_file, _PASSPHRASE_MAX, "passphrase")
         return data.removesuffix(b"\n").removesuffix(b"\r")
     if PASSPHRASE_VARIABLE in os.environ:
         return os.environb[PASSPHRASE_VARIABLE.encode()]

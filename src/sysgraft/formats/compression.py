@@ -2,7 +2,7 @@
 
 Formats: gzip (RFC 1952), xz (The .xz File Format 1.2), lzma (the older .lzma header), bzip2,
 zstd (RFC 8878). Several streams one behind the other are one, as their own tools read them.
-Memory is bounded by each format's window, output by `Limits`. It does not compress.
+Memory is bounded by each format's window, output by an `Allowance`. It does not compress.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ import importlib
 import lzma
 import sys
 import zlib
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Protocol, cast
 
 from sysgraft.errors import FormatError, LimitError, TruncatedError
+from sysgraft.formats.allowance import Allowance
 from sysgraft.formats.stream import CHUNK, skip_by_reading
 from sysgraft.formats.tar_header import looks_like_tar
 
@@ -46,24 +46,6 @@ class Compression(enum.Enum):
     BZIP2 = "bzip2"
     ZSTD = "zstd"
 
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """How much output is accepted.
-
-    Attributes:
-        output: most bytes in all; 64 GiB is more than any extension can sensibly hold.
-        free: bytes that no ratio applies to, so that small files of zeros pass.
-        ratio: bytes of output for each byte of input beyond `free`. Real trees stay below 30,
-            logs below 100; gzip can reach 1,030, zstd and bzip2 far more.
-    """
-
-    output: int = 64 << 30
-    free: int = 256 << 20
-    ratio: int = 200
-
-
-DEFAULT_LIMITS: Final = Limits()
 
 _MAGICS: Final = (
     (b"\x1f\x8b", Compression.GZIP),
@@ -182,9 +164,16 @@ _CODECS: Final[dict[Compression, Callable[[], _Codec]]] = {
 class Decompressor:
     """A `ByteSource` of what `source` holds compressed.
 
+    Args:
+        source: the compressed bytes.
+        kind: how they are compressed.
+        allowance: what may still be made; its own, with `DEFAULT_LIMITS`, if None.
+        earns: whether the input counts for the allowance's ratio. Bytes that come out of another
+            decompressor or are read a second time must not, or nesting and repeating multiply.
+
     Raises (from `read` and `skip`):
         TruncatedError: the compressed bytes end too early.
-        LimitError: more output than `limits` allows, or a window too large for memory.
+        LimitError: more output than is allowed, or a window too large for memory.
         FormatError: the bytes break their format's rules, or a checksum in them differs.
     """
 
@@ -192,15 +181,16 @@ class Decompressor:
         self,
         source: ByteSource,
         kind: Compression,
-        limits: Limits = DEFAULT_LIMITS,
+        allowance: Allowance | None = None,
+        *,
+        earns: bool = True,
     ) -> None:
         self._source = source
         self._kind = kind
-        self._limits = limits
+        self._allowance = Allowance() if allowance is None else allowance
+        self._earns = earns
         self._codec: _Codec | None = None
         self._pending = b""
-        self._taken = 0
-        self._made = 0
         self._out = memoryview(b"")
 
     def read(self, length: int) -> bytes:
@@ -238,8 +228,7 @@ class Decompressor:
         if codec.eof:
             self._pending = codec.unused_data
             self._codec = None
-        self._made += len(out)
-        self._check_limits()
+        self._allowance.spend(len(out), self._kind.value)
         return out
 
     def _input(self) -> bytes:
@@ -251,7 +240,8 @@ class Decompressor:
 
     def _take(self) -> bytes:
         data = self._source.read(CHUNK)
-        self._taken += len(data)
+        if self._earns:
+            self._allowance.taken += len(data)
         return data
 
     def _next_stream(self) -> bool:
@@ -264,16 +254,6 @@ class Decompressor:
         self._pending = data.lstrip(b"\0")
         self._codec = _CODECS[self._kind]()
         return True
-
-    def _check_limits(self) -> None:
-        limits = self._limits
-        by_ratio = limits.free + limits.ratio * self._taken
-        if self._made > min(limits.output, by_ratio):
-            raise LimitError(
-                f"{self._taken} bytes of {self._kind.value} data grow to more than "
-                f"{min(limits.output, by_ratio)} bytes",
-                hint="decompress it yourself if it is what it should be",
-            )
 
     def _bad_data(self, error: Exception) -> FormatError:
         words = str(error).lower()

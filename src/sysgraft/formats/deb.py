@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Final
 from sysgraft.base.tree import printable
 from sysgraft.errors import FormatError, LimitError, UnsupportedError
 from sysgraft.formats import ar
-from sysgraft.formats.compression import HEAD_SIZE, Compression, Decompressor, Limits, detect
+from sysgraft.formats.allowance import Allowance, Limits
+from sysgraft.formats.compression import HEAD_SIZE, Compression, Decompressor, detect
 from sysgraft.formats.stream import BlobSource
 from sysgraft.formats.tar import Kind, TarReader
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from sysgraft.base.blob import Blob
+    from sysgraft.formats.stream import ByteSource
 
 MAX_CONTROL: Final = 1 << 20
 """Bytes of a control file: the largest in Debian have some tens of kilobytes."""
@@ -105,9 +107,10 @@ def _part(members: Sequence[ar.Member], index: int, stem: bytes) -> tuple[Blob, 
 
 
 def _control_file(blob: Blob, kind: Compression) -> bytes:
-    source = BlobSource(blob)
-    plain = source if kind is Compression.NONE else Decompressor(source, kind, CONTROL_LIMITS)
-    reader = TarReader(plain)
+    source: ByteSource = BlobSource(blob)
+    if kind is not Compression.NONE:
+        source = Decompressor(source, kind, Allowance(CONTROL_LIMITS))
+    reader = TarReader(source)
     for member in reader:
         if member.name.removeprefix(b"./") == b"control" and member.kind is Kind.FILE:
             if member.size > MAX_CONTROL:

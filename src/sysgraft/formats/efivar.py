@@ -20,10 +20,19 @@ GLOBAL_VARIABLE: Final = UUID("8be4df61-93ca-11d2-aa0d-00e098032b8c")
 IMAGE_SECURITY_DATABASE: Final = UUID("d719b2cb-3d3a-4596-a3bc-dad00e67656f")
 """EFI_IMAGE_SECURITY_DATABASE_GUID (UEFI §32.6.1): db, dbx."""
 
+# Attributes, UEFI §8.2.1.
 NON_VOLATILE: Final = 0x01
 BOOTSERVICE_ACCESS: Final = 0x02
 RUNTIME_ACCESS: Final = 0x04
+AUTHENTICATED_WRITE_ACCESS: Final = 0x10
 TIME_BASED_AUTHENTICATED_WRITE_ACCESS: Final = 0x20
+
+STATE_ATTRIBUTES: Final = BOOTSERVICE_ACCESS | RUNTIME_ACCESS
+"""What SecureBoot and SetupMode have (UEFI §3.3): the firmware makes them anew at every start."""
+DATABASE_ATTRIBUTES: Final = (
+    NON_VOLATILE | BOOTSERVICE_ACCESS | RUNTIME_ACCESS | TIME_BASED_AUTHENTICATED_WRITE_ACCESS
+)
+"""What PK, KEK, db and dbx have (UEFI §3.3, §32.6): only who holds the keys can change them."""
 
 # offset size
 #      0    4  attributes, little endian
@@ -37,6 +46,20 @@ class EfiVariable:
 
     attributes: int
     data: bytes
+
+    @property
+    def is_stored(self) -> bool:
+        """Whether it outlives a restart, which what the firmware says of itself never does."""
+        return bool(self.attributes & NON_VOLATILE)
+
+    @property
+    def is_authenticated(self) -> bool:
+        """Whether it changes only by a signed update with a time (UEFI §8.2.2).
+
+        The older way with a counter, AUTHENTICATED_WRITE_ACCESS, is deprecated and does not count.
+        """
+        kinds = AUTHENTICATED_WRITE_ACCESS | TIME_BASED_AUTHENTICATED_WRITE_ACCESS
+        return self.attributes & kinds == TIME_BASED_AUTHENTICATED_WRITE_ACCESS
 
 
 def parse(file: bytes) -> EfiVariable:

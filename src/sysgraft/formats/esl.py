@@ -17,7 +17,7 @@ from sysgraft.errors import FormatError, KeyMaterialError, LimitError, Truncated
 from sysgraft.formats.x509 import parse_certificate
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
     from sysgraft.formats.x509 import Certificate
 
@@ -25,6 +25,8 @@ MAX_SIGNATURE_LISTS: Final = 4 << 20
 """Bytes of all lists of one variable; the largest dbx in use has about 24 KiB."""
 MAX_SIGNATURES: Final = 1 << 16
 """Entries of one variable; the largest dbx in use has about 450."""
+MAX_ISSUERS: Final = 8
+"""Issuers climbed from a certificate to a revoked one: chains in use have one to three."""
 
 CERT_X509: Final = UUID("a5c059a1-94e4-4aa7-87b5-ab155c2bf072")
 CERT_SHA256: Final = UUID("c1c41626-504c-4092-aca9-41f936934328")
@@ -213,8 +215,34 @@ class Revocations:
         """The number of different entries that can concern a certificate."""
         return len(self.ders) + len(self.hashes) + len(self.tbs_hashes)
 
-    def is_revoked(self, certificate: Certificate) -> str | None:
-        """Why the certificate is revoked, None if it is not."""
+    def is_revoked(self, certificate: Certificate, known: Sequence[Certificate] = ()) -> str | None:
+        """Why the certificate, or one it descends from, is revoked; None if none is.
+
+        Args:
+            certificate: the one in question.
+            known: certificates that may be its issuers, or theirs: with them, a revoked root is
+                found above an intermediate that no dbx names. `MAX_ISSUERS` levels are climbed.
+        """
+        level = [certificate]
+        seen = {certificate.der}
+        for _ in range(MAX_ISSUERS + 1):
+            for each in level:
+                reason = self._own_reason(each)
+                if reason:
+                    above = f"{each.subject}, above it, is revoked: "
+                    return reason if each is certificate else above + reason
+            # Each certificate once: issuers may go in a circle.
+            issuers = {
+                above.der: above
+                for above in known
+                if above.der not in seen and any(_may_have_issued(above, each) for each in level)
+            }
+            seen |= issuers.keys()
+            level = list(issuers.values())
+        return None
+
+    def _own_reason(self, certificate: Certificate) -> str | None:
+        """Why the certificate itself or its issuer is revoked."""
         if certificate.der in self.ders:
             return "dbx holds this certificate"
         if certificate.fingerprint in self.hashes:
@@ -236,11 +264,20 @@ def _readable(ders: Iterable[bytes]) -> Iterable[Certificate]:
 
 def _issued(certificate: Certificate, revoked: Certificate) -> str | None:
     """Why `certificate` falls with `revoked`; what cannot be checked counts as issued by it."""
-    try:
-        issued = certificate.is_issued_by(revoked)
-    except KeyMaterialError:
-        issued = None
+    issued = _is_issued_by(certificate, revoked)
     if issued is False:
         return None
     doubt = "" if issued else " (by its name; the signature cannot be checked)"
     return f"dbx holds its issuer, {revoked.subject}{doubt}"
+
+
+def _may_have_issued(issuer: Certificate, certificate: Certificate) -> bool:
+    return _is_issued_by(certificate, issuer) is not False
+
+
+def _is_issued_by(certificate: Certificate, issuer: Certificate) -> bool | None:
+    """None if only the name says so, and the signature cannot be checked."""
+    try:
+        return certificate.is_issued_by(issuer)
+    except KeyMaterialError:
+        return None

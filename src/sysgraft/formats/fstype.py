@@ -1,7 +1,9 @@
 """Which file system a blob holds, told by its magic number.
 
-Covers what systemd mounts from disk images (btrfs erofs ext4 f2fs squashfs vfat xfs). It looks
-at magic numbers only and does not check that the file system is sound.
+Covers what systemd mounts from disk images (btrfs erofs ext4 f2fs squashfs vfat xfs), and what
+libblkid, which systemd asks, would take bytes for besides (LUKS with its spare headers, ISO 9660,
+UDF, swap). It looks at magic numbers only and does not check that the file system is sound, so it
+may see an ambiguity where libblkid sees none, never the other way round for these formats.
 """
 
 from __future__ import annotations
@@ -26,6 +28,13 @@ MAGICS: Final[tuple[tuple[str, int, bytes], ...]] = (
     ("vfat", 82, b"FAT32   "),
     ("vfat", 54, b"FAT16   "),
     ("vfat", 54, b"FAT12   "),
+    ("crypto_LUKS", 0, b"LUKS\xba\xbe"),
+    # The spare header of LUKS2 may stand at any of these (LUKS2 On-Disk Format 1.1.3, 2.1).
+    *(("crypto_LUKS", 0x4000 << step, b"SKUL\xba\xbe") for step in range(9)),
+    ("iso9660", 32769, b"CD001"),
+    ("udf", 32769, b"BEA01"),
+    ("swap", 4086, b"SWAPSPACE2"),
+    ("swap", 4086, b"SWAP-SPACE"),
 )
 SUPERBLOCK_AT_1024: Final = ("erofs", "f2fs", "ext4")
 

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from sysgraft.formats.gpt import Table
     from sysgraft.formats.gpt_records import Header
 
-UNAUTHENTICATED: Final = ("mbr-boot-code", "slack")
+UNAUTHENTICATED: Final = ("slack",)
 """Regions in which a changed bit goes unnoticed: no reader of a GPT uses them."""
 
 
@@ -54,6 +54,9 @@ def _mbr_problems(blob: Blob, sector_size: int) -> Iterator[str]:
     sector = blob.read_at(0, sector_size)
     last = blob.size // sector_size - 1
     boot, start_chs, kind, end_chs, first, size = MBR_RECORD.unpack_from(sector, MBR_RECORDS)
+    if any(sector[:MBR_RECORDS]):
+        # Nobody boots an extension; what stands here can make other tools see another disk.
+        yield "the boot code of the protective MBR is not empty"
     if sector[510:512] != b"\x55\xaa":
         yield "the protective MBR lacks its signature"
     if (boot, kind, first) != (0, 0xEE, 1) or size not in (min(last, 0xFFFF_FFFF), 0xFFFF_FFFF):

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from sysgraft.base.version import LATEST_SYSTEMD
+from sysgraft.base import systemd
 from sysgraft.errors import UsageError
 from sysgraft.formats.image_policy import ImagePolicy, parse
 
@@ -40,7 +40,7 @@ DEFAULT: Final = _TEXTS["@sysext-strict"]
 """sysgraft's own default: the text of ``@sysext-strict``."""
 
 
-def builtin(name: str, *, systemd_version: int = LATEST_SYSTEMD) -> ImagePolicy:
+def builtin(name: str, *, systemd_version: int = systemd.LATEST) -> ImagePolicy:
     """The built-in policy `name` of a version.
 
     Raises:
@@ -52,7 +52,7 @@ def builtin(name: str, *, systemd_version: int = LATEST_SYSTEMD) -> ImagePolicy:
     return parse(_TEXTS[name]).at(systemd_version)
 
 
-def parse_or_builtin(text: str, *, systemd_version: int = LATEST_SYSTEMD) -> ImagePolicy:
+def parse_or_builtin(text: str, *, systemd_version: int = systemd.LATEST) -> ImagePolicy:
     """A policy that is either a built-in's name (``@sysext``) or written out.
 
     Raises:

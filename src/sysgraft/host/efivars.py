@@ -12,6 +12,8 @@ from sysgraft.host.files import read_small
 if TYPE_CHECKING:
     from uuid import UUID
 
+    from sysgraft.formats.efivar import EfiVariable
+
 EFIVARFS: Final = "/sys/firmware/efi/efivars"
 """Where Linux mounts efivarfs."""
 
@@ -23,8 +25,8 @@ class EfiVariables(Protocol):
     def source(self) -> str:
         """Where the variables come from, for messages."""
 
-    def read(self, name: str, guid: UUID) -> bytes | None:
-        """The variable's data without its attributes, None if there is no such variable.
+    def read(self, name: str, guid: UUID) -> EfiVariable | None:
+        """The variable's attributes and data, None if there is no such variable.
 
         Raises:
             InputError: it cannot be read.
@@ -44,7 +46,7 @@ class EfivarsFolder:
         """The folder."""
         return self._folder
 
-    def read(self, name: str, guid: UUID) -> bytes | None:
+    def read(self, name: str, guid: UUID) -> EfiVariable | None:
         """See `EfiVariables.read`.
 
         Raises:
@@ -55,7 +57,7 @@ class EfivarsFolder:
             return None
         path = os.path.join(self._folder, file)
         with in_file(path):
-            return efivar.parse(read_small(path, efivar.MAX_VARIABLE, "EFI variable")).data
+            return efivar.parse(read_small(path, efivar.MAX_VARIABLE, "EFI variable"))
 
     def _names(self) -> list[str]:
         # Listing tells "no such variable" from "may not look", which a failed open does not.

@@ -6,17 +6,50 @@ worker processes without a shared position. It does not walk folders (see `host.
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 import threading
-from typing import Final, Self
+from typing import Final, NamedTuple, Self
 
 from sysgraft.base.blob import check_range
-from sysgraft.errors import InputError, LimitError, TruncatedError
+from sysgraft.errors import InputError, LimitError, OutputError, TruncatedError
 
 _HAS_PREADV: Final = hasattr(os, "preadv")
-# More files than this in a folder that is read whole are a mistake, not a trust store.
-FOLDER_MAX: Final = 4096
+
+
+class Seen(NamedTuple):
+    """Which file it was, and in what state.
+
+    Size and modification time alone can be given to any other file by its owner. The device and
+    inode numbers tell that another file has the name now, however it got there; the change time
+    cannot be set by anybody.
+
+    Attributes:
+        device: number of the file system.
+        inode: number of the file in it.
+        size: bytes.
+        mtime_ns: modification time in nanoseconds.
+        ctime_ns: time of the last change to file or inode in nanoseconds; where the system has
+            no such time, one that never changes.
+    """
+
+    device: int
+    inode: int
+    size: int
+    mtime_ns: int
+    ctime_ns: int
+
+    @classmethod
+    def of(cls, status: os.stat_result) -> Self:
+        """What `status` says."""
+        return cls(
+            status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns
+        )
+
+    def is_same_file(self, other: Seen) -> bool:
+        """Whether both are one file, in whatever state."""
+        return (self.device, self.inode) == (other.device, other.inode)
 
 
 class OpenFile:
@@ -24,25 +57,30 @@ class OpenFile:
 
     The file is opened at its first read. Few files stay open at a time, however many blobs there
     are: the one that was opened longest ago is closed for the next, and opened again if need be.
+    What is opened again has to be the same file.
 
     Args:
         path: the file.
-        expected: size in bytes and modification time in nanoseconds seen earlier; a file that
-            no longer has them is refused, because an image half of one version and half of
-            another would be signed.
+        expected: what was seen earlier; a file that is no longer that is refused before a byte of
+            it is used, because an image half of one version and half of another would be signed,
+            and because whoever owns the folder may have put a link to a secret there.
+        follow: whether the path may be a symbolic link.
     """
 
-    __slots__ = ("_expected", "_path", "_size")
+    __slots__ = ("_expected", "_first", "_follow", "_path", "_size")
 
     def __init__(
         self,
         path: str | os.PathLike[str],
         *,
-        expected: tuple[int, int] | None = None,
+        expected: Seen | None = None,
+        follow: bool = True,
     ) -> None:
         self._path = os.fspath(path)
         self._expected = expected
-        self._size = expected[0] if expected else -1
+        self._first = expected
+        self._follow = follow
+        self._size = expected.size if expected else -1
 
     @property
     def path(self) -> str:
@@ -67,15 +105,28 @@ class OpenFile:
 
     def _open(self) -> int:
         try:
-            # Without O_NONBLOCK, opening a FIFO nobody writes to would never return.
-            fd = os.open(self._path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+            fd = open_quickly(self._path, follow=self._follow)
         except OSError as error:
+            if error.errno == errno.ELOOP and not self._follow:
+                raise self._changed() from error
             raise InputError(error.strerror or str(error), file=self._path) from error
-        mode = os.fstat(fd).st_mode
-        if not stat.S_ISREG(mode) and not stat.S_ISBLK(mode):
+        try:
+            self._check_opened(os.fstat(fd))
+        except InputError:
             os.close(fd)
-            raise InputError("not a regular file", file=self._path)
+            raise
         return fd
+
+    def _check_opened(self, status: os.stat_result) -> None:
+        """Before a byte is read, so that nothing of another file is."""
+        now = Seen.of(status)
+        if self._expected not in (None, now):
+            raise self._changed()
+        if self._first is not None and not now.is_same_file(self._first):
+            raise self._changed()
+        if not stat.S_ISREG(status.st_mode) and not stat.S_ISBLK(status.st_mode):
+            raise InputError("not a regular file", file=self._path)
+        self._first = now
 
     def read_at(self, offset: int, length: int) -> bytes:
         """See `Blob.read_at`."""
@@ -97,8 +148,9 @@ class OpenFile:
             if not count:
                 raise TruncatedError("the file shrank while it was being read", file=self._path)
             done += count
-        if self._expected is not None:
-            self._check_unchanged(fd, self._expected)
+        # After the read, so that a change during it is seen too.
+        if self._expected not in (None, Seen.of(os.fstat(fd))):
+            raise self._changed()
 
     def _read(self, fd: int, offset: int, view: memoryview) -> int:
         try:
@@ -106,15 +158,12 @@ class OpenFile:
         except OSError as error:
             raise InputError(error.strerror or str(error), file=self._path) from error
 
-    def _check_unchanged(self, fd: int, expected: tuple[int, int]) -> None:
-        """After the read, so that a change during it is seen too."""
-        now = os.fstat(fd)
-        if (now.st_size, now.st_mtime_ns) != expected:
-            raise InputError(
-                "the file changed while it was being read",
-                file=self._path,
-                hint="build again when nothing writes to it",
-            )
+    def _changed(self) -> InputError:
+        return InputError(
+            "the file changed while it was being read",
+            file=self._path,
+            hint="run this again when nothing writes to it",
+        )
 
     def close(self) -> None:
         """Close the file; the blob opens it again if it is read again."""
@@ -169,6 +218,15 @@ def close_files() -> None:
         _open_here.files.popitem()[1].close()
 
 
+def open_quickly(path: str | bytes, *, follow: bool = True) -> int:
+    """A descriptor to read from; ``OSError`` if there is none.
+
+    Without O_NONBLOCK, opening a FIFO nobody writes to would never return.
+    """
+    flags = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY
+    return os.open(path, flags if follow else flags | os.O_NOFOLLOW)
+
+
 def pread_into(fd: int, offset: int, view: memoryview) -> int:
     """Read into `view` at `offset` without moving the file position; the number of bytes read."""
     if _HAS_PREADV:
@@ -179,12 +237,24 @@ def pread_into(fd: int, offset: int, view: memoryview) -> int:
 
 
 def pwrite_all(fd: int, offset: int, data: bytes | memoryview) -> None:
-    """Write all of `data` at `offset`; ``OSError`` where the disk is full."""
+    """Write all of `data` at `offset`.
+
+    Raises:
+        OutputError: the system takes no more; whoever knows the file's name adds it.
+    """
     view = memoryview(data)
-    while view:
-        count = os.pwrite(fd, view, offset)
-        view = view[count:]
-        offset += count
+    try:
+        while view:
+            count = os.pwrite(fd, view, offset)
+            view = view[count:]
+            offset += count
+    except OSError as error:
+        raise cannot_write(error) from error
+
+
+def cannot_write(error: OSError, file: str = "") -> OutputError:
+    """The error for what the system will not let us write."""
+    return OutputError(f"cannot be written: {error.strerror or error}", file=file)
 
 
 def read_small(path: str | os.PathLike[str], limit: int, what: str) -> bytes:
@@ -196,32 +266,45 @@ def read_small(path: str | os.PathLike[str], limit: int, what: str) -> bytes:
         what: what it should be, for the message ("certificate").
 
     Raises:
-        InputError: it cannot be read.
+        InputError: it cannot be read, or is a folder, pipe or device.
         LimitError: it is larger than `limit`.
     """
     name = os.fspath(path)
     try:
-        with open(name, "rb") as file:
-            data = file.read(limit + 1)
+        data = _read_regular(name, limit + 1)
     except OSError as error:
         raise InputError(f"cannot read the {what}: {error.strerror}", file=name) from error
+    if data is None:
+        raise InputError(
+            f"cannot read the {what}: it is not a regular file",
+            file=name,
+            hint="folders, pipes and devices are not read: give a file",
+        )
     if len(data) > limit:
         raise LimitError(f"too large for a {what}: more than {limit} bytes", file=name)
     return data
 
 
-def read_folder(path: str, *, suffix: str, limit: int, what: str) -> dict[str, bytes]:
-    """The small files of a folder whose names end in `suffix`, by name.
+def read_secret(path: str, limit: int, what: str) -> bytes:
+    """As `read_small`, also from a pipe: ``<(pass show key)`` keeps a secret off the disk.
 
-    Raises:
-        InputError: the folder or a file cannot be read.
-        LimitError: a file is larger than `limit`, or there are more than `FOLDER_MAX`.
+    Waits for whoever writes into the pipe.
     """
     try:
-        with os.scandir(path) as entries:
-            found = sorted(e.name for e in entries if e.name.endswith(suffix) and e.is_file())
+        with open(path, "rb") as file:
+            data = file.read(limit + 1)
     except OSError as error:
-        raise InputError(error.strerror or str(error), file=path) from error
-    if len(found) > FOLDER_MAX:
-        raise LimitError(f"more than {FOLDER_MAX} files", file=path)
-    return {name: read_small(os.path.join(path, name), limit, what) for name in found}
+        raise InputError(f"cannot read the {what}: {error.strerror}", file=path) from error
+    if len(data) > limit:
+        raise LimitError(f"too large for a {what}: more than {limit} bytes", file=path)
+    return data
+
+
+def _read_regular(name: str, length: int) -> bytes | None:
+    """The first bytes of a regular file, None if it is something else."""
+    fd = open_quickly(name)
+    if not stat.S_ISREG(os.fstat(fd).st_mode):
+        os.close(fd)
+        return None
+    with os.fdopen(fd, "rb") as file:
+        return file.read(length)

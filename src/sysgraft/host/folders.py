@@ -1,5 +1,6 @@
-"""Walk a folder as it is on this machine: entries with their status, links never followed.
+"""Read folders as they are on this machine: a whole tree with its links, or some small files.
 
+A tree is walked without following a link, even one that takes a folder's place meanwhile.
 Extended attributes exist where the system's Python has them (Linux); elsewhere files have none.
 """
 
@@ -7,16 +8,20 @@ from __future__ import annotations
 
 import os
 import stat
-from operator import attrgetter
+from contextlib import contextmanager
+from itertools import islice
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from sysgraft.errors import InputError, LimitError
+from sysgraft.host.files import Seen, open_quickly, read_small
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 MAX_FILES: Final = 500_000
 """Files and folders in one walk, as many as an image's reader takes."""
+FOLDER_MAX: Final = 4096
+"""Files in one folder that is read whole: more are a mistake, not a trust store."""
 
 # macOS' Python has neither.
 _list_xattrs: Final[Callable[..., list[str]] | None] = getattr(os, "listxattr", None)
@@ -28,93 +33,145 @@ class Found(NamedTuple):
 
     Attributes:
         path: relative to the folder that is walked.
-        place: where to reach it.
+        place: where to reach it; before anything of it is used, hold what is there to `status`.
         status: as ``lstat`` gives it.
+        target: where a symbolic link points, else empty.
     """
 
     path: bytes
     place: bytes
     status: os.stat_result
+    target: bytes
 
 
 def walk(root: str) -> Iterator[Found]:
     """Everything below `root`, each folder before what it holds, names in byte order.
 
     Raises:
-        InputError: something cannot be read.
+        InputError: something cannot be read, or changed its place.
         LimitError: there are more than `MAX_FILES`.
     """
     count = 0
-    pending = [(b"", os.fsencode(root))]
+    pending: list[tuple[bytes, bytes, Seen | None]] = [(b"", os.fsencode(root), None)]
     while pending:
-        above, folder = pending.pop()
-        items = _items(folder)
-        count += len(items)
-        if count > MAX_FILES:
-            raise LimitError(f"more than {MAX_FILES} files", file=root)
-        for item in items:
-            path = above + b"/" + item.name if above else item.name
-            status = _status(item)
-            if stat.S_ISDIR(status.st_mode):
-                pending.append((path, item.path))
-            yield Found(path, item.path, status)
+        above, folder, seen = pending.pop()
+        with _opened_folder(folder, seen) as fd:
+            for name in _names(fd, folder, MAX_FILES - count):
+                count += 1
+                path = above + b"/" + name if above else name
+                found = _look(fd, path, os.path.join(folder, name))
+                if stat.S_ISDIR(found.status.st_mode):
+                    pending.append((path, found.place, Seen.of(found.status)))
+                yield found
 
 
-def _items(folder: bytes) -> list[os.DirEntry[bytes]]:
+@contextmanager
+def _opened_folder(place: bytes, seen: Seen | None) -> Iterator[int]:
+    """A folder's descriptor; only the root, which nobody has seen before, may be a link."""
     try:
-        with os.scandir(folder) as found:
-            return sorted(found, key=attrgetter("name"))
-    except OSError as error:
-        raise cannot_read(folder, error) from error
-
-
-def _status(item: os.DirEntry[bytes]) -> os.stat_result:
-    try:
-        return item.stat(follow_symlinks=False)
-    except OSError as error:
-        raise cannot_read(item.path, error) from error
-
-
-def read_link(place: bytes) -> bytes:
-    """Where a symbolic link points.
-
-    Raises:
-        InputError: it cannot be read.
-    """
-    try:
-        return os.readlink(place)
+        fd = open_quickly(place, follow=seen is None)
     except OSError as error:
         raise cannot_read(place, error) from error
-
-
-def xattr_names(place: bytes) -> list[bytes]:
-    """The full names of a file's extended attributes; those of a link, not of its target.
-
-    Raises:
-        InputError: they cannot be read.
-    """
-    if _list_xattrs is None:
-        return []
     try:
-        return [os.fsencode(name) for name in _list_xattrs(place, follow_symlinks=False)]
+        if seen is not None and not seen.is_same_file(Seen.of(os.fstat(fd))):
+            raise _changed(place)
+        yield fd
+    finally:
+        os.close(fd)
+
+
+def _names(fd: int, place: bytes, room: int) -> list[bytes]:
+    try:
+        with os.scandir(fd) as found:
+            names = [os.fsencode(item.name) for item in islice(found, room + 1)]
     except OSError as error:
         raise cannot_read(place, error) from error
+    if len(names) > room:
+        raise LimitError(f"more than {MAX_FILES} files", file=os.fsdecode(place))
+    return sorted(names)
 
 
-def xattr(place: bytes, name: bytes) -> bytes:
-    """The value of one extended attribute.
-
-    Raises:
-        InputError: it cannot be read.
-    """
-    if _get_xattr is None:
-        raise InputError("extended attributes are not read here", file=os.fsdecode(place))
+def _look(folder: int, path: bytes, place: bytes) -> Found:
+    name = os.path.basename(place)
     try:
-        return _get_xattr(place, name, follow_symlinks=False)
+        status = os.stat(name, dir_fd=folder, follow_symlinks=False)
+        is_link = stat.S_ISLNK(status.st_mode)
+        target = os.readlink(name, dir_fd=folder) if is_link else b""
     except OSError as error:
         raise cannot_read(place, error) from error
+    return Found(path, place, status, target)
+
+
+def xattrs(
+    found: Found, choose: Callable[[list[bytes]], list[bytes]]
+) -> tuple[tuple[bytes, bytes], ...]:
+    """Extended attributes of something found, a link's own and not its target's.
+
+    Args:
+        found: what a walk gave.
+        choose: called with the full names, if there are any; which of them are wanted.
+
+    Raises:
+        InputError: they cannot be read, or it is no longer what was found.
+    """
+    if _list_xattrs is None or _get_xattr is None:
+        return ()
+    try:
+        if not _list_xattrs(found.place, follow_symlinks=False):
+            return ()
+        with _opened(found) as (place, options):
+            names = choose([os.fsencode(name) for name in _list_xattrs(place, **options)])
+            return tuple((name, _get_xattr(place, name, **options)) for name in names)
+    except OSError as error:
+        raise cannot_read(found.place, error) from error
+
+
+@contextmanager
+def _opened(found: Found) -> Iterator[tuple[int | bytes, dict[str, bool]]]:
+    """What to read attributes of: the very file that was found, whatever has its name now.
+
+    Devices and links are not opened; they can only have attributes that root gave them.
+    """
+    mode = found.status.st_mode
+    if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):
+        yield found.place, {"follow_symlinks": False}
+        return
+    fd = open_quickly(found.place, follow=False)
+    try:
+        if not Seen.of(found.status).is_same_file(Seen.of(os.fstat(fd))):
+            raise _changed(found.place)
+        yield fd, {}
+    finally:
+        os.close(fd)
+
+
+def _changed(place: bytes) -> InputError:
+    return InputError("something else took its place while it was read", file=os.fsdecode(place))
 
 
 def cannot_read(place: bytes, error: OSError) -> InputError:
     """The error for a file that the system will not let us read."""
     return InputError(f"cannot be read: {error.strerror or error}", file=os.fsdecode(place))
+
+
+def read_folder(path: str, *, suffix: str, limit: int, what: str) -> dict[str, bytes]:
+    """The small files of a folder whose names end in `suffix`, by name.
+
+    Raises:
+        InputError: the folder or a file cannot be read.
+        LimitError: a file is larger than `limit`, or there are more than `FOLDER_MAX`.
+    """
+    try:
+        with os.scandir(path) as entries:
+            found = sorted(e.name for e in entries if e.name.endswith(suffix) and e.is_file())
+    except OSError as error:
+        raise InputError(error.strerror or str(error), file=path) from error
+    if len(found) > FOLDER_MAX:
+        raise LimitError(f"more than {FOLDER_MAX} files", file=path)
+    return {name: read_small(os.path.join(path, name), limit, what) for name in found}
+
+
+def is_below(path: str, folder: str) -> bool:
+    """Whether `path`, there or not, lies somewhere below `folder`; not if it is the same."""
+    above, here = os.path.realpath(folder), os.path.realpath(path)
+    return here != above and os.path.commonpath((above, here)) == above

@@ -3,12 +3,14 @@
 A `Crew` runs one function for every shard number in forked processes that share the parent's
 open files and memory; hashing 4 KiB blocks in threads gains little, because the interpreter
 lock changes hands at every block. Shards are handed out as workers become free, through a pipe
-that is filled before the fork. Where forking is not safe (macOS) or not there, threads do the
-same work. It does not move large results: workers write those to shared files.
+that is filled before the fork. A worker whose parent is gone ends after its shard. Where forking
+is not safe (macOS) or not there, threads do the same work. It does not move large results:
+workers write those to shared files.
 """
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import os
 import pickle
@@ -19,6 +21,7 @@ import sys
 from typing import TYPE_CHECKING, Final, NamedTuple, Self
 
 from sysgraft.errors import SysgraftError, ToolError
+from sysgraft.host.signals import default_in_child, held_back
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -93,21 +96,27 @@ class Crew:
 
     def __enter__(self) -> Self:
         if self._workers > 1 and sys.platform == "linux":
-            self._start()
+            try:
+                self._start()
+            except BaseException:
+                self.__exit__()
+                raise
         return self
 
     def __exit__(self, *_: object) -> None:
-        for fd, pid in self._children.items():
+        while self._children:
+            fd, pid = self._children.popitem()
             os.close(fd)
-            os.kill(pid, signal.SIGKILL)
-            os.waitpid(pid, 0)
-        self._children.clear()
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+            _wait(pid)
 
     def __iter__(self) -> Iterator[tuple[int, object]]:
         """Each finished shard with its result, in the order they finish.
 
         Raises:
-            SysgraftError: what a worker raised.
+            SysgraftError: what a worker raised, or that one was killed.
+            OSError: what a worker raised.
         """
         if self._children:
             return self._collect()
@@ -128,29 +137,46 @@ class Crew:
         # What lives now is shared with the children; moving it out of the collector's sight
         # keeps their pages shared.
         gc.freeze()
-        for _ in range(self._workers):
-            reader, writer = os.pipe()
-            pid = os.fork()
-            if pid == 0:
-                self._be_worker(take, writer)
-            os.close(writer)
-            self._children[reader] = pid
-        gc.unfreeze()
-        os.close(take)
+        try:
+            for _ in range(self._workers):
+                self._hire(take)
+        except OSError as error:
+            raise ToolError(f"cannot start a worker process: {error.strerror or error}") from error
+        finally:
+            gc.unfreeze()
+            os.close(take)
 
-    def _be_worker(self, take: int, writer: int) -> NoReturn:
+    def _hire(self, take: int) -> None:
+        reader, writer = os.pipe()
+        try:
+            # A handler must not run in the child before it has its own, and not in the parent
+            # before the child is on record.
+            with held_back() as waiting:
+                pid = os.fork()
+                if pid == 0:
+                    self._be_worker(take, reader, writer, waiting)
+                self._children[reader] = pid
+        except OSError:
+            os.close(reader)
+            raise
+        finally:
+            os.close(writer)
+
+    def _be_worker(self, take: int, reader: int, writer: int, waiting: set[int]) -> NoReturn:
         """The child's whole life: it must never return into the parent's code."""
         status = 1
         try:
+            default_in_child(waiting)
             gc.disable()
+            # Only the parent may hold these: once it is gone, writing to it fails.
+            for fd in (reader, *self._children):
+                os.close(fd)
             while token := os.read(take, _TOKEN.size):
                 (shard,) = _TOKEN.unpack(token)
                 _send(writer, (shard, self._work(shard)))
             status = 0
-        except SysgraftError as error:
+        except (SysgraftError, OSError) as error:
             _send(writer, error)
-        except OSError as error:
-            _send(writer, ToolError(f"a worker process failed: {error}"))
         finally:
             os._exit(status)
 
@@ -168,8 +194,15 @@ class Crew:
             raise ToolError(f"worker processes ended after {done} of {self._shards} parts")
 
     def _bury(self, fd: int) -> None:
+        pid = self._children.pop(fd)
         os.close(fd)
-        os.waitpid(self._children.pop(fd), 0)
+        _wait(pid)
+
+
+def _wait(pid: int) -> None:
+    """Wait for a child; where the caller ignores SIGCHLD, the system has buried it already."""
+    with contextlib.suppress(ChildProcessError):
+        os.waitpid(pid, 0)
 
 
 def _readable(descriptors: Iterable[int]) -> list[int]:
@@ -188,10 +221,13 @@ def _send(fd: int, message: object) -> None:
 
 def _receive(fd: int) -> tuple[int, object] | None:
     """The next message of a worker, None at its end; raises what it raised."""
-    head = _read_exactly(fd, _LENGTH.size)
+    head = _read_at_most(fd, _LENGTH.size)
     if not head:
         return None
-    body = _read_exactly(fd, _LENGTH.unpack(head)[0])
+    size = _LENGTH.unpack(head)[0] if len(head) == _LENGTH.size else 0
+    body = _read_at_most(fd, size)
+    if not size or len(body) != size:
+        raise ToolError("a worker process ended in the middle of its answer")
     # Bytes from our own forked child, never from outside.
     message = pickle.loads(body)  # noqa: S301
     if isinstance(message, Exception):
@@ -199,7 +235,7 @@ def _receive(fd: int) -> tuple[int, object] | None:
     return message  # type: ignore[no-any-return]  # what _be_worker sends
 
 
-def _read_exactly(fd: int, length: int) -> bytes:
+def _read_at_most(fd: int, length: int) -> bytes:
     data = b""
     while len(data) < length:
         piece = os.read(fd, length - len(data))

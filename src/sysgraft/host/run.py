@@ -5,7 +5,7 @@ a `ToolError` that says what to install, or a `ToolError` with the last lines it
 and its output are bounded. It runs in the C locale, so that what it says can be read by programs,
 and in a session of its own, so that stopping it stops what it started.
 
-What the programs are called, and how old they may be, is the table in `sysgraft.host.tools`.
+What the programs are called, and which package has them, is the table in `sysgraft.host.tools`.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from time import monotonic
 from typing import IO, TYPE_CHECKING, Final
 
 from sysgraft.errors import ToolError
-from sysgraft.host.tools import TOOLS, parse_version
+from sysgraft.host.tools import TOOLS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -91,30 +91,6 @@ def run(
     if check and done.returncode != 0:
         raise ToolError(_failure(done))
     return done
-
-
-def require(name: str) -> str:
-    """The path of the program `name` of the tool table, checked to be new enough.
-
-    Raises:
-        ToolError: it is missing or too old.
-    """
-    tool = TOOLS[name]
-    path = _locate(name)
-    if tool.minimum:
-        said = run([path, tool.version_option], check=False)
-        version = parse_version(said.stdout.decode(errors="replace") + said.stderr)
-        if version < tool.minimum:
-            raise ToolError(
-                f"{name} {_dotted(version) or 'of unknown version'} is older than "
-                f"{_dotted(tool.minimum)}",
-                hint=_package_hint(name),
-            )
-    return path
-
-
-def _dotted(version: tuple[int, ...]) -> str:
-    return ".".join(map(str, version))
 
 
 @dataclass(frozen=True, slots=True)

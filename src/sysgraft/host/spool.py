@@ -8,7 +8,7 @@ from typing import IO, TYPE_CHECKING, Self
 
 from sysgraft.base.blob import SubBlob
 from sysgraft.errors import OutputError, TruncatedError
-from sysgraft.host.files import pread_into, pwrite_all
+from sysgraft.host.files import cannot_write, pread_into, pwrite_all
 
 if TYPE_CHECKING:
     from sysgraft.base.blob import Blob
@@ -40,8 +40,10 @@ class Spool:
         try:
             pwrite_all(self._opened().fileno(), start, data)
         except OSError as error:
-            message = f"cannot be written: {error.strerror or error}"
-            raise OutputError(message, file=_spool_folder()) from error
+            raise cannot_write(error, _spool_folder()) from error
+        except OutputError as error:
+            error.file = _spool_folder()
+            raise
         self._end += len(data)
         return start
 

@@ -2,7 +2,7 @@
 
 Each is an optional helper, or what the tests compare with: building and verifying need none. The
 minimum versions are those of Debian 12, the oldest release these programs are used with here.
-Looking for a program and asking its version is done by `sysgraft.host.run`.
+Looking for a program and running it is done by `sysgraft.host.run`.
 """
 
 from __future__ import annotations
@@ -52,6 +52,8 @@ _ALL: Final = (
     Tool("getfattr", "attr"),
     Tool("losetup", "mount", (2, 38)),
     Tool("mkfs.erofs", "erofs-utils"),
+    Tool("mkfs.ext4", "e2fsprogs", (), "-V"),
+    Tool("mkfs.vfat", "dosfstools", (), "--help"),
     Tool("mksquashfs", "squashfs-tools", (4, 5), "-version"),
     Tool("mount", "mount", (2, 38)),
     Tool("openssl", "openssl", (3, 0), "version"),

@@ -10,7 +10,7 @@ import stat
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from sysgraft.errors import LimitError, UnsupportedError
+from sysgraft.errors import FormatError, LimitError, UnsupportedError
 from sysgraft.formats import extension_release, fstype
 from sysgraft.formats.erofs.reader import Reader
 from sysgraft.image.matching import Candidate
@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 
 # As systemd's read_env_file family: release files are a few lines.
 _RELEASE_MAX: Final = 64 << 10
+
+MAX_RELEASES: Final = 100
+"""Release files of one kind in an image: it needs one, or one for each name it goes by."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,18 +51,32 @@ def open_filesystem(blob: Blob) -> Reader:
     return Reader(blob)
 
 
+def release_files(reader: Reader, kind: Kind) -> dict[str, Inode]:
+    """The release files of one kind by the names behind the dot; hard links are one `Inode`.
+
+    Raises:
+        LimitError: there are more than `MAX_RELEASES`.
+        FormatError: their folder or one of them makes no sense.
+    """
+
+    def name_of(file_name: bytes) -> str | None:
+        split = extension_release.split_path(kind.directory + b"/" + file_name)
+        return None if split is None else split[1]
+
+    found = reader.select(
+        kind.directory,
+        lambda file_name: name_of(file_name) is not None,
+        max_entries=MAX_RELEASES,
+    )
+    return {name: inode for key, inode in found.items() if (name := name_of(key)) is not None}
+
+
 def release_candidates(reader: Reader, kind: Kind) -> tuple[Candidate, ...]:
-    """The release files of one kind, as `image.matching` wants them."""
-    folder = reader.lookup(kind.directory)
-    if folder is None or not folder.is_dir:
-        return ()
-    found = []
-    for name in sorted(reader.listdir(kind.directory)):
-        split = extension_release.split_path(kind.directory + b"/" + name)
-        inode = reader.lookup(kind.directory + b"/" + name)
-        if split is not None and inode is not None:
-            found.append(Candidate(split[1], strict=_strict(inode), regular=inode.is_file))
-    return tuple(found)
+    """The release files of one kind, as `image.matching` wants them; raises as `release_files`."""
+    return tuple(
+        Candidate(name, strict=_strict(inode), regular=inode.is_file)
+        for name, inode in release_files(reader, kind).items()
+    )
 
 
 def _strict(inode: Inode) -> bool | None:
@@ -73,10 +90,14 @@ def read_release(reader: Reader, kind: Kind, name: str) -> ExtensionRelease:
     Raises:
         FormatError: it is no regular file, too large, or not in os-release's syntax.
     """
-    path = extension_release.path(kind, name)
-    inode = reader.lookup(path)
+    return parse_release(reader.lookup(extension_release.path(kind, name)), kind, name)
+
+
+def parse_release(inode: Inode | None, kind: Kind, name: str) -> ExtensionRelease:
+    """The release file `name` that `inode` is; raises as `read_release`."""
     if inode is None or inode.content is None:
-        raise UnsupportedError(f"extension-release.{name} is not a regular file")
+        # systemd follows a link within the image; what is signed has no need of one.
+        raise FormatError(f"extension-release.{name} is not a regular file")
     if inode.content.size > _RELEASE_MAX:
         raise LimitError(f"extension-release.{name} has more than {_RELEASE_MAX} bytes")
     return extension_release.parse(inode.content.read_at(0, inode.content.size), kind)

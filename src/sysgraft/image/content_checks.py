@@ -121,12 +121,15 @@ class ContentChecks:
 
     def _host(self, release: ExtensionRelease) -> Check:
         options = self._options
+        wanted, built = options.architecture, self._found.architecture
+        if wanted and built and wanted != built:
+            return fail("host-match", f"its partitions are for {built}, the host is {wanted}")
         if options.os_release is None:
             return self._architecture_only(release)
         verdict = matching.match_host(
             release,
             options.os_release,
-            architecture=options.architecture,
+            architecture=wanted,
             systemd_version=options.systemd_version,
         )
         return Check("host-match", "ok" if verdict.ok else "fail", verdict.reason)
@@ -136,10 +139,9 @@ class ContentChecks:
         wanted = self._options.architecture
         if wanted is None:
             return skipped("host-match", "no host was given to match", required=False)
-        named = release.architecture or self._found.architecture
-        if named in (ANY, None, wanted):
-            return ok("host-match", f"made for {named or 'any architecture'}")
-        return fail("host-match", f"made for {named}, the host is {wanted}")
+        if release.architecture in (ANY, None, wanted):
+            return ok("host-match", f"made for {release.architecture or 'any architecture'}")
+        return fail("host-match", f"made for {release.architecture}, the host is {wanted}")
 
 
 def _kind_of_content(reader: Reader) -> Kind | None:

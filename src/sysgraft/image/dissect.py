@@ -1,23 +1,30 @@
 """Which partitions of an image form the extension, by systemd's rules.
 
-Follows systemd's ``dissect-image.c``: partitions are told by their type, ``_empty`` and no-auto
-ones are passed over, of two with the same designator the one with the higher label wins, and
-arrangements that systemd refuses are refused here. Verity is not checked here.
+Follows systemd's ``dissect-image.c``: partitions are told by their type, and ``_empty`` and no-auto
+ones are passed over. Of two root, usr, hash or signature partitions the one with the higher label
+wins, of others the first. Arrangements that systemd refuses are refused here, and so are images for
+several architectures, of which each machine uses another part. Types, labels and attributes are
+not signed: where they decide which of several partitions is used, `Dissection.ambiguity` says so.
+Verity is not checked here.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from sysgraft.base import version
 from sysgraft.base.blob import SubBlob
-from sysgraft.errors import FormatError
+from sysgraft.errors import FormatError, UnsupportedError
 from sysgraft.formats import fstype, gpt, partition_types
+from sysgraft.formats.image_policy_flags import DATA_OF, VERITY_OF
 
 if TYPE_CHECKING:
     from sysgraft.base.blob import Blob
     from sysgraft.formats.gpt import Partition, Table
+
+# Whose label is taken for a version (partition_designator_is_versioned()).
+VERSIONED: Final = frozenset({*VERITY_OF, *DATA_OF})
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,13 +50,15 @@ class Dissection:
 
     Attributes:
         table: the partition table, None for a bare file system.
-        members: by designator, in systemd's order of looking.
+        members: one for each designator, in the order of the table.
         bare_fstype: the file system of an image without a table.
+        rivals: further partitions of a designator that has one already.
     """
 
     table: Table | None
     members: tuple[Member, ...]
     bare_fstype: str | None = None
+    rivals: tuple[Member, ...] = ()
 
     def member(self, designator: str) -> Member | None:
         """The partition with this role."""
@@ -75,6 +84,26 @@ class Dissection:
         """What the data partition's type says."""
         return self.data.architecture if self.data else None
 
+    @property
+    def ambiguity(self) -> str:
+        """Why another reader may use other partitions; empty where none would.
+
+        systemd prefers the partitions of its own architecture, then higher labels.
+        """
+        rivals = [member for member in self.rivals if member.designator in VERSIONED]
+        if rivals:
+            names = f"{rivals[0].designator} partition"
+            return f"more than one {names}: which one is used, unsigned names and types decide"
+        system = [member for member in self.members if member.designator in VERSIONED]
+        if len({member.architecture for member in system}) > 1:
+            return "partitions for several architectures: which are used, the host decides"
+        return ""
+
+    @property
+    def bystanders(self) -> tuple[Member, ...]:
+        """Partitions that the signature does not cover, and that a policy could allow."""
+        return tuple(member for member in self.members if member.designator not in VERSIONED)
+
 
 def dissect(blob: Blob) -> Dissection:
     """Find the members of an image.
@@ -82,17 +111,25 @@ def dissect(blob: Blob) -> Dissection:
     Raises:
         FormatError: neither a partition table nor a known file system, or an arrangement
             systemd refuses.
+        UnsupportedError: partitions of one designator for several architectures.
     """
     bare = fstype.probe(blob)
+    if bare is not None and gpt.probe(blob) is not None:
+        raise FormatError(f"both a partition table and {bare}: readers would disagree")
     if bare is not None:
         return Dissection(table=None, members=(), bare_fstype=bare)
     table = gpt.parse(blob)
     chosen: dict[str, Member] = {}
+    rivals: list[Member] = []
     for partition in table.partitions:
         member = _member(blob, partition)
-        if member is not None and _better(member, chosen.get(member.designator)):
-            chosen[member.designator] = member
-    dissection = Dissection(table=table, members=tuple(chosen.values()))
+        if member is None:
+            continue
+        before = chosen.setdefault(member.designator, member)
+        if before is not member:
+            chosen[member.designator] = _preferred(before, member)
+            rivals.append(member)
+    dissection = Dissection(table, tuple(chosen.values()), rivals=tuple(rivals))
     _refuse_impossible(dissection)
     return dissection
 
@@ -111,8 +148,14 @@ def _member(blob: Blob, partition: Partition) -> Member | None:
     return Member(kind.designator, kind.arch, partition, content)
 
 
-def _better(new: Member, old: Member | None) -> bool:
-    return old is None or version.compare(new.partition.name, old.partition.name) > 0
+def _preferred(old: Member, new: Member) -> Member:
+    if old.architecture != new.architecture:
+        raise UnsupportedError(
+            f"there are {new.designator} partitions for {old.architecture} and for "
+            f"{new.architecture}: which one is used depends on the machine",
+        )
+    newer = version.compare(new.partition.name, old.partition.name) > 0
+    return new if newer and new.designator in VERSIONED else old
 
 
 def _refuse_impossible(dissection: Dissection) -> None:

@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from sysgraft.image.content_checks import ContentChecks
     from sysgraft.image.dissect import Dissection
     from sysgraft.image.verify import VerifyOptions
-    from sysgraft.image.verity_tree import Damage
     from sysgraft.sign.verify.roothash import RoothashVerdict, SignerInfo
 
 _BROKEN: Final = "the partition table cannot be read"
@@ -94,7 +93,7 @@ class Examination:
             self._signature(found, signature, problem)
             content = self._content(_data(blob, found, superblock), found)
             if tree is not None and self.root_hash is not None:
-                self._verity(tree.damage(self.root_hash), content)
+                self._verity(tree, self.root_hash, content)
 
     def _give_up(self, error: FormatError) -> None:
         self._add(fail("gpt", str(error.message)))
@@ -105,9 +104,13 @@ class Examination:
     def _gpt(self, blob: Blob, found: Dissection) -> Check:
         if found.table is None:
             return skipped("gpt", f"a bare {found.bare_fstype} file system without a table")
-        problems = gpt_check.problems(blob, found.table)
-        if problems:
-            return fail("gpt", "; ".join(problems))
+        problems = [*gpt_check.problems(blob, found.table), found.ambiguity]
+        if any(problems):
+            return fail("gpt", "; ".join(filter(None, problems)))
+        self._notes += [
+            f"the {member.designator} partition is not covered by the signature"
+            for member in found.bystanders
+        ]
         return ok("gpt", f"{len(found.table.partitions)} partitions, both tables agree")
 
     def _read_signature(self, blob: Blob, found: Dissection) -> tuple[Signature | None, str]:
@@ -160,7 +163,12 @@ class Examination:
         data, hashes = dissect.part(blob, found.data), dissect.part(blob, found.verity)
         return TreeCheck(data, hashes, superblock, progress=self._progress)
 
-    def _verity(self, damage: Damage | None, content: ContentChecks) -> None:
+    def _verity(self, tree: TreeCheck, root_hash: bytes, content: ContentChecks) -> None:
+        try:
+            damage = tree.damage(root_hash)
+        except FormatError as error:
+            self._add(fail("verity-tree", error.message))
+            return
         if damage is None:
             self._add(ok("verity-tree", "every block matches the root hash"))
             return

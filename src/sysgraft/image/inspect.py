@@ -18,8 +18,8 @@ from sysgraft.image import dissect, names
 from sysgraft.image.content import (
     Summary,
     open_filesystem,
-    read_release,
-    release_candidates,
+    parse_release,
+    release_files,
     summarise,
 )
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from uuid import UUID
 
     from sysgraft.base.blob import Blob
-    from sysgraft.base.tree import Tree
+    from sysgraft.base.tree import Inode, Tree
     from sysgraft.formats.erofs.reader import Reader
     from sysgraft.formats.erofs.superblock import Superblock as ErofsSuperblock
     from sysgraft.formats.extension_release import ExtensionRelease
@@ -188,19 +188,29 @@ class _Inspection:
     def _releases(self, reader: Reader) -> dict[tuple[Kind, str], ExtensionRelease]:
         found: dict[tuple[Kind, str], ExtensionRelease] = {}
         for kind in Kind:
-            for candidate in self._candidates(reader, kind):
-                try:
-                    found[kind, candidate] = read_release(reader, kind, candidate)
-                except FormatError as error:
-                    self._problems.append(f"extension-release.{candidate}: {error.message}")
+            parsed: dict[Inode, ExtensionRelease | None] = {}
+            for name, inode in self._release_files(reader, kind).items():
+                # Hard links are parsed once, and complained of once.
+                if inode not in parsed:
+                    parsed[inode] = self._parse_release(inode, kind, name)
+                release = parsed[inode]
+                if release is not None:
+                    found[kind, name] = release
         return found
 
-    def _candidates(self, reader: Reader, kind: Kind) -> list[str]:
+    def _release_files(self, reader: Reader, kind: Kind) -> dict[str, Inode]:
         try:
-            return [candidate.name for candidate in release_candidates(reader, kind)]
+            return release_files(reader, kind)
         except FormatError as error:
             self._problems.append(f"content: {error.message}")
-            return []
+            return {}
+
+    def _parse_release(self, inode: Inode, kind: Kind, name: str) -> ExtensionRelease | None:
+        try:
+            return parse_release(inode, kind, name)
+        except FormatError as error:
+            self._problems.append(f"extension-release.{name}: {error.message}")
+            return None
 
     def _tree(self, reader: Reader) -> Tree | None:
         try:

@@ -11,7 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from sysgraft.base.version import LATEST_SYSTEMD
+from sysgraft.base import systemd
 from sysgraft.formats.extension_release import ANY, ExtensionRelease, Kind
 from sysgraft.image import names
 
@@ -84,7 +84,7 @@ def choose_release(
     filename: str,
     candidates: Sequence[Candidate],
     *,
-    systemd_version: int = LATEST_SYSTEMD,
+    systemd_version: int = systemd.LATEST,
 ) -> Choice:
     """The release file systemd uses for the image file `filename`, a name without folders.
 
@@ -135,7 +135,7 @@ def match_host(
     host: Mapping[str, str],
     *,
     architecture: str | None,
-    systemd_version: int = LATEST_SYSTEMD,
+    systemd_version: int = systemd.LATEST,
     scope: str = "system",
 ) -> Verdict:
     """Whether systemd `systemd_version` merges `extension` on `host`.

@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from sysgraft.base.version import LATEST_SYSTEMD
+from sysgraft.base import systemd
 from sysgraft.errors import UsageError
 from sysgraft.formats.extension_release import FILE_PREFIX, Kind
 
@@ -44,7 +44,7 @@ def kind_of(filename: str) -> Kind | None:
     return next((kind for kind in Kind if filename.endswith(f".{kind}.raw")), None)
 
 
-def image_name(filename: str, *, systemd_version: int = LATEST_SYSTEMD) -> str:
+def image_name(filename: str, *, systemd_version: int = systemd.LATEST) -> str:
     """The name systemd gives the image in the file `filename`, a name without folders.
 
     Up to systemd 254 only ``.raw`` goes: ``foo.sysext.raw`` is an image named ``foo.sysext``.
@@ -105,6 +105,7 @@ def _problem(name: str) -> str:
         (name.startswith("."), "a leading dot makes a hidden file"),
         (length > MAX_FILE_NAME, f"it is {length - MAX_FILE_NAME} bytes too long for a file name"),
         (not is_valid(name), "it has control characters or is not UTF-8"),
+        (not name.isprintable(), "it has characters that cannot be seen"),
         (image_name(name + ".raw") != name, "systemd takes its end for a suffix"),
     )
     return next((message for wrong, message in checks if wrong), "")

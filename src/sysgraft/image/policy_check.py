@@ -7,13 +7,15 @@ from typing import TYPE_CHECKING
 
 from sysgraft.formats import policy_builtin
 from sysgraft.formats.extension_release import Kind
-from sysgraft.formats.image_policy import POLICIES_SINCE, ImagePolicy
-from sysgraft.image import policy
+from sysgraft.formats.image_policy_flags import POLICIES_SINCE
 from sysgraft.image.checks import Check, fail, ok
+from sysgraft.image.policy import Found, evaluate
+from sysgraft.image.policy_assess import Facts, Signature, assess
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from sysgraft.formats.image_policy import ImagePolicy
     from sysgraft.image.dissect import Dissection
     from sysgraft.image.verify import VerifyOptions
 
@@ -37,12 +39,12 @@ def check_policy(
         made: the checks made before, those of the signature among them.
     """
     chosen = policy_of(kind, options)
-    facts = policy.Facts(found=partitions(found), signature=policy.Signature.OK)
-    verdict = policy.evaluate(chosen, facts.found)
+    facts = Facts(found=partitions(found), signature=Signature.OK)
+    verdict = evaluate(chosen, facts.found)
     version = options.systemd_version
-    result = policy.assess(chosen, facts, systemd_version=version)
+    result = assess(chosen, facts, systemd_version=version)
     real = replace(facts, signature=_signature_state(made))
-    as_it_is = policy.assess(chosen, real, systemd_version=version)
+    as_it_is = assess(chosen, real, systemd_version=version)
     notes = as_it_is.warnings if as_it_is.accepts else result.warnings
     if not verdict.ok:
         return fail("image-policy", verdict.reason), notes
@@ -51,12 +53,12 @@ def check_policy(
     return ok("image-policy", f"allowed by {chosen}"), notes
 
 
-def _signature_state(made: Mapping[str, Check]) -> policy.Signature:
+def _signature_state(made: Mapping[str, Check]) -> Signature:
     """What systemd would find out about the signature."""
     if made["signature"].status == "fail":
-        return policy.Signature.BAD
+        return Signature.BAD
     trusted = made["trust"].status == "ok"
-    return policy.Signature.OK if trusted else policy.Signature.UNKNOWN
+    return Signature.OK if trusted else Signature.UNKNOWN
 
 
 def policy_of(kind: Kind | None, options: VerifyOptions) -> ImagePolicy:
@@ -67,16 +69,18 @@ def policy_of(kind: Kind | None, options: VerifyOptions) -> ImagePolicy:
         FormatError: text that is no policy.
     """
     version = max(options.systemd_version, POLICIES_SINCE)
-    default = "@confext-strict" if kind is Kind.CONFEXT else "@sysext-strict"
-    return policy_builtin.parse_or_builtin(options.image_policy or default, systemd_version=version)
+    text = options.image_policy
+    if text is None:
+        text = "@confext-strict" if kind is Kind.CONFEXT else "@sysext-strict"
+    return policy_builtin.parse_or_builtin(text, systemd_version=version)
 
 
-def partitions(found: Dissection) -> dict[str, policy.Found]:
+def partitions(found: Dissection) -> dict[str, Found]:
     """What a policy sees of an image; a bare file system counts as its root partition."""
     if found.table is None:
-        return {"root": policy.Found(read_only=True, fstype=found.bare_fstype)}
+        return {"root": Found(read_only=True, fstype=found.bare_fstype)}
     return {
-        member.designator: policy.Found(
+        member.designator: Found(
             read_only=member.partition.read_only,
             growfs=member.partition.growfs,
             fstype=member.fstype,

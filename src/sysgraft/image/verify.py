@@ -12,8 +12,8 @@ import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from sysgraft.base import systemd
 from sysgraft.base.progress import NoProgress
-from sysgraft.base.version import LATEST_SYSTEMD
 from sysgraft.errors import UsageError, in_file
 from sysgraft.host.files import OpenFile
 from sysgraft.image.checks import CHECKS, Check
@@ -46,7 +46,7 @@ class VerifyOptions:
 
     trust: TrustStore | None = None
     image_policy: str | None = None
-    systemd_version: int = LATEST_SYSTEMD
+    systemd_version: int = systemd.LATEST
     os_release: Mapping[str, str] | None = None
     architecture: str | None = None
     allow_skip: frozenset[str] = frozenset()

@@ -10,18 +10,20 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from uuid import UUID
 
+    from sysgraft.formats.efivar import EfiVariable
+
 
 class FakeEfiVariables:
     """Variables held in memory; implements `sysgraft.host.efivars.EfiVariables`.
 
     Args:
-        values: data by name and GUID.
+        values: variables by name and GUID.
         source: what messages call them.
     """
 
     def __init__(
         self,
-        values: Mapping[tuple[str, UUID], bytes],
+        values: Mapping[tuple[str, UUID], EfiVariable],
         source: str = "fake efivars",
     ) -> None:
         self._values = dict(values)
@@ -32,8 +34,8 @@ class FakeEfiVariables:
         """What messages call them."""
         return self._source
 
-    def read(self, name: str, guid: UUID) -> bytes | None:
-        """The data of one variable, None if it was not given."""
+    def read(self, name: str, guid: UUID) -> EfiVariable | None:
+        """One variable, None if it was not given."""
         return self._values.get((name, guid))
 
 
@@ -42,18 +44,21 @@ def secure_boot_values(
     secure_boot: int | None = 1,
     setup_mode: int | None = 0,
     databases: Mapping[str, bytes] | None = None,
-) -> dict[tuple[str, UUID], bytes]:
-    """Variables of a firmware: the two states (None leaves one out), and PK, KEK, db, dbx."""
+) -> dict[tuple[str, UUID], EfiVariable]:
+    """Variables of a firmware: the two states (None leaves one out), and PK, KEK, db, dbx.
+
+    They have the attributes that firmware gives them.
+    """
     states = {"SecureBoot": secure_boot, "SetupMode": setup_mode}
     values = {
-        (name, efivar.GLOBAL_VARIABLE): bytes((state,))
+        (name, efivar.GLOBAL_VARIABLE): efivar.EfiVariable(efivar.STATE_ATTRIBUTES, bytes((state,)))
         for name, state in states.items()
         if state is not None
     }
     for name, value in (databases or {}).items():
         image = name in ("db", "dbx")
         guid = efivar.IMAGE_SECURITY_DATABASE if image else efivar.GLOBAL_VARIABLE
-        values[name, guid] = value
+        values[name, guid] = efivar.EfiVariable(efivar.DATABASE_ATTRIBUTES, value)
     return values
 
 

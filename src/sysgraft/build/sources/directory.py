@@ -2,8 +2,8 @@
 
 Symbolic links are never followed. Every time is the epoch given, since a checkout's or copy's
 times say nothing. Extended attributes are kept except those that describe this machine (SELinux
-and other labels, overlayfs marks). Contents are read later, from the files, and a file that
-changed meanwhile is refused.
+and other labels, overlayfs marks). Contents are read later, from the files; one that changed
+meanwhile, or has another file in its place, is refused.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from sysgraft.base.blob import BytesBlob
 from sysgraft.base.tree import Inode
 from sysgraft.build.sources.model import LINK_MODE, Entry, Layer, carried_xattrs
 from sysgraft.host import folders
-from sysgraft.host.files import OpenFile
+from sysgraft.host.files import OpenFile, Seen
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -66,30 +66,23 @@ class DirectorySource:
     def _inode(self, found: Found) -> Inode:
         mode = found.status.st_mode
         is_device = stat.S_ISCHR(mode) or stat.S_ISBLK(mode)
-        is_link = stat.S_ISLNK(mode)
         return Inode(
-            mode=LINK_MODE if is_link else mode,
+            mode=LINK_MODE if stat.S_ISLNK(mode) else mode,
             uid=found.status.st_uid if self._keep_owner else 0,
             gid=found.status.st_gid if self._keep_owner else 0,
             mtime=self._time,
-            xattrs=self._xattrs(found.place),
+            xattrs=folders.xattrs(found, self._carried),
             content=_content(found) if stat.S_ISREG(mode) else None,
-            target=folders.read_link(found.place) if is_link else b"",
+            target=found.target,
             # Of devices only 0:0, the whiteout, is ever kept: others need no exact numbers.
             rdev=(0, found.status.st_rdev) if is_device else (0, 0),
         )
 
-    def _xattrs(self, place: bytes) -> tuple[tuple[bytes, bytes], ...]:
-        names = folders.xattr_names(place)
-        if not names:
-            return ()
-        kept = carried_xattrs(names, self._workspace)
-        return tuple((name, folders.xattr(place, name)) for name in kept)
+    def _carried(self, names: list[bytes]) -> list[bytes]:
+        return carried_xattrs(names, self._workspace)
 
 
 def _content(found: Found) -> Blob:
-    status = found.status
-    if not status.st_size:
+    if not found.status.st_size:
         return _EMPTY
-    expected = (status.st_size, status.st_mtime_ns)
-    return OpenFile(os.fsdecode(found.place), expected=expected)
+    return OpenFile(os.fsdecode(found.place), expected=Seen.of(found.status), follow=False)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from sysgraft.build.sources.image_files import read_document
 from sysgraft.build.sources.model import Layer, LeftOut
 from sysgraft.build.sources.tar_layer import count_contents, read_entries
 from sysgraft.build.sources.tarball import architecture_of
-from sysgraft.errors import FormatError, in_file
+from sysgraft.errors import FormatError, LimitError, in_file
 from sysgraft.formats import oci
 
 if TYPE_CHECKING:
@@ -19,6 +19,10 @@ if TYPE_CHECKING:
     from sysgraft.build.sources.image_files import ImageFiles
     from sysgraft.build.sources.model import Workspace
     from sysgraft.build.sources.tar_layer import TarBlob
+
+
+MAX_REPEATED: Final = 1 << 30
+"""Bytes of layers that are named again: images do that with empty layers, of a kilobyte each."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +113,7 @@ def with_diff_ids(blobs: Sequence[TarBlob], config: oci.Config) -> list[TarBlob]
     """The layers with the digests the configuration states for them.
 
     Raises:
+        LimitError: layers named several times are more than `MAX_REPEATED` bytes to read again.
         FormatError: it states another number of layers, or something that is no digest.
     """
     diff_ids = config.rootfs.diff_ids
@@ -116,7 +121,18 @@ def with_diff_ids(blobs: Sequence[TarBlob], config: oci.Config) -> list[TarBlob]
         raise FormatError(
             f"the image has {len(blobs)} layers, its configuration speaks of {len(diff_ids)}",
         )
+    _check_repeated(blobs)
     return [
         replace(blob, diff_id=oci.parse_digest(diff_id))
         for blob, diff_id in zip(blobs, diff_ids, strict=True)
     ]
+
+
+def _check_repeated(blobs: Sequence[TarBlob]) -> None:
+    distinct = {blob.place: blob.size for blob in blobs}
+    repeated = sum(blob.size for blob in blobs) - sum(distinct.values())
+    if repeated > MAX_REPEATED:
+        raise LimitError(
+            f"the image names the same layers so often that {repeated} bytes would be read again, "
+            f"{MAX_REPEATED} are allowed",
+        )

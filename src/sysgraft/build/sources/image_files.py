@@ -18,7 +18,7 @@ from sysgraft.formats.compression import HEAD_SIZE, Compression, Decompressor, d
 from sysgraft.formats.oci import MAX_DOCUMENT
 from sysgraft.formats.stream import CHUNK, BlobSource
 from sysgraft.formats.tar import Kind, TarReader
-from sysgraft.host.files import OpenFile
+from sysgraft.host.files import OpenFile, Seen
 
 if TYPE_CHECKING:
     from sysgraft.base.blob import Blob
@@ -54,6 +54,7 @@ class ArchiveFiles:
 
     def __init__(self, file: OpenFile, workspace: Workspace) -> None:
         self._blob = _uncompressed(file, workspace)
+        self._is_spooled = self._blob is not file
         self._members: dict[str, Member] = {}
         for member in TarReader(BlobSource(self._blob)):
             self._members[clean_path(member.name).decode("utf-8", "surrogateescape")] = member
@@ -72,7 +73,9 @@ class ArchiveFiles:
             if member is None:
                 break
             if member.kind is Kind.FILE:
-                return TarBlob(self._blob, member.data_offset, member.size)
+                return TarBlob(
+                    self._blob, member.data_offset, member.size, is_spooled=self._is_spooled
+                )
             target = _link_target(target, member)
         raise FormatError(f"the image has no file {_shown(name)}")
 
@@ -82,6 +85,7 @@ class FolderFiles:
 
     def __init__(self, path: str) -> None:
         self._path = Path(path)
+        self._found: dict[str, TarBlob] = {}
 
     def has(self, name: str) -> bool:
         """See `ImageFiles.has`."""
@@ -91,14 +95,15 @@ class FolderFiles:
         """See `ImageFiles.find`; `name` comes from a digest or is fixed."""
         if not self.has(name):
             raise FormatError(f"the layout has no file {_shown(name)}")
-        file = open_unchanged(self._path / name)
-        return TarBlob(file, 0, file.size)
+        if name not in self._found:
+            file = open_unchanged(self._path / name)
+            self._found[name] = TarBlob(file, 0, file.size)
+        return self._found[name]
 
 
 def open_unchanged(path: str | Path) -> OpenFile:
-    """The file, held to the size and time it has now; raises ``OSError``."""
-    found = Path(path).stat()
-    return OpenFile(path, expected=(found.st_size, found.st_mtime_ns))
+    """The file, held to the state it has now; raises ``OSError``."""
+    return OpenFile(path, expected=Seen.of(Path(path).stat()))
 
 
 def read_document(files: ImageFiles, name: str) -> bytes:
@@ -126,7 +131,7 @@ def _uncompressed(file: Blob, workspace: Workspace) -> Blob:
     if kind is Compression.NONE:
         return file
     workspace.progress.start("Decompressing the archive", file.size)
-    source = Decompressor(BlobSource(file, workspace.progress.advance), kind)
+    source = Decompressor(BlobSource(file, workspace.progress.advance), kind, workspace.allowance)
     start = workspace.spool.append(b"")
     end = start
     while data := source.read(CHUNK):

@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, Final, Literal, Protocol
 from sysgraft.base.progress import NoProgress
 from sysgraft.base.tree import Inode, printable
 from sysgraft.errors import FormatError, InputError, LimitError
+from sysgraft.formats.allowance import Allowance
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Hashable, Iterable, Iterator, Sequence
 
     from sysgraft.base.progress import Progress
     from sysgraft.host.spool import Spool
@@ -28,6 +29,13 @@ MAX_NOTES: Final = 50
 
 MAX_EXAMPLES: Final = 3
 """Paths named in a message or report beside a count."""
+
+MAX_XATTR_BYTES: Final = 64 << 20
+"""Extended attributes of all archives' entries, `XATTR_COST` each included: one of usual length
+for each of 500,000 files."""
+
+XATTR_COST: Final = 64
+"""What an attribute counts beside its name and value: about what it takes in memory."""
 
 ExtensionKind = Literal["sysext", "confext"]
 LayerChoice = Literal["last", "all"]
@@ -114,6 +122,30 @@ class Layer:
     is_partial: bool = False
 
 
+class XattrBudget:
+    """What the extended attributes of a tree may take.
+
+    A compressed archive of some kilobytes can set a megabyte of them for each of its entries.
+
+    Attributes:
+        left: bytes.
+    """
+
+    __slots__ = ("left",)
+
+    def __init__(self) -> None:
+        self.left = MAX_XATTR_BYTES
+
+    def spend(self, name: bytes, value: bytes) -> None:
+        """One more attribute; raises `LimitError` when there is nothing left."""
+        self.left -= len(name) + len(value) + XATTR_COST
+        if self.left < 0:
+            raise LimitError(
+                f"the extended attributes exceed {MAX_XATTR_BYTES} bytes, {XATTR_COST} for each"
+                " included",
+            )
+
+
 @dataclass(slots=True)
 class Workspace:
     """What the sources of one tree share.
@@ -123,6 +155,8 @@ class Workspace:
         spool: where data goes that cannot be read from its file later.
         progress: told of long reading.
         kept_prefixes: first path components whose contents may be needed.
+        allowance: what all of them together may decompress to.
+        xattrs: what the extended attributes of archives may still take.
         notes: sentences for the report.
         left_out: what the sources themselves leave out.
     """
@@ -131,8 +165,17 @@ class Workspace:
     spool: Spool
     kept_prefixes: tuple[bytes, ...]
     progress: Progress = field(default_factory=NoProgress)
+    allowance: Allowance = field(default_factory=Allowance)
+    xattrs: XattrBudget = field(default_factory=XattrBudget)
     notes: list[str] = field(default_factory=list)
     left_out: list[LeftOut] = field(default_factory=list)
+    _read: set[Hashable] = field(default_factory=set)
+
+    def is_first_reading(self, part: Hashable) -> bool:
+        """Whether `part` of a source was not asked about before."""
+        is_new = part not in self._read
+        self._read.add(part)
+        return is_new
 
     def note(self, sentence: str) -> None:
         """Add a sentence to the report, once; archives may give endless reasons for one."""
@@ -149,17 +192,20 @@ class Workspace:
 
 # Namespaces and names of extended attributes that mean the same on another machine.
 _KEPT_XATTRS: Final = (b"user.", b"system.posix_acl_", b"security.capability")
+# Where a download came from: freedesktop.org, "Guidelines for extended attributes".
+_ORIGIN: Final = b"user.xdg."
 _SELINUX: Final = b"security.selinux"
 
 
 def carried_xattrs(names: Iterable[bytes], workspace: Workspace) -> list[bytes]:
     """Those of `names` that go into the tree, sorted; a note tells of the others.
 
-    Left are labels and marks of the machine the files come from: SELinux, IMA, overlayfs.
+    Left are labels and marks of the machine the files come from (SELinux, IMA, overlayfs), and the
+    addresses that browsers and downloaders note down: an image must not tell of those.
     """
     kept = []
     for name in sorted(names):
-        if name.startswith(_KEPT_XATTRS):
+        if name.startswith(_KEPT_XATTRS) and not name.startswith(_ORIGIN):
             kept.append(name)
         elif name == _SELINUX:
             workspace.note(SELINUX_NOTE)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import stat
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 from sysgraft.base.blob import BytesBlob, SubBlob
@@ -55,6 +55,7 @@ class TarBlob:
         size: its length.
         digest: of its bytes as they are; None to check none.
         diff_id: of its bytes uncompressed; None to check none.
+        is_spooled: whether `file` came out of a decompressor.
     """
 
     file: Blob
@@ -62,6 +63,12 @@ class TarBlob:
     size: int
     digest: Digest | None = None
     diff_id: Digest | None = None
+    is_spooled: bool = False
+
+    @property
+    def place(self) -> tuple[Blob, int, int]:
+        """What tells it from other archives, whatever digests are stated."""
+        return self.file, self.start, self.size
 
     @property
     def blob(self) -> Blob:
@@ -112,7 +119,8 @@ class _Stream:
         source: ByteSource = BlobSource(tar.blob, workspace.progress.advance)
         source = self._hashed(source, tar.digest, "layer")
         if self.compression is not Compression.NONE:
-            source = Decompressor(source, self.compression)
+            earns = workspace.is_first_reading(tar.place) and not tar.is_spooled
+            source = Decompressor(source, self.compression, workspace.allowance, earns=earns)
         same = self.compression is Compression.NONE and tar.digest == tar.diff_id
         self.source = source if same else self._hashed(source, tar.diff_id, "uncompressed layer")
 
@@ -135,15 +143,19 @@ def read_entries(tar: TarBlob, workspace: Workspace) -> list[Entry]:
     Raises:
         FormatError: it breaks the format's rules, or a digest differs.
     """
+    left = workspace.xattrs.left
     entries = _read_once(tar, workspace, frozenset())
     missing = _passed_over_targets(entries, workspace)
-    # Rare: a kept path is a hard link to a file outside, whose data went by. Read again.
-    return _read_once(tar, workspace, missing) if missing else entries
+    if missing:
+        # Rare: a kept path is a hard link to a file outside, whose data went by. Read again.
+        workspace.xattrs.left = left
+        entries = _read_once(tar, workspace, missing)
+    return entries
 
 
 def count_contents(tar: TarBlob, workspace: Workspace) -> tuple[int, int, int]:
     """Files, directories and bytes of content in a layer that is left out; no digests checked."""
-    plain = TarBlob(tar.file, tar.start, tar.size)
+    plain = replace(tar, digest=None, diff_id=None)
     files = directories = size = 0
     for member in TarReader(_Stream(plain, workspace).source):
         files += member.kind is not Kind.DIRECTORY
@@ -184,7 +196,7 @@ def _passed_over_targets(entries: list[Entry], workspace: Workspace) -> frozense
 
 
 class _Contents:
-    """Turns the data of the reader's current entry into a blob."""
+    """Turns what belongs to the reader's current entry into blobs and attributes."""
 
     def __init__(
         self,
@@ -207,6 +219,13 @@ class _Contents:
         if self.workspace.needs_content(path) or path in self._needed:
             return self._spooled(member.size)
         return AbsentContent(member.size)
+
+    def xattrs_of(self, member: Member) -> tuple[tuple[bytes, bytes], ...]:
+        values = dict(member.xattrs)
+        kept = [(name, values[name]) for name in carried_xattrs(values, self.workspace)]
+        for name, value in kept:
+            self.workspace.xattrs.spend(name, value)
+        return tuple(kept)
 
     def _spooled(self, size: int) -> Blob:
         spool = self.workspace.spool
@@ -236,16 +255,11 @@ def _inode(member: Member, path: bytes, contents: _Contents) -> Inode:
         gid=0 if to_root else member.gid,
         mtime=mtime,
         mtime_nsec=nsec,
-        xattrs=_xattrs(member, contents.workspace) if member.xattrs else (),
+        xattrs=contents.xattrs_of(member) if member.xattrs else (),
         content=contents.of(member, path) if member.kind is Kind.FILE else None,
         target=member.linkname if is_link else b"",
         rdev=member.rdev,
     )
-
-
-def _xattrs(member: Member, workspace: Workspace) -> tuple[tuple[bytes, bytes], ...]:
-    values = dict(member.xattrs)
-    return tuple((name, values[name]) for name in carried_xattrs(values, workspace))
 
 
 def clamp_time(seconds: int, nsec: int, epoch: int | None) -> tuple[int, int]:

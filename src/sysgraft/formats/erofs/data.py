@@ -14,15 +14,15 @@ larger than the image (holes, chunks in common), so read it in parts.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, NoReturn
+import struct
+from typing import TYPE_CHECKING, Final, NamedTuple, NoReturn
 
 from sysgraft.base.blob import BytesBlob, check_range
 from sysgraft.errors import FormatError, UnsupportedError
 from sysgraft.formats.erofs.ondisk import NULL_ADDRESS, Incompat, Layout, round_up
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable
 
     from sysgraft.base.blob import Blob
     from sysgraft.formats.erofs.volume import Found, Volume
@@ -31,6 +31,7 @@ _CHUNK_BITS: Final = 0x1F
 _CHUNK_INDEXES: Final = 0x20
 _BLOCK_ENTRY: Final = 4
 _INDEX_ENTRY: Final = 8
+_MAP_STEP: Final = 1 << 14  # Entries of a map looked at together: at most 128 KiB of it.
 
 MAX_FILE: Final = (1 << 63) - 1
 """Bytes of a file: as far as Linux's ``loff_t`` reaches."""
@@ -81,15 +82,13 @@ def flat_ranges(volume: Volume, found: Found) -> list[tuple[int, int]]:
     return [(offset, length) for offset, length in ranges if length]
 
 
-class JoinedData:
-    """Two blobs, one behind the other."""
+class _Pieced:
+    """Data that lie in several places."""
 
-    __slots__ = ("_first", "_second", "size")
+    __slots__ = ("size",)
 
-    def __init__(self, first: Blob, second: Blob) -> None:
-        self._first = first
-        self._second = second
-        self.size = first.size + second.size
+    def __init__(self, size: int) -> None:
+        self.size = size
 
     def read_at(self, offset: int, length: int) -> bytes:
         """See `Blob.read_at`."""
@@ -101,11 +100,44 @@ class JoinedData:
     def readinto_at(self, offset: int, view: memoryview) -> None:
         """See `Blob.readinto_at`."""
         check_range(self, offset, len(view))
-        split = min(max(self._first.size - offset, 0), len(view))
+        done = 0
+        for piece in self._pieces(offset, len(view)):
+            part = view[done : done + piece.length]
+            if piece.blob is None:
+                part[:] = bytes(piece.length)
+            else:
+                piece.blob.readinto_at(piece.offset, part)
+            done += piece.length
+
+    def _pieces(self, offset: int, length: int) -> Iterable[_Piece]:
+        """What the bytes ``[offset, offset + length)`` are made of, in order."""
+        raise NotImplementedError
+
+
+class _Piece(NamedTuple):
+    """Consecutive bytes of a blob; zeros where it is None."""
+
+    blob: Blob | None
+    offset: int
+    length: int
+
+
+class JoinedData(_Pieced):
+    """Two blobs, one behind the other."""
+
+    __slots__ = ("_first", "_second")
+
+    def __init__(self, first: Blob, second: Blob) -> None:
+        super().__init__(first.size + second.size)
+        self._first = first
+        self._second = second
+
+    def _pieces(self, offset: int, length: int) -> Iterable[_Piece]:
+        split = min(max(self._first.size - offset, 0), length)
         if split:
-            self._first.readinto_at(offset, view[:split])
-        if split < len(view):
-            self._second.readinto_at(offset + split - self._first.size, view[split:])
+            yield _Piece(self._first, offset, split)
+        if split < length:
+            yield _Piece(self._second, offset + split - self._first.size, length - split)
 
 
 class CompressedData:
@@ -131,24 +163,16 @@ class CompressedData:
         raise UnsupportedError(f"{self._name} is compressed, which this reader does not undo")
 
 
-@dataclass(frozen=True, slots=True)
-class _Chunk:
-    """A piece of a file: where it starts in the image (None for a hole) and its bytes."""
-
-    offset: int | None
-    length: int
-
-
-class ChunkedData:
+class ChunkedData(_Pieced):
     """The data of a chunk-based inode; looks chunks up as they are read."""
 
-    __slots__ = ("_bits", "_entry_size", "_map", "_volume", "chunk_count", "size")
+    __slots__ = ("_bits", "_entry_size", "_map", "_volume", "chunk_count")
 
     def __init__(self, volume: Volume, found: Found) -> None:
         form = found.disk.union & 0xFFFF
         if form & ~(_CHUNK_BITS | _CHUNK_INDEXES):
             raise UnsupportedError(f"inode {found.nid}: unknown chunk format {form:#x}")
-        self.size = found.disk.size
+        super().__init__(found.disk.size)
         self._volume = volume
         self._bits = volume.superblock.block_bits + (form & _CHUNK_BITS)
         self._entry_size = _INDEX_ENTRY if form & _CHUNK_INDEXES else _BLOCK_ENTRY
@@ -157,40 +181,41 @@ class ChunkedData:
         start = round_up(found.end, self._entry_size)
         self._map = volume.part(start, self.chunk_count * self._entry_size)
 
-    def read_at(self, offset: int, length: int) -> bytes:
-        """See `Blob.read_at`."""
-        check_range(self, offset, length)
-        data = bytearray(length)
-        self.readinto_at(offset, memoryview(data))
-        return bytes(data)
+    def first_block_in(self, first: int, last: int) -> int | None:
+        """The lowest chunk, by its block in the image, with one of the blocks `first` to `last`.
 
-    def readinto_at(self, offset: int, view: memoryview) -> None:
-        """See `Blob.readinto_at`."""
-        check_range(self, offset, len(view))
-        done = 0
-        for chunk in self._chunks(offset, len(view)):
-            part = view[done : done + chunk.length]
-            if chunk.offset is None:
-                part[:] = bytes(chunk.length)
-            else:
-                self._volume.blob.readinto_at(chunk.offset, part)
-            done += chunk.length
+        None where no chunk has any. Chunks that cannot be read are not in the image.
+        """
+        block_bits = self._volume.superblock.block_bits
+        per_chunk = 1 << (self._bits - block_bits)
+        # Of the last chunk, only the blocks that the size reaches belong to the file.
+        in_last = -(-(self.size - ((self.chunk_count - 1) << self._bits)) >> block_bits)
+        lowest: int | None = None
+        for number in range(0, self.chunk_count, _MAP_STEP):
+            starts = self._starts(number, min(_MAP_STEP, self.chunk_count - number))
+            if number + len(starts) == self.chunk_count and starts[-1] + in_last <= first:
+                starts = starts[:-1]
+            found = [start for start in starts if first - per_chunk < start <= last]
+            lowest = min(found if lowest is None else [lowest, *found], default=None)
+        return lowest
 
-    def ranges(self) -> Iterator[tuple[int, int]]:
-        """Offsets and lengths in the image of all chunks but holes; raises like reading them."""
-        for chunk in self._chunks(0, self.size):
-            if chunk.offset is not None:
-                yield chunk.offset, chunk.length
+    def _starts(self, number: int, count: int) -> tuple[int, ...]:
+        """The first blocks of `count` chunks, holes and those on other devices included."""
+        entries = self._map.read_at(number * self._entry_size, count * self._entry_size)
+        words = struct.unpack(f"<{len(entries) // 4}I", entries)
+        return words if self._entry_size == _BLOCK_ENTRY else words[1::2]
 
-    def _chunks(self, offset: int, length: int) -> Iterator[_Chunk]:
+    def _pieces(self, offset: int, length: int) -> Iterable[_Piece]:
         end = offset + length
         while offset < end:
             number, skip = offset >> self._bits, offset & ((1 << self._bits) - 1)
             size = min((1 << self._bits) - skip, end - offset)
             address = self._address(number)
-            if address is not None:
+            if address is None:
+                yield _Piece(None, 0, size)
+            else:
                 self._volume.check(address + skip, size)
-            yield _Chunk(None if address is None else address + skip, size)
+                yield _Piece(self._volume.blob, address + skip, size)
             offset += size
 
     def _address(self, number: int) -> int | None:

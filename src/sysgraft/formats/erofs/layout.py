@@ -63,6 +63,16 @@ class Layout:
     shared_bytes: int
 
 
+def check_size(nodes: Sequence[Node]) -> None:
+    """Raise `LimitError` if the data alone, shared by no files, exceed what 32 bits address."""
+    _check_block_count(sum(node.size // BLOCK_SIZE for node in nodes))
+
+
+def _check_block_count(count: int) -> None:
+    if count >= NULL_ADDRESS:
+        raise LimitError(f"an image of {count} blocks; EROFS addresses {NULL_ADDRESS - 1}")
+
+
 def lay_out(nodes: Sequence[Node], originals: Mapping[int, int]) -> Layout:
     """Place `nodes`.
 
@@ -84,8 +94,7 @@ def lay_out(nodes: Sequence[Node], originals: Mapping[int, int]) -> Layout:
     extents = _chain(nodes, stored, packer.block_count)
     starts = {extent.node: extent.start for extent in extents}
     end = packer.block_count + sum(stored.values())
-    if end >= NULL_ADDRESS:
-        raise LimitError(f"an image of {end} blocks; EROFS addresses {NULL_ADDRESS - 1}")
+    _check_block_count(end)
     return Layout(
         nids=nids,
         inline=inline,

@@ -12,22 +12,24 @@ limits of `limits`.
 from __future__ import annotations
 
 import stat
-from functools import cached_property
 from typing import TYPE_CHECKING
 
 from sysgraft.base.tree import Inode, Tree, printable
-from sysgraft.errors import FormatError
+from sysgraft.errors import FormatError, LimitError
 from sysgraft.formats.erofs.attributes import Attributes
 from sysgraft.formats.erofs.data import open_data
-from sysgraft.formats.erofs.directory import iter_entries
+from sysgraft.formats.erofs.directory import follow, iter_entries
 from sysgraft.formats.erofs.inode import decode_device
 from sysgraft.formats.erofs.limits import MAX_ENTRIES, Budget
-from sysgraft.formats.erofs.locate import Locator
+from sysgraft.formats.erofs.locate import find_owners
 from sysgraft.formats.erofs.volume import Volume
 from sysgraft.formats.erofs.walk import name_path, read_target, resolve, walk
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
     from sysgraft.base.blob import Blob
+    from sysgraft.formats.erofs.dirent import Entry
     from sysgraft.formats.erofs.superblock import Superblock
     from sysgraft.formats.erofs.volume import Found
 
@@ -87,29 +89,63 @@ class Reader:
         """The names in the directory at `path`, sorted; links are followed, at the end too.
 
         Raises:
+            LimitError: there are more than `limits.MAX_ENTRIES`.
             FormatError: there is no directory at `path`, or it makes no sense.
         """
         found = resolve(self._volume, path, follow_last=True)
         if found is None or not stat.S_ISDIR(found.disk.mode):
             raise FormatError(f"no directory in the image: {printable(path) or '/'}")
-        entries = iter_entries(self._volume, found, parent=None, budget=Budget())
-        return [entry.name for entry in entries]
+        return [entry.name for entry in self._entries(found, Budget())]
+
+    def select(
+        self,
+        path: bytes,
+        wanted: Callable[[bytes], bool],
+        *,
+        max_entries: int,
+    ) -> dict[bytes, Inode]:
+        """The inodes of those names in the directory at `path` that are `wanted`, sorted by name.
+
+        Nothing is read of the others. Hard links are one `Inode`. Empty where there is no
+        directory at `path`; links are followed on the way, not at the end.
+
+        Raises:
+            LimitError: more than `max_entries` are wanted.
+            FormatError: what is on the way, the directory or an inode makes no sense.
+        """
+        above = resolve(self._volume, path, follow_last=False)
+        if above is None or not stat.S_ISDIR(above.disk.mode):
+            return {}
+        budget = Budget()
+        entries = [entry for entry in self._entries(above, budget) if wanted(entry.name)]
+        if len(entries) > max_entries:
+            raise LimitError(
+                f"{printable(path)}: {len(entries)} files of this kind, at most {max_entries} are"
+                " looked at",
+            )
+        inodes = {
+            entry.nid: self._inode(follow(self._volume, entry), path + b"/" + entry.name, budget)
+            for entry in {entry.nid: entry for entry in entries}.values()
+        }
+        return {entry.name: inodes[entry.nid] for entry in entries}
+
+    def _entries(self, found: Found, budget: Budget) -> Iterator[Entry]:
+        """What is in a directory, paid for as it comes."""
+        for entry in iter_entries(self._volume, found, parent=None, budget=budget):
+            budget.spend_entry(len(entry.name))
+            yield entry
 
     def locate(self, offset: int) -> str | None:
         """What the byte at `offset` of the image belongs to, None for nothing.
 
         A path for a file's data, else ``directory PATH``, ``metadata of PATH`` or ``superblock``.
-        The first call goes through the whole tree, leaving out what is damaged.
+        Each call goes through the whole tree, leaving out what is damaged.
         """
         return next(iter(self.owners(offset, 1)), None)
 
     def owners(self, offset: int, length: int) -> tuple[str, ...]:
         """All that the bytes ``[offset, offset + length)`` belong to; see `locate`."""
-        return self._locator.owners(offset, length)
-
-    @cached_property
-    def _locator(self) -> Locator:
-        return Locator(self._volume)
+        return find_owners(self._volume, offset, length)
 
     def _inode(self, found: Found, path: bytes, budget: Budget) -> Inode:
         try:

@@ -18,7 +18,7 @@ from sysgraft.formats.erofs import ondisk
 from sysgraft.formats.erofs.dedupe import find_originals
 from sysgraft.formats.erofs.dirent import Entry, encode_directory
 from sysgraft.formats.erofs.inode import DiskInode, encode_inode
-from sysgraft.formats.erofs.layout import lay_out
+from sysgraft.formats.erofs.layout import check_size, lay_out
 from sysgraft.formats.erofs.nodes import make_nodes
 from sysgraft.formats.erofs.ondisk import BLOCK_SIZE, SLOT_SIZE, SUPER_OFFSET
 from sysgraft.formats.erofs.superblock import (
@@ -174,6 +174,8 @@ def plan(tree: Tree, *, uuid: UUID, build_time: int, volume_name: str = "") -> I
     if not 0 <= build_time < 1 << 63:
         raise LimitError(f"no such build time: {build_time}")
     nodes = make_nodes(tree, build_time=build_time)
+    # Before contents are read: a file of holes costs nothing and has terabytes to hash.
+    check_size(nodes)
     originals = find_originals(_file_contents(nodes))
     layout = lay_out(nodes, originals)
     superblock = Superblock(

@@ -1,14 +1,16 @@
-"""Trust stores from what a user names: files, folders and firmware variables."""
+"""Trust stores from what a user names: files, folders and firmware variables.
+
+Each is a path or a ``file:`` URI, as for the certificate to sign with.
+"""
 
 from __future__ import annotations
 
-import os
-
-from sysgraft.errors import InputError
 from sysgraft.formats import esl
 from sysgraft.formats.x509 import MAX_BUNDLE
 from sysgraft.host.efivars import EfivarsFolder
-from sysgraft.host.files import read_folder, read_small
+from sysgraft.host.files import read_small
+from sysgraft.host.folders import read_folder
+from sysgraft.sign.source import resolve
 from sysgraft.sign.verify import trust
 from sysgraft.sign.verify.trust import TrustStore
 
@@ -20,6 +22,7 @@ def empty() -> TrustStore:
 
 def certificate(path: str) -> TrustStore:
     """The certificates of one file, PEM or DER."""
+    path = resolve(path).path
     return trust.from_certificates(read_small(path, MAX_BUNDLE, "certificate"), path)
 
 
@@ -29,12 +32,14 @@ def folder(path: str) -> TrustStore:
     Raises:
         InputError: the folder cannot be read.
     """
+    path = resolve(path).path
     contents = read_folder(path, suffix=".crt", limit=MAX_BUNDLE, what="certificate")
     return trust.from_folder(contents, path)
 
 
 def signature_lists(path: str) -> TrustStore:
     """The certificates of an EFI signature list file."""
+    path = resolve(path).path
     return trust.from_signature_lists(
         read_small(path, esl.MAX_SIGNATURE_LISTS, "EFI signature list"), path
     )
@@ -42,11 +47,14 @@ def signature_lists(path: str) -> TrustStore:
 
 def dbx(path: str) -> TrustStore:
     """The revocations of an EFI signature list file."""
+    path = resolve(path).path
     return trust.from_dbx(read_small(path, esl.MAX_SIGNATURE_LISTS, "EFI signature list"), path)
 
 
 def efivars(path: str) -> TrustStore:
-    """PK, KEK and db minus dbx of a folder like ``/sys/firmware/efi/efivars``."""
-    if not os.path.isdir(path):
-        raise InputError("there is no such folder of EFI variables", file=path)
-    return trust.from_efivars(EfivarsFolder(path))
+    """PK, KEK and db minus dbx of a folder like ``/sys/firmware/efi/efivars``.
+
+    Raises:
+        InputError: there is no such folder, or it cannot be read.
+    """
+    return trust.from_efivars(EfivarsFolder(resolve(path).path))

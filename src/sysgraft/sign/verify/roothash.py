@@ -67,7 +67,7 @@ class RoothashVerdict:
         trust: whether a trusted certificate made it.
         revocation: whether its signer is not revoked.
         signer: who signed; None if the signature cannot be read.
-        notes: what is no failure, but worth knowing.
+        notes: what is no failure, but worth knowing, also of the trust store.
     """
 
     signature: Outcome
@@ -104,7 +104,7 @@ def check_roothash_signature(
         signed = cms.parse(pkcs7)
         embedded = tuple(map(parse_certificate, signed.certificates))
     except FormatError as error:
-        return _unreadable(error.message)
+        return _unreadable(error.message, store)
     question = _Question(
         content=signed_content(root_hash),
         fingerprint=fingerprint,
@@ -119,7 +119,7 @@ def check_roothash_signature(
         _worst(each.trust for each in verdicts),
         _worst(each.revocation for each in verdicts),
         verdicts[0].signer,
-        tuple(note for each in verdicts for note in each.notes),
+        (*store.notes, *(note for each in verdicts for note in each.notes)),
     )
 
 
@@ -156,11 +156,12 @@ class _Candidates:
         return tuple(each.certificate for each in self.trusted) or self.embedded
 
 
-def _unreadable(message: str) -> RoothashVerdict:
+def _unreadable(message: str, store: TrustStore) -> RoothashVerdict:
     return RoothashVerdict(
         signature=Outcome("fail", message),
         trust=Outcome("fail", "the signature cannot be read"),
         revocation=Outcome("skipped", "the signature cannot be read"),
+        notes=store.notes,
     )
 
 
@@ -173,8 +174,8 @@ def _judge(question: _Question, info: cms_signer.SignerInfo) -> RoothashVerdict:
     signer = SignerInfo(info.issuer, info.serial, certificate, trusted.source if trusted else "")
     return RoothashVerdict(
         _signature(info, signer, _flaw(question, candidates, signer) or problem),
-        _trust(question.store, signer, problem),
-        _revocation(question.store, certificate),
+        _trust(question.store, candidates, signer, problem),
+        _revocation(question, certificate),
         signer,
         tuple(_remarks(question, candidates, signer)),
     )
@@ -217,11 +218,6 @@ def _flaw(question: _Question, candidates: _Candidates, signer: SignerInfo) -> s
 
 def _remarks(question: _Question, candidates: _Candidates, signer: SignerInfo) -> Iterator[str]:
     """What is no failure, but worth knowing."""
-    if len(candidates.trusted) > 1:
-        yield (
-            f"{len(candidates.trusted)} trusted certificates have {signer.identity}; "
-            "systemd tries only the first"
-        )
     further = len(question.embedded) - len(candidates.embedded)
     if candidates.embedded and further:
         yield f"nothing was done with {further} further certificates inside the signature"
@@ -244,25 +240,33 @@ def _signature(info: cms_signer.SignerInfo, signer: SignerInfo, problem: str) ->
     return Outcome("ok", f"{info.scheme.key.upper()} with {info.digest} by {signer.identity}")
 
 
-def _trust(store: TrustStore, signer: SignerInfo, problem: str) -> Outcome:
+def _trust(store: TrustStore, candidates: _Candidates, signer: SignerInfo, problem: str) -> Outcome:
     if not store.certificates:
-        return Outcome("fail", "; ".join(("no trusted certificate given", *store.notes)))
+        return Outcome("fail", "; ".join(("no trusted certificate given", *store.notes[:1])))
     if not signer.source:
         return Outcome("fail", f"no trusted certificate has {signer.identity}")
+    if len(candidates.trusted) > 1:
+        return Outcome(
+            "fail",
+            f"{len(candidates.trusted)} different trusted certificates have {signer.identity}: "
+            "ambiguous, systemd would try only the first",
+        )
     if problem:
         return Outcome("fail", f"{signer.identity} of {signer.source} did not make this signature")
     return Outcome("ok", f"{signer.identity} is trusted by {signer.source}")
 
 
-def _revocation(store: TrustStore, certificate: Certificate | None) -> Outcome:
-    if store.revocations is None:
+def _revocation(question: _Question, certificate: Certificate | None) -> Outcome:
+    revocations = question.store.revocations
+    if revocations is None:
         return Outcome("skipped", "no dbx given")
     if certificate is None:
         return Outcome("skipped", "the signer's certificate is not known")
-    reason = store.revocations.is_revoked(certificate)
+    trusted = (each.certificate for each in question.store.certificates)
+    reason = revocations.is_revoked(certificate, (*trusted, *question.embedded))
     if reason is not None:
         return Outcome("fail", reason)
-    return Outcome("ok", f"none of {store.revocations.count} revocations concerns the signer")
+    return Outcome("ok", f"none of {revocations.count} revocations concerns the signer")
 
 
 def _worst(outcomes: Iterable[Outcome]) -> Outcome:

@@ -19,6 +19,7 @@ from sysgraft.formats.x509 import load_certificates, parse_certificate
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from sysgraft.formats.efivar import EfiVariable
     from sysgraft.formats.x509 import Certificate
     from sysgraft.host.efivars import EfiVariables
 
@@ -30,6 +31,7 @@ _DATABASES: Final = (
     ("db", IMAGE_SECURITY_DATABASE),
 )
 """Variables whose certificates the firmware trusts, UEFI §32.3 and §32.6."""
+_REVOKED: Final = ("dbx", IMAGE_SECURITY_DATABASE)
 _AUTH_START: Final = 20
 _AUTH: Final = b"\x00\x02\xf1\x0e" + UUID("4aafd29d-68df-49ee-8aa9-347d375665a7").bytes_le
 """What EFI_VARIABLE_AUTHENTICATION_2 (UEFI §8.2.2) has behind its time stamp and length: revision
@@ -173,34 +175,47 @@ def _mistaken_for_lists(data: bytes) -> str:
 def from_efivars(variables: EfiVariables) -> TrustStore:
     """Trust in PK, KEK and db less dbx, if the firmware enforces them.
 
-    They count only with SecureBoot=1 and SetupMode=0: otherwise whoever can write variables has
-    chosen them. What dbx revokes is kept as revoked, so that a signature by it can be named.
+    They count only with SecureBoot=1 and SetupMode=0, said by the firmware, and if none of them
+    can be written without a signature: otherwise whoever can write variables has chosen them.
+    What dbx revokes is kept as revoked, so that a signature by it can be named.
 
     Raises:
         InputError: the variables cannot be read.
         FormatError: a variable is not a signature database.
     """
-    reason = _not_enforced(variables)
-    dbx = variables.read("dbx", IMAGE_SECURITY_DATABASE) or b""
-    store = from_dbx(dbx, f"dbx of {variables.source}")
+    found = {name: variables.read(name, guid) for name, guid in (*_DATABASES, _REVOKED)}
+    databases = {name: each for name, each in found.items() if each is not None}
+    dbx = databases.pop("dbx", None)
+    store = from_dbx(dbx.data if dbx else b"", f"dbx of {variables.source}")
+    reason = _state_problem(variables) or _unprotected(found)
     if reason:
         note = f"no certificate of {variables.source} is trusted: {reason}"
         return store | TrustStore(notes=(note,))
-    for name, guid in _DATABASES:
-        value = variables.read(name, guid)
-        if value is not None:
-            store |= from_signature_lists(value, f"{name} of {variables.source}")
+    for name, variable in databases.items():
+        store |= from_signature_lists(variable.data, f"{name} of {variables.source}")
     return store
 
 
-def _not_enforced(variables: EfiVariables) -> str:
-    """Why the firmware's databases say nothing; empty if they count (UEFI §3.3, §32.3)."""
+def _state_problem(variables: EfiVariables) -> str:
+    """Why the firmware enforces nothing; empty if it does (UEFI §3.3, §32.3)."""
     for name, value in (("SecureBoot", b"\1"), ("SetupMode", b"\0")):
         state = variables.read(name, GLOBAL_VARIABLE)
         if state is None:
             return f"there is no variable {name}"
-        if state != value:
-            return f"{name} is {_state_text(state)}, not {value[0]}"
+        if state.is_stored:
+            return f"{name} is a stored variable, which the firmware's own is not"
+        if state.data != value:
+            return f"{name} is {_state_text(state.data)}, not {value[0]}"
+    return ""
+
+
+def _unprotected(databases: Mapping[str, EfiVariable | None]) -> str:
+    """Which database anybody can write; empty if none. One of them opens the others."""
+    for name, variable in databases.items():
+        if variable is not None and not variable.is_authenticated:
+            return (
+                f"{name} can be written without a signature (attributes {variable.attributes:#x})"
+            )
     return ""
 
 
