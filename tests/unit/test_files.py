@@ -13,8 +13,9 @@ import pytest
 
 from sysgraft.errors import InputError, LimitError, OutputError, TruncatedError
 from sysgraft.host import output
-from sysgraft.host.files import OpenFile, Seen, pwrite_all, read_small
+from sysgraft.host.files import OpenFile, Seen, pwrite_all
 from sysgraft.host.output import atomic_output
+from sysgraft.host.small import read_small
 from sysgraft.host.spool import Spool
 
 if TYPE_CHECKING:

@@ -1,10 +1,11 @@
-"""``sysgraft ext``: the options of every verb; the work is in the ``ext_*`` modules."""
+"""``sysgraft ext``: its verbs; the work is in the ``ext_*`` modules."""
 
 from __future__ import annotations
 
 from importlib import import_module
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
+from sysgraft.cli import ext_options as options
 from sysgraft.cli.help import HelpFormatter
 
 if TYPE_CHECKING:
@@ -13,285 +14,41 @@ if TYPE_CHECKING:
 
     from sysgraft.cli.output import Output
 
-_KEY_HELP: Final = "private key: a path or file: URI (PEM, PKCS#8, encrypted too)"
-_CERTIFICATE_HELP: Final = "its certificate: a path or file: URI (PEM or DER)"
-
-BUILD_EXAMPLE: Final = """\
-SOURCE is a path (a folder, .deb, tar, or a saved container image, told by its content) or
-  dir:PATH  deb:FILE  tar:FILE  docker-archive:FILE[:REF]  oci-archive:FILE[:REF]  oci:DIR[:TAG]
-Later sources lie over earlier ones. Of an image the last layer is taken (--layers all: all).
-
-examples:
-  sysgraft ext build firmware ./firmware --output . --private-key db.key --certificate db.pem
-  docker save firmware:ubuntu-24.04 -o firmware.tar
-  sysgraft ext build --private-key=db.key --certificate=db.pem --output=. firmware firmware.tar
-"""
-INSPECT_EXAMPLE: Final = """\
-example:
-  sysgraft ext inspect firmware.sysext.raw --files
-"""
-VERIFY_EXAMPLE: Final = """\
-checks: gpt root-hash-link verity-tree signature trust revocation name extension-release
-  host-match image-policy. Exit 0: everything required is ok. Exit 1: something is not, or
-  could not be checked. The certificate inside a signature never creates trust.
-
-examples:
-  sysgraft ext verify firmware.sysext.raw --certificate db.pem
-  sysgraft ext verify *.raw --cert-dir /etc/verity.d --os-release /etc/os-release --json
-  sysgraft ext verify firmware.sysext.raw --efivars /sys/firmware/efi/efivars
-"""
-SIGN_EXAMPLE: Final = """\
-examples:
-  sysgraft ext sign firmware.sysext.raw --output signed/firmware.sysext.raw \\
-    --private-key db.key --certificate db.pem
-  sysgraft ext sign firmware.sysext.raw --force --certificate db.pem --join-signature hash.p7s
-"""
-UNSIGN_EXAMPLE: Final = """\
-example:
-  sysgraft ext unsign firmware.sysext.raw --output unsigned/firmware.sysext.raw
-"""
-
-# Each verb: options as argparse takes them, in the order --help shows them.
-_Options = list[tuple[tuple[str, ...], dict[str, Any]]]
-
-_SIGNING: Final[_Options] = [
-    (("--private-key",), {"metavar": "KEY", "help": _KEY_HELP}),
-    (("--certificate",), {"metavar": "CERT", "help": _CERTIFICATE_HELP}),
-    (
-        ("--passphrase-file",),
-        {
-            "metavar": "FILE",
-            "help": "file with the key's passphrase (else $SYSGRAFT_PASSPHRASE, or a prompt)",
-        },
-    ),
-    (
-        ("--nocerts",),
-        {
-            "action": "store_true",
-            "help": "leave the certificate out of the signature, as openssl -nocerts",
-        },
-    ),
-]
-_JSON: Final[_Options] = [
-    (("--json",), {"action": "store_true", "help": "one JSON document on stdout"})
-]
-_FORCE: Final[_Options] = [
-    (("--force",), {"action": "store_true", "help": "replace an existing file"})
-]
-
-BUILD: Final[_Options] = [
-    (("name",), {"metavar": "NAME", "help": "name of the extension"}),
-    (("sources",), {"metavar": "SOURCE", "nargs": "+", "help": "what goes in, see below"}),
-    (
-        ("--output",),
-        {"metavar": "DIR", "default": ".", "help": "folder for NAME.sysext.raw (default: here)"},
-    ),
-    *_SIGNING,
-    (("--unsigned",), {"action": "store_true", "help": "dm-verity without a signature"}),
-    (
-        ("--type",),
-        {
-            "choices": ["sysext", "confext"],
-            "default": "sysext",
-            "help": "sysext extends /usr, confext /etc",
-        },
-    ),
-    (
-        ("--arch",),
-        {
-            "metavar": "ARCH",
-            "help": "architecture, systemd's or Docker's name (default: the source's, else x86-64)",
-        },
-    ),
-    (
-        ("--release",),
-        {
-            "metavar": "KEY=VALUE",
-            "action": "append",
-            "default": [],
-            "help": "a field of extension-release; again for more",
-        },
-    ),
-    (
-        ("--service-reload", "--service-load"),
-        {
-            "action": "store_true",
-            "dest": "service_reload",
-            "help": "have systemd reload its units after the merge",
-        },
-    ),
-    (
-        ("--layers",),
-        {
-            "choices": ["last", "all"],
-            "default": "last",
-            "help": "which layers of an image (default: last)",
-        },
-    ),
-    (
-        ("--whiteouts",),
-        {
-            "choices": ["error", "drop", "keep"],
-            "default": "error",
-            "help": "deletions of files no source holds: refuse, ignore, or hide the base's file",
-        },
-    ),
-    (
-        ("--owner",),
-        {
-            "choices": ["root", "keep"],
-            "help": "owners (default: archives keep theirs, folders become root's)",
-        },
-    ),
-    (
-        ("--include-path",),
-        {
-            "metavar": "PREFIX",
-            "action": "append",
-            "default": [],
-            "help": "also take what is below PREFIX, such as /opt",
-        },
-    ),
-    (("--with-opt",), {"action": "store_true", "help": "the same as --include-path /opt"}),
-    (
-        ("--exclude",),
-        {
-            "metavar": "GLOB",
-            "action": "append",
-            "default": [],
-            "help": "leave out matching paths; again for more",
-        },
-    ),
-    (
-        ("--seed",),
-        {"metavar": "UUID", "help": "seed of all identifiers (default: derived from NAME)"},
-    ),
-    (
-        ("--source-date-epoch",),
-        {
-            "metavar": "SECONDS",
-            "type": int,
-            "help": "latest time stamp (default: $SOURCE_DATE_EPOCH)",
-        },
-    ),
-    (("--debug",), {"action": "store_true", "help": "show a traceback on errors"}),
-    *_FORCE,
-    *_JSON,
-]
-INSPECT: Final[_Options] = [
-    (("file",), {"metavar": "FILE", "help": "image"}),
-    (("--files",), {"action": "store_true", "help": "list the content"}),
-    *_JSON,
-]
-VERIFY: Final[_Options] = [
-    (("files",), {"metavar": "FILE", "nargs": "+", "help": "images"}),
-    (
-        ("--certificate",),
-        {
-            "metavar": "CERT",
-            "action": "append",
-            "default": [],
-            "help": "trust this certificate; again for more",
-        },
-    ),
-    (
-        ("--cert-dir",),
-        {
-            "metavar": "DIR",
-            "action": "append",
-            "default": [],
-            "help": "trust the *.crt of this folder, as verity.d",
-        },
-    ),
-    (
-        ("--esl",),
-        {
-            "metavar": "FILE",
-            "action": "append",
-            "default": [],
-            "help": "trust the certificates of an EFI signature list",
-        },
-    ),
-    (("--dbx",), {"metavar": "FILE", "help": "revocations: an EFI signature list"}),
-    (
-        ("--efivars",),
-        {
-            "metavar": "DIR",
-            "help": "trust PK, KEK and db minus dbx of these EFI variables, if Secure Boot is on",
-        },
-    ),
-    (
-        ("--image-policy",),
-        {
-            "metavar": "POLICY",
-            "help": "policy to meet (default: root=signed+absent:usr=signed+absent)",
-        },
-    ),
-    (
-        ("--systemd-version",),
-        {
-            "metavar": "N",
-            "type": int,
-            "default": 262,
-            "help": "judge as this systemd would (default: 262)",
-        },
-    ),
-    (("--os-release",), {"metavar": "FILE", "help": "os-release of the host to match"}),
-    (("--arch",), {"metavar": "ARCH", "help": "architecture of the host to match"}),
-    (
-        ("--allow-skip",),
-        {
-            "metavar": "CHECK",
-            "action": "append",
-            "default": [],
-            "help": "do not fail when CHECK could not be made",
-        },
-    ),
-    *_JSON,
-]
-SIGN: Final[_Options] = [
-    (("file",), {"metavar": "FILE", "help": "image with dm-verity"}),
-    (
-        ("--output",),
-        {"metavar": "FILE", "help": "where the result goes (default: FILE itself, with --force)"},
-    ),
-    *_SIGNING,
-    (
-        ("--join-signature",),
-        {
-            "metavar": "P7S",
-            "help": "take this ready-made PKCS#7 (DER) instead of signing with a key",
-        },
-    ),
-    *_FORCE,
-    *_JSON,
-]
-UNSIGN: Final[_Options] = [
-    (("file",), {"metavar": "FILE", "help": "signed image"}),
-    (
-        ("--output",),
-        {"metavar": "FILE", "help": "where the result goes (default: FILE itself, with --force)"},
-    ),
-    *_FORCE,
-    *_JSON,
-]
 # verb, one-line help, options, examples, module that runs it
-VERBS: Final[list[tuple[str, str, _Options, str, str]]] = [
-    ("build", "make an extension image", BUILD, BUILD_EXAMPLE, "sysgraft.cli.ext_build"),
-    ("inspect", "tell what an image is", INSPECT, INSPECT_EXAMPLE, "sysgraft.cli.ext_inspect"),
-    ("verify", "prove that an image is genuine", VERIFY, VERIFY_EXAMPLE, "sysgraft.cli.ext_verify"),
+VERBS: Final[list[tuple[str, str, options.Options, str, str]]] = [
+    (
+        "build",
+        "make an extension image",
+        options.BUILD,
+        options.BUILD_EXAMPLE,
+        "sysgraft.cli.ext_build",
+    ),
+    (
+        "inspect",
+        "tell what an image is",
+        options.INSPECT,
+        options.INSPECT_EXAMPLE,
+        "sysgraft.cli.ext_inspect",
+    ),
+    (
+        "verify",
+        "prove that an image is genuine",
+        options.VERIFY,
+        options.VERIFY_EXAMPLE,
+        "sysgraft.cli.ext_verify",
+    ),
     (
         "sign",
         "sign an image, or exchange its signature",
-        SIGN,
-        SIGN_EXAMPLE,
+        options.SIGN,
+        options.SIGN_EXAMPLE,
         "sysgraft.cli.ext_sign",
     ),
     (
         "unsign",
         "take the signature out of an image",
-        UNSIGN,
-        UNSIGN_EXAMPLE,
+        options.UNSIGN,
+        options.UNSIGN_EXAMPLE,
         "sysgraft.cli.ext_unsign",
     ),
 ]
@@ -300,7 +57,7 @@ VERBS: Final[list[tuple[str, str, _Options, str, str]]] = [
 def fill(noun: argparse.ArgumentParser) -> None:
     """Add the verbs."""
     verbs = noun.add_subparsers(title="verbs", metavar="VERB", required=True)
-    for verb, summary, options, examples, module in VERBS:
+    for verb, summary, table, examples, module in VERBS:
         parser = verbs.add_parser(
             verb,
             help=summary,
@@ -308,7 +65,7 @@ def fill(noun: argparse.ArgumentParser) -> None:
             epilog=examples,
             formatter_class=HelpFormatter,
         )
-        for flags, settings in options:
+        for flags, settings in table:
             parser.add_argument(*flags, **settings)
         parser.set_defaults(run=_lazily(module))
 

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from sysgraft.build.sources.model import LeftOut
     from sysgraft.cli.output import Output
+    from sysgraft.formats.erofs.writer import Summary
 
 _LEFT_OUT: Final = {
     "layers": "in lower layers",
@@ -101,8 +102,6 @@ def _not_negative(seconds: int) -> int:
 
 def as_json(report: BuildReport) -> dict[str, object]:
     """The report as ``sysgraft.ext.build/1``."""
-    geometry = report.geometry
-    content = report.content
     return {
         "file": report.path,
         "name": report.name,
@@ -112,31 +111,36 @@ def as_json(report: BuildReport) -> dict[str, object]:
         "rootHash": report.root_hash.hex(),
         "diskUuid": str(report.disk_uuid),
         "seed": str(report.seed),
-        "size": geometry.disk_size,
-        "dataSize": geometry.data_size,
-        "hashSize": geometry.hash_size,
+        "size": report.geometry.disk_size,
+        "dataSize": report.geometry.data_size,
+        "hashSize": report.geometry.hash_size,
         "extensionRelease": dict(report.release),
-        "content": {
-            "files": content.files,
-            "directories": content.directories,
-            "symlinks": content.symlinks,
-            "others": content.others,
-            "hardLinks": content.hard_links,
-            "bytes": content.content_bytes,
-            "sharedBytes": content.shared_bytes,
-        },
+        "content": _content_json(report.content),
         "sources": list(report.sources),
-        "leftOut": [
-            {
-                "reason": item.reason,
-                "files": item.files,
-                "directories": item.directories,
-                "bytes": item.size,
-                "examples": list(item.examples),
-            }
-            for item in report.left_out
-        ],
+        "leftOut": [_left_out_json(item) for item in report.left_out],
         "notes": list(report.notes),
+    }
+
+
+def _content_json(content: Summary) -> dict[str, object]:
+    return {
+        "files": content.files,
+        "directories": content.directories,
+        "symlinks": content.symlinks,
+        "others": content.others,
+        "hardLinks": content.hard_links,
+        "bytes": content.content_bytes,
+        "sharedBytes": content.shared_bytes,
+    }
+
+
+def _left_out_json(item: LeftOut) -> dict[str, object]:
+    return {
+        "reason": item.reason,
+        "files": item.files,
+        "directories": item.directories,
+        "bytes": item.size,
+        "examples": list(item.examples),
     }
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from sysgraft.base.tree import printable
 from sysgraft.cli.output import counted, human_size
+from sysgraft.cli.signer import signer_fields
 from sysgraft.formats.x509 import serial_text
 from sysgraft.image.inspect import ImageInfo, SignatureInfo, inspect_image
 from sysgraft.image.matching import DEFAULT_SCOPES
@@ -92,9 +93,7 @@ def _signature_json(signature: SignatureInfo | None) -> dict[str, object] | None
         return None
     certificate = signature.certificate
     return {
-        "issuer": signature.issuer,
-        "serial": serial_text(signature.serial),
-        "subject": certificate.subject if certificate else None,
+        **signer_fields(signature.issuer, signature.serial, certificate),
         "fingerprint": signature.fingerprint.hex() if signature.fingerprint else None,
         "certificateIncluded": certificate is not None,
         "notBefore": _rfc3339(certificate.not_before) if certificate else None,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 from sysgraft.build.resign import ResignReport, Target, join_signature, sign_image
 from sysgraft.cli.signing import signing_pair
 from sysgraft.errors import UsageError
-from sysgraft.host.files import read_small
+from sysgraft.host.small import read_small
 from sysgraft.sign.join import joined_partition
 from sysgraft.sign.pair import load_certificate_file
 

@@ -6,10 +6,10 @@ import os
 from typing import TYPE_CHECKING
 
 from sysgraft.base import arch, systemd
+from sysgraft.cli.signer import signer_fields
 from sysgraft.errors import InputError, in_file
 from sysgraft.formats import os_release
-from sysgraft.formats.x509 import serial_text
-from sysgraft.host.files import read_small
+from sysgraft.host.small import read_small
 from sysgraft.image.checks import ON_REQUEST
 from sysgraft.image.verify import Verification, VerifyOptions, verify_image
 from sysgraft.sign.verify import files as trust_files
@@ -119,9 +119,7 @@ def _signer_json(signer: SignerInfo | None) -> dict[str, object] | None:
         return None
     certificate = signer.certificate
     return {
-        "issuer": signer.issuer,
-        "serial": serial_text(signer.serial),
-        "subject": certificate.subject if certificate else None,
+        **signer_fields(signer.issuer, signer.serial, certificate),
         "fingerprint": certificate.fingerprint.hex() if certificate else None,
         "trustedBy": signer.source or None,
     }

@@ -27,11 +27,20 @@ example:
   sysgraft ext build firmware ./tree --output . --private-key db.key --certificate db.pem
   sysgraft ext verify firmware.sysext.raw --certificate db.pem
 """
-# Each noun, and what `sysgraft --help` says of it; its module has the rest.
+# Each noun with what `sysgraft --help` says of it and an example; its module has the rest.
 NOUNS: Final = {
-    "ext": "system extension images (sysext and confext)",
-    "policy": "image policies: what a disk image may consist of",
-    "completion": "print a shell completion script",
+    "ext": (
+        "system extension images (sysext and confext)",
+        "sysgraft ext verify firmware.sysext.raw --certificate db.pem",
+    ),
+    "policy": (
+        "image policies: what a disk image may consist of",
+        "sysgraft policy show @sysext-strict",
+    ),
+    "completion": (
+        "print a shell completion script",
+        "sysgraft completion bash > ~/.local/share/bash-completion/completions/sysgraft",
+    ),
 }
 # What shells call the exit of a program that a signal ended: 128 and the signal's number.
 SIGNAL_BASE: Final = 128
@@ -54,11 +63,12 @@ def build_parser(noun: str | None = None) -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"sysgraft {__version__}")
     nouns = parser.add_subparsers(title="nouns", metavar="NOUN", required=True)
-    for name, summary in NOUNS.items():
+    for name, (summary, example) in NOUNS.items():
         child = nouns.add_parser(
             name,
             help=summary,
             description=f"{summary[0].upper()}{summary[1:]}.",
+            epilog=f"example:\n  {example}\n",
             formatter_class=HelpFormatter,
         )
         if noun in (None, name):

@@ -7,7 +7,7 @@ import sys
 from typing import TYPE_CHECKING, Final
 
 from sysgraft.errors import KeyMaterialError, UsageError
-from sysgraft.host.files import read_secret
+from sysgraft.host.small import read_secret
 from sysgraft.sign.pair import load_pair
 
 if TYPE_CHECKING:

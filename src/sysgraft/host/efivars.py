@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 
 from sysgraft.errors import InputError, in_file
 from sysgraft.formats import efivar
-from sysgraft.host.files import read_small
+from sysgraft.host.small import read_small
 
 if TYPE_CHECKING:
     from uuid import UUID

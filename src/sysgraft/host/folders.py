@@ -13,7 +13,8 @@ from itertools import islice
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from sysgraft.errors import InputError, LimitError
-from sysgraft.host.files import Seen, open_quickly, read_small
+from sysgraft.host.files import Seen, open_quickly
+from sysgraft.host.small import read_small
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from sysgraft.errors import in_file
 from sysgraft.formats import verity_signature
 from sysgraft.formats.x509 import MAX_BUNDLE
-from sysgraft.host.files import read_small
+from sysgraft.host.small import read_small
 from sysgraft.sign.keys import MAX_KEY, check_pair, load_certificate, load_private_key
 from sysgraft.sign.roothash import sign_root_hash
 from sysgraft.sign.source import resolve

@@ -8,8 +8,8 @@ from __future__ import annotations
 from sysgraft.formats import esl
 from sysgraft.formats.x509 import MAX_BUNDLE
 from sysgraft.host.efivars import EfivarsFolder
-from sysgraft.host.files import read_small
 from sysgraft.host.folders import read_folder
+from sysgraft.host.small import read_small
 from sysgraft.sign.source import resolve
 from sysgraft.sign.verify import trust
 from sysgraft.sign.verify.trust import TrustStore
