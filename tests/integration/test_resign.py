@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from command import signing, sysgraft
+from sysgraft.build.resign import root_hash_of
+from sysgraft.errors import FormatError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -75,6 +77,16 @@ def test_damaged_data_is_never_signed(unsigned: Path, signing_pair: SigningPair)
     assert refused.code == 2
     assert "does not match" in refused.err
     assert unsigned.read_bytes() == data
+
+
+def test_the_root_hash_to_sign_is_recomputed(unsigned: Path) -> None:
+    claimed = sysgraft("ext", "inspect", unsigned, "--json").document["rootHash"]
+    assert root_hash_of(unsigned).hex() == claimed
+    data = bytearray(unsigned.read_bytes())
+    data[40_000] ^= 1
+    unsigned.write_bytes(data)
+    with pytest.raises(FormatError, match="does not match"):
+        root_hash_of(unsigned)
 
 
 def test_unsigning_the_unsigned_is_refused(unsigned: Path) -> None:

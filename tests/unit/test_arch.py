@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from sysgraft.base.arch import KNOWN, normalize, oci_platform
+from sysgraft.base.arch import KNOWN, normalize
 from sysgraft.errors import UsageError
 
 
@@ -39,21 +39,3 @@ def test_unknown_name_is_refused_with_the_known_ones(name: str) -> None:
         normalize(name)
     assert "x86-64" in caught.value.hint
     assert "arm64" in caught.value.hint
-
-
-@pytest.mark.parametrize(
-    ("arch", "goarch"),
-    [("x86-64", "amd64"), ("x86", "386"), ("aarch64", "arm64"), ("mipsel", "mipsle")],
-)
-def test_container_name_is_the_goarch_one(arch: str, goarch: str) -> None:
-    assert oci_platform(arch) == goarch
-
-
-def test_container_name_leads_back_to_the_architecture() -> None:
-    named = [arch for arch in KNOWN if arch not in {"alpha", "arc", "ia64", "parisc", "tilegx"}]
-    assert [normalize(oci_platform(arch)) for arch in named] == named
-
-
-def test_architecture_without_containers_is_refused() -> None:
-    with pytest.raises(UsageError, match="no name for the architecture parisc"):
-        oci_platform("hppa")

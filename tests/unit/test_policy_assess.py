@@ -6,10 +6,11 @@ import pytest
 
 from sysgraft.errors import UnsupportedError
 from sysgraft.formats.image_policy import parse
-from sysgraft.formats.policy_builtin import DEFAULT, builtin
+from sysgraft.formats.policy_builtin import builtin
 from sysgraft.image.policy import Found, evaluate
 from sysgraft.image.policy_assess import Assessment, Facts, Protection, Signature, assess
 
+DEFAULT = "root=signed+absent:usr=signed+absent"
 PLAIN = {"root": Found(read_only=True)}
 UNSIGNED = {**PLAIN, "root-verity": Found(read_only=True)}
 SIGNED = {**UNSIGNED, "root-verity-sig": Found(read_only=True)}

@@ -13,19 +13,19 @@ from typing import Final
 
 from sysgraft.errors import UsageError
 
-# Canonical name, GOARCH name ("-" where containers have none), other names.
+# Canonical name, then the others.
 _NAMES: Final = """
-alpha        -
-arc          -
+alpha
+arc
 arm          arm       armv5tel armv6l armv7l armv8l armel armhf arm/v5 arm/v6 arm/v7
 arm64        arm64     aarch64 arm64/v8
-ia64         -
+ia64
 loongarch64  loong64
 mips         mips
 mips-le      mipsle    mipsel
 mips64       mips64
 mips64-le    mips64le  mips64el
-parisc       -         hppa
+parisc       hppa
 ppc          ppc       powerpc
 ppc64        ppc64
 ppc64-le     ppc64le   ppc64el
@@ -33,14 +33,13 @@ riscv32      riscv
 riscv64      riscv64
 s390         s390
 s390x        s390x
-tilegx       -
+tilegx
 x86          386       i386 i486 i586 i686
 x86-64       amd64     x86_64
 """
 
 _ROWS: Final = tuple(line.split() for line in _NAMES.strip().splitlines())
-_CANONICAL: Final = {name: row[0] for row in _ROWS for name in row if name != "-"}
-_GOARCH: Final = {row[0]: row[1] for row in _ROWS if row[1] != "-"}
+_CANONICAL: Final = {name: row[0] for row in _ROWS for name in row}
 
 KNOWN: Final[tuple[str, ...]] = tuple(row[0] for row in _ROWS)
 """Every architecture, in systemd's spelling, sorted."""
@@ -56,15 +55,3 @@ def normalize(name: str) -> str:
     if canonical is None:
         raise UsageError(f"unknown architecture {name!r}", hint=f"known: {', '.join(KNOWN)}")
     return canonical
-
-
-def oci_platform(arch: str) -> str:
-    """The GOARCH name of `arch`, as in the ``architecture`` field of an image configuration.
-
-    Raises:
-        UsageError: `arch` is unknown, or container images have no name for it.
-    """
-    canonical = normalize(arch)
-    if canonical not in _GOARCH:
-        raise UsageError(f"container images have no name for the architecture {canonical}")
-    return _GOARCH[canonical]

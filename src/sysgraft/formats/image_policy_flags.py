@@ -17,7 +17,6 @@ from sysgraft.errors import FormatError
 
 # systemd that began to …
 POLICIES_SINCE: Final = 254  # … have image policies
-GRACEFUL_SINCE: Final = 259  # … pass over unknown words in configuration files
 FSTYPES_SINCE: Final = 260  # … know file system flags and encryptedwithintegrity
 
 # In the order systemd prints them (enum PartitionDesignator).

@@ -36,9 +36,6 @@ _TEXTS: Final = {
 NAMES: Final = tuple(_TEXTS)
 """The names, ``@sysext`` first."""
 
-DEFAULT: Final = _TEXTS["@sysext-strict"]
-"""sysgraft's own default: the text of ``@sysext-strict``."""
-
 
 def builtin(name: str, *, systemd_version: int = systemd.LATEST) -> ImagePolicy:
     """The built-in policy `name` of a version.
