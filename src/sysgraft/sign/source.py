@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Literal
-from urllib.parse import unquote
 
 from sysgraft.errors import KeyMaterialError, UsageError
 
@@ -48,6 +47,8 @@ def resolve(text: str) -> KeySource:
 
 
 def _file_path(rest: str) -> str:
+    from urllib.parse import unquote  # noqa: PLC0415  costs more than all else here, and only URIs need it
+
     if rest.startswith("//"):
         host, slash, path = rest[2:].partition("/")
         if host not in ("", "localhost"):
