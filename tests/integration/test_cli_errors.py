@@ -56,6 +56,8 @@ def test_an_encrypted_key_and_its_passphrase(
     argv = ("ext", "build", "x", str(sample_tree), "--output", str(out), *keys)
     monkeypatch.setattr(sys, "stdin", io.StringIO())
     assert_refused(sysgraft(*argv), "encrypted", "--passphrase-file", output=out)
+    monkeypatch.setattr(sys, "stdin", None)
+    assert_refused(sysgraft(*argv), "encrypted", output=out)
     wrong = tmp_path / "wrong"
     wrong.write_text("guess\n")
     refused = sysgraft(*argv, "--passphrase-file", wrong)

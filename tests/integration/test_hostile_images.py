@@ -105,13 +105,42 @@ def test_a_signed_set_behind_a_plain_root_of_the_host_is_refused(
     assert statuses["gpt"] == "fail"
 
 
-def test_other_partitions_are_named(image: Path, signing_pair: SigningPair) -> None:
+HOME = UUID("933ac7e1-2eb4-4f13-b844-0e14e2aef915")
+NOBODY_S = UUID("5a2c1f0e-0000-4000-8000-000000000001")
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "attributes"),
+    [(HOME, "home", 0), (NOBODY_S, "mine", 0), (None, "_empty", 0), (None, "x", gpt.NO_AUTO)],
+)
+def test_other_partitions_are_named(
+    image: Path, signing_pair: SigningPair, kind: UUID | None, name: str, attributes: int
+) -> None:
     found, end = parts(image)
-    kind = UUID("933ac7e1-2eb4-4f13-b844-0e14e2aef915")
-    home = replace(partition(3, "root", "x86-64", uuid=EVIL, place=(end, EVIL_SIZE)), name="home")
-    rewrite(image, [*found, replace(home, type_uuid=kind)], b"\0" * EVIL_SIZE)
-    result, _ = checks(image, signing_pair)
-    assert any("home partition" in note for note in result.document["images"][0]["notes"])
+    other = partition(3, "root", "x86-64", uuid=EVIL, place=(end, EVIL_SIZE))
+    other = replace(other, name=name, attributes=attributes, type_uuid=kind or other.type_uuid)
+    rewrite(image, [*found, other], b"\0" * EVIL_SIZE)
+    result, statuses = checks(image, signing_pair)
+    assert statuses["gpt"] == "ok"
+    notes = result.document["images"][0]["notes"]
+    assert f"partition 4 ({name}) is not covered by the signature" in notes
+
+
+def test_a_superblock_in_a_gap_is_refused(image: Path, signing_pair: SigningPair) -> None:
+    """The magic number of a file system that is not even mounted, where another tool sees it."""
+    found, end = parts(image)
+    moved = [replace(p, first_lba=p.first_lba + 2048, last_lba=p.last_lba + 2048) for p in found]
+    old = image.read_bytes()
+    size = end + (1 << 20) + 20480
+    data = bytearray(old[:20480] + bytes(1 << 20) + old[20480:end]).ljust(size, b"\0")
+    table = gpt.new_table(size, disk_uuid=EVIL, partitions=moved)
+    for offset, piece in gpt.render(table, size):
+        data[offset : offset + len(piece)] = piece
+    image.write_bytes(data)
+    assert checks(image, signing_pair)[0].code == 0, "an empty gap of 1 MiB is fine"
+    data[65536 + 1372 : 65536 + 1376] = (0x00011954).to_bytes(4, "little")
+    image.write_bytes(data)
+    assert checks(image, signing_pair)[1]["gpt"] == "fail"
 
 
 def test_a_retyped_set_is_not_for_this_host(image: Path, signing_pair: SigningPair) -> None:
@@ -224,6 +253,11 @@ def test_closed_streams_change_nothing(image: Path, redirect: str) -> None:
     result = run_outside(image, redirect=redirect)
     assert result.code == 1, "not trusted, as with open streams"
     assert "Traceback" not in result.err
+
+
+def test_an_error_that_cannot_be_told_is_no_verdict(image: Path) -> None:
+    for redirect in ("2>/dev/full", "2>&-"):
+        assert run_outside(image.with_name("absent.raw"), redirect=redirect).code == 2
 
 
 def test_names_that_the_terminal_has_no_letters_for(image: Path) -> None:

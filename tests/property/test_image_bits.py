@@ -2,9 +2,8 @@
 
 Every region is visited: each header field of both partition tables, the protective MBR, the
 entries, data, hash tree, superblock, signature and every gap. Small regions are flipped bit by
-bit, large ones at positions hypothesis picks. A flip has to make `verify_image` say no, or it has
-to lie in a gap that `image.unprotected` names or in the few
-bytes that the threat model lists as not signed.
+bit, large ones at positions hypothesis picks. A flip has to make `verify_image` say no, or to lie
+in the few bytes that the threat model lists as not signed.
 """
 
 from __future__ import annotations
@@ -21,7 +20,6 @@ from sysgraft.build.extension import build_extension
 from sysgraft.formats import gpt, gpt_check, verity
 from sysgraft.formats.gpt_check import Region
 from sysgraft.image import dissect
-from sysgraft.image.unprotected import gaps
 from sysgraft.image.verify import VerifyOptions, verify_image
 from sysgraft.sign.keys import load_private_key
 from sysgraft.sign.pair import SigningPair
@@ -101,16 +99,11 @@ def finer(region: Region, table: gpt.Table) -> list[Region]:
 
 
 def unprotected(data: bytes) -> tuple[Region, ...]:
-    """The documented list for an image: gaps, and the UUID in the dm-verity superblock."""
-    blob = BytesBlob(data)
-    found = dissect.dissect(blob)
-    assert found.data is not None
+    """The documented list for an image that has no other partitions: the dm-verity UUID."""
+    found = dissect.dissect(BytesBlob(data))
     assert found.verity is not None
-    hashes = dissect.part(blob, found.verity)
-    superblock = verity.parse_superblock(hashes)
     start = found.verity.partition.offset
-    ids = [Region(start + a, start + b, "uuid") for a, b in verity.UNAUTHENTICATED]
-    return (*gaps(found, len(data), superblock), *ids)
+    return tuple(Region(start + a, start + b, "uuid") for a, b in verity.UNAUTHENTICATED)
 
 
 def overwrite(path: Path, offset: int, byte: int) -> None:

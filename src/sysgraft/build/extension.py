@@ -139,7 +139,7 @@ def build_extension(
 
 
 def _refuse_output_among_sources(output: str, sources: Sequence[str]) -> None:
-    """An image must not become part of its own source, or of the next one."""
+    """An image below a source folder would become part of the next build of it."""
     for spec in map(resolve, sources):
         if spec.kind == "dir" and is_below(output, spec.path):
             raise UsageError(

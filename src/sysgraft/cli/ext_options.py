@@ -215,7 +215,7 @@ VERIFY: Final[Options] = [
         ("--image-policy",),
         {
             "metavar": "POLICY",
-            "help": "policy to meet (default: root=signed+absent:usr=signed+absent)",
+            "help": "policy to meet (default: @sysext-strict, for a confext @confext-strict)",
         },
     ),
     (

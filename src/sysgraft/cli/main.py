@@ -1,6 +1,7 @@
 """The entry point: argument tables, one error handler, exit codes.
 
-Exit 0 means done or yes, 1 a negative verdict, 2 bad usage, bad input or a missing tool.
+Exit 0 means done or yes, 1 a negative verdict, 2 bad usage, bad input or a missing tool, and
+128 + N that signal N ended it.
 """
 
 from __future__ import annotations
@@ -92,10 +93,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         return _run(arguments)
     except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
+        _say("interrupted")
         return SIGNAL_BASE + SIGINT
     except Terminated as end:
-        print(f"ended by {end}", file=sys.stderr)
+        _say(f"ended by {end}")
         return SIGNAL_BASE + end.number
     except BrokenPipeError:
         # The reader (head, less) went away: nothing is left to say, and nobody to hear it.
@@ -141,9 +142,17 @@ def _prepare_streams() -> None:
 
 
 def _report(error: SysgraftError) -> None:
-    print(one_line(f"error: {error}"), file=sys.stderr)
+    _say(f"error: {error}")
     if error.hint:
-        print(one_line(f"hint: {error.hint}"), file=sys.stderr)
+        _say(f"hint: {error.hint}")
+
+
+def _say(line: str) -> None:
+    """One line on stderr; where that cannot be written to, the exit code has to do."""
+    try:
+        print(one_line(line), file=sys.stderr, flush=True)
+    except (OSError, ValueError):
+        sys.stderr = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115  for good
 
 
 def entry() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+from contextlib import suppress
 from typing import TYPE_CHECKING, Final, TextIO
 
 from sysgraft.base.text import one_line
@@ -39,7 +40,9 @@ class Output:
     def note(self, line: str) -> None:
         """One line for the person, not part of the result."""
         if not self._quiet:
-            print(one_line(line), file=sys.stderr)
+            # What a person may want to know must not stop the work where nobody listens.
+            with suppress(OSError, ValueError):
+                print(one_line(line), file=sys.stderr)
 
     def json(self, name: str, version: int, payload: Mapping[str, object]) -> None:
         """One JSON document, led by its schema's name: ``sysgraft.NOUN.VERB/VERSION``."""

@@ -46,7 +46,7 @@ def _passphrase(arguments: argparse.Namespace) -> bytes:
         return data.removesuffix(b"\n").removesuffix(b"\r")
     if PASSPHRASE_VARIABLE in os.environ:
         return os.environb[PASSPHRASE_VARIABLE.encode()]
-    if not sys.stdin.isatty():
+    if sys.stdin is None or not sys.stdin.isatty():
         raise KeyMaterialError(
             "the private key is encrypted and there is no passphrase",
             hint=f"give --passphrase-file or set {PASSPHRASE_VARIABLE}",

@@ -1,9 +1,9 @@
 """Which file system a blob holds, told by its magic number.
 
-Covers what systemd mounts from disk images (btrfs erofs ext4 f2fs squashfs vfat xfs), and what
-libblkid, which systemd asks, would take bytes for besides (LUKS with its spare headers, ISO 9660,
-UDF, swap). It looks at magic numbers only and does not check that the file system is sound, so it
-may see an ambiguity where libblkid sees none, never the other way round for these formats.
+Covers what systemd mounts from disk images (btrfs erofs ext4 f2fs squashfs vfat xfs), and a few
+formats that libblkid, which systemd asks, takes bytes for besides: LUKS with its spare headers,
+ISO 9660, UDF, swap. libblkid knows dozens more; that the gaps of an image are empty is what keeps
+those away. Magic numbers are all it looks at: it does not check that a file system is sound.
 """
 
 from __future__ import annotations

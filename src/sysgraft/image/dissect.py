@@ -53,12 +53,14 @@ class Dissection:
         members: one for each designator, in the order of the table.
         bare_fstype: the file system of an image without a table.
         rivals: further partitions of a designator that has one already.
+        passed_over: partitions that are empty, hidden (no-auto) or of no known type.
     """
 
     table: Table | None
     members: tuple[Member, ...]
     bare_fstype: str | None = None
     rivals: tuple[Member, ...] = ()
+    passed_over: tuple[Partition, ...] = ()
 
     def member(self, designator: str) -> Member | None:
         """The partition with this role."""
@@ -100,9 +102,10 @@ class Dissection:
         return ""
 
     @property
-    def bystanders(self) -> tuple[Member, ...]:
-        """Partitions that the signature does not cover, and that a policy could allow."""
-        return tuple(member for member in self.members if member.designator not in VERSIONED)
+    def bystanders(self) -> tuple[Partition, ...]:
+        """Partitions that the signature does not cover, in use or not."""
+        others = [each for each in self.members if each.designator not in VERSIONED]
+        return (*(each.partition for each in others), *self.passed_over)
 
 
 def dissect(blob: Blob) -> Dissection:
@@ -121,15 +124,22 @@ def dissect(blob: Blob) -> Dissection:
     table = gpt.parse(blob)
     chosen: dict[str, Member] = {}
     rivals: list[Member] = []
+    passed_over: list[Partition] = []
     for partition in table.partitions:
         member = _member(blob, partition)
         if member is None:
+            passed_over.append(partition)
             continue
         before = chosen.setdefault(member.designator, member)
         if before is not member:
             chosen[member.designator] = _preferred(before, member)
             rivals.append(member)
-    dissection = Dissection(table, tuple(chosen.values()), rivals=tuple(rivals))
+    dissection = Dissection(
+        table,
+        tuple(chosen.values()),
+        rivals=tuple(rivals),
+        passed_over=tuple(passed_over),
+    )
     _refuse_impossible(dissection)
     return dissection
 

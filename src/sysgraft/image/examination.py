@@ -84,11 +84,10 @@ class Examination:
             self._give_up(error)
             return
         self.architecture = found.architecture
-        self._add(self._gpt(blob, found))
+        superblock = self._superblock(blob, found)
+        self._add(self._gpt(blob, found, superblock))
         signature, problem = self._read_signature(blob, found)
         self._root_hash(found, signature)
-        superblock = self._superblock(blob, found)
-        self._notes += filled_gaps(blob, found, superblock)
         with self._tree(blob, found, superblock) as tree:
             self._signature(found, signature, problem)
             content = self._content(_data(blob, found, superblock), found)
@@ -101,15 +100,16 @@ class Examination:
             required = name not in checks.ON_REQUEST
             self._add(skipped(name, _BROKEN, required=required))
 
-    def _gpt(self, blob: Blob, found: Dissection) -> Check:
+    def _gpt(self, blob: Blob, found: Dissection, superblock: Superblock | None) -> Check:
         if found.table is None:
             return skipped("gpt", f"a bare {found.bare_fstype} file system without a table")
         problems = [*gpt_check.problems(blob, found.table), found.ambiguity]
+        problems += filled_gaps(blob, found, superblock)
         if any(problems):
             return fail("gpt", "; ".join(filter(None, problems)))
         self._notes += [
-            f"the {member.designator} partition is not covered by the signature"
-            for member in found.bystanders
+            f"partition {each.index + 1} ({each.name}) is not covered by the signature"
+            for each in found.bystanders
         ]
         return ok("gpt", f"{len(found.table.partitions)} partitions, both tables agree")
 

@@ -1,12 +1,11 @@
 """The bytes of an image that nothing vouches for.
 
 Everything systemd reads from a signed image is under the signature, or bound to it by a check.
-What is left are gaps: bytes nobody reads. They are named here so that a verification can say
-when they are not empty, and so that a test can hold the claim that there are no others.
-Beside these gaps, these are not signed, only checked for damage: the partition table (CRC-32;
-its data and hash UUIDs are bound to the root hash), the UUID in the dm-verity superblock, and
-the form of the signature's JSON (spacing, unknown fields). docs/security/threat-model.md has
-the same list with what follows from it.
+What is left are gaps, bytes that nobody should read. They have to be empty: a superblock put there
+makes another tool see another disk, and systemd asks such a tool. Beside the gaps, these are not
+signed: the partition table (only checked for damage; its data and hash UUIDs are bound to the root
+hash), other partitions, the UUID in the dm-verity superblock, and the form of the signature's JSON
+(spacing, unknown fields). docs/security/threat-model.md has the same list with what follows.
 """
 
 from __future__ import annotations
@@ -23,7 +22,7 @@ if TYPE_CHECKING:
     from sysgraft.formats.verity import Superblock
     from sysgraft.image.dissect import Dissection
 
-# Gaps of a sane image are a few KiB; nobody waits for gigabytes of them.
+# Gaps of a sane image are a few KiB, of systemd-repart's up to 1 MiB; nobody waits for gigabytes.
 READ_MAX: Final = 64 << 20
 _STEP: Final = 1 << 20
 
@@ -47,19 +46,17 @@ def gaps(found: Dissection, size: int, superblock: Superblock | None) -> Iterato
 
 
 def filled_gaps(blob: Blob, found: Dissection, superblock: Superblock | None) -> Iterator[str]:
-    """A sentence for every gap that is not all zeros."""
+    """A sentence for every gap that is not all zeros, or too large to tell."""
     for region in gaps(found, blob.size, superblock):
         if not _is_empty(blob, region):
-            yield (
-                f"bytes {region.start} to {region.end} ({region.name}) are not empty; "
-                "nobody reads them and nothing protects them"
-            )
+            yield f"bytes {region.start} to {region.end} ({region.name}) have to be empty"
 
 
 def _is_empty(blob: Blob, region: Region) -> bool:
-    end = min(region.end, region.start + READ_MAX)
-    for offset in range(region.start, end, _STEP):
-        piece = blob.read_at(offset, min(_STEP, end - offset))
+    if region.end - region.start > READ_MAX:
+        return False
+    for offset in range(region.start, region.end, _STEP):
+        piece = blob.read_at(offset, min(_STEP, region.end - offset))
         if piece.count(0) != len(piece):
             return False
     return True
