@@ -158,6 +158,26 @@ def test_a_retyped_set_is_not_for_this_host(image: Path, signing_pair: SigningPa
     assert statuses["host-match"] == "fail"
 
 
+def test_a_usr_partition_beside_root_is_refused(tmp_path: Path, signing_pair: SigningPair) -> None:
+    """It would be mounted over the files that were looked at."""
+    image = tmp_path / "x.raw"
+    size = 1 << 20
+    places = [("root", 20480), ("usr", 40960)]
+    table = gpt.new_table(
+        size,
+        disk_uuid=EVIL,
+        partitions=[
+            partition(n, name, "x86-64", uuid=UUID(int=n + 1), place=(offset, 4096))
+            for n, (name, offset) in enumerate(places)
+        ],
+    )
+    data = bytearray(size)
+    for offset, piece in gpt.render(table, size):
+        data[offset : offset + len(piece)] = piece
+    image.write_bytes(data)
+    assert checks(image, signing_pair)[1]["gpt"] == "fail"
+
+
 @pytest.mark.parametrize("offset", [0, 100, 440])
 def test_boot_code_is_refused(image: Path, signing_pair: SigningPair, offset: int) -> None:
     data = bytearray(image.read_bytes())

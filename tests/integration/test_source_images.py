@@ -165,7 +165,7 @@ def test_deletions_between_layers_and_beyond(tmp_path: Path) -> None:
     top = tar_of({"usr/.wh.gone": b"", "usr/new": b"new"})
     path = docker_archive(tmp_path / "image.tar", BASE, top)
     assert files(path, ALL) == {"usr/base": b"base", "usr/new": b"new"}
-    with pytest.raises(SysgraftError, match="delete 1 paths that none of them holds: usr/gone"):
+    with pytest.raises(SysgraftError, match="delete 1 path that none of them holds: usr/gone"):
         files(path)
     assert files(path, Options(whiteouts="drop")) == {"usr/new": b"new"}
     assert files(path, Options(whiteouts="keep")) == {"usr/new": b"new", "usr/gone": None}

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
+import shutil
 import stat
 import subprocess
 import sys
@@ -278,6 +280,68 @@ def test_folders_made_for_an_output_go_with_it(tmp_path: Path) -> None:
     with atomic_output(path, replace=False, make_folders=True) as file:
         file.write(b"whole")
     assert path.read_bytes() == b"whole"
+
+
+@both_ways
+@pytest.mark.parametrize("replace", [True, False])
+def test_an_output_outlives_the_folder_another_one_made(tmp_path: Path, replace: bool) -> None:
+    path = tmp_path / "a/b/out"
+    with (
+        contextlib.ExitStack() as stack,
+        pytest.raises(InputError),
+        atomic_output(tmp_path / "a/b/other", replace=replace, make_folders=True),
+    ):
+        file = stack.enter_context(atomic_output(path, replace=replace, make_folders=True))
+        file.write(b"whole")
+        raise InputError("stop")
+    assert path.read_bytes() == b"whole"
+    assert sorted(tmp_path.rglob("*")) == [tmp_path / "a", tmp_path / "a/b", path]
+
+
+@pytest.mark.skipif(not output._UNNAMED, reason="no files without a name here")
+def test_folders_made_once_more_go_with_an_output_that_fails(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object, **__: object) -> None:
+        shutil.rmtree(tmp_path / "a", ignore_errors=True)
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
+
+    monkeypatch.setattr(os, "link", full)
+    path = tmp_path / "a/b/out"
+    with (
+        pytest.raises(OutputError, match="No such file"),
+        atomic_output(path, replace=False, make_folders=True),
+    ):
+        pass
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_that_goes_is_not_made_for_who_wants_none(tmp_path: Path) -> None:
+    (tmp_path / "a").mkdir()
+    with (
+        pytest.raises(OutputError, match="No such file"),
+        atomic_output(tmp_path / "a/out", replace=False),
+    ):
+        shutil.rmtree(tmp_path / "a")
+    assert list(tmp_path.iterdir()) == []
+
+
+@both_ways
+@pytest.mark.parametrize("replace", [True, False])
+def test_no_folder_is_made_only_to_be_left_again(tmp_path: Path, replace: bool) -> None:
+    with atomic_output(tmp_path / "none/../new/out", replace=replace, make_folders=True) as file:
+        file.write(b"whole")
+    assert (tmp_path / "new/out").read_bytes() == b"whole"
+    assert sorted(tmp_path.rglob("*")) == [tmp_path / "new", tmp_path / "new/out"]
+
+
+def test_the_way_up_from_a_link_is_that_of_its_target(tmp_path: Path) -> None:
+    (tmp_path / "far/folder").mkdir(parents=True)
+    (tmp_path / "link").symlink_to("far/folder")
+    with atomic_output(tmp_path / "link/../new/out", replace=False, make_folders=True):
+        pass
+    assert (tmp_path / "far/new/out").exists()
+    assert not (tmp_path / "new").exists()
 
 
 def test_folders_that_cannot_be_made_are_named(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from typing import TYPE_CHECKING
 
@@ -11,6 +12,7 @@ from sysgraft.errors import InputError, LimitError
 from sysgraft.host import folders
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
 HAS_XATTRS = pytest.mark.skipif(not hasattr(os, "setxattr"), reason="no extended attributes here")
@@ -72,6 +74,55 @@ def test_no_descriptor_stays_open_of_a_walk_that_is_given_up(root: Path) -> None
     next(walk)
     del walk
     assert os.listdir("/dev/fd") == before
+
+
+@pytest.fixture
+def refused(monkeypatch: pytest.MonkeyPatch) -> Callable[[str, str], None]:
+    """Make a function of `os` refuse a name, which the system does not do to root."""
+
+    def refuse(function: str, name: str) -> None:
+        real = getattr(os, function)
+
+        def refusing(path: bytes, *rest: object, **options: object) -> object:
+            if os.path.basename(os.fsencode(path)) == os.fsencode(name):
+                raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+            return real(path, *rest, **options)
+
+        monkeypatch.setattr(os, function, refusing)
+
+    return refuse
+
+
+def test_a_folder_that_cannot_be_opened_is_skipped_if_nobody_wants_it(
+    root: Path, refused: Callable[[str, str], None]
+) -> None:
+    refused("open", "a")
+    asked = []
+
+    def skip(path: bytes) -> bool:
+        asked.append(path)
+        return True
+
+    assert [each.path for each in folders.walk(str(root), skip=skip)] == [b"a", b"link"]
+    assert asked == [b"a"]
+    with pytest.raises(InputError, match="cannot be read: Permission denied") as caught:
+        list(folders.walk(str(root), skip=lambda path: path != b"a"))
+    assert caught.value.file == str(root / "a")
+
+
+def test_a_file_that_cannot_be_looked_at_is_skipped_if_nobody_wants_it(
+    root: Path, refused: Callable[[str, str], None]
+) -> None:
+    refused("readlink", "link")
+    found = folders.walk(str(root), skip=lambda path: path == b"link")
+    assert [each.path for each in found] == [b"a", b"a/file"]
+    with pytest.raises(InputError, match="Permission denied"):
+        list(folders.walk(str(root)))
+
+
+def test_the_folder_itself_is_never_skipped(root: Path) -> None:
+    with pytest.raises(InputError, match="cannot be read"):
+        list(folders.walk(str(root / "none"), skip=lambda _: True))
 
 
 @HAS_XATTRS

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import socket
 import stat
@@ -13,6 +14,7 @@ from sysgraft.build.collect import Options, open_tree
 from sysgraft.errors import InputError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from sysgraft.base.tree import Inode
@@ -175,6 +177,95 @@ def test_folders_that_cannot_be_read(tmp_path: Path) -> None:
         open_tree([f"dir:{tmp_path}/none"], Options()),
     ):
         pass
+
+
+@pytest.fixture
+def closed(monkeypatch: pytest.MonkeyPatch) -> Callable[[Path], None]:
+    """Make the system refuse to open a file or folder, which it does not do to root."""
+    real = os.open
+
+    def close(closed: Path) -> None:
+        def refusing(path: str | bytes, flags: int, mode: int = 0o777) -> int:
+            if os.fsencode(path) == os.fsencode(closed):
+                raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+            return real(path, flags, mode)
+
+        monkeypatch.setattr(os, "open", refusing)
+
+    return close
+
+
+@pytest.mark.parametrize(
+    ("path", "options"),
+    [
+        ("var/lib/private", Options()),
+        ("usr/share/secret", Options(excludes=("/usr/share/secret",))),
+        ("usr/share/secret", Options(excludes=("usr/share",))),
+        ("lib/secret", Options(excludes=("/usr/lib/secret",))),
+    ],
+)
+def test_what_is_left_out_anyway_need_not_be_readable(
+    sample_tree: Path, closed: Callable[[Path], None], path: str, options: Options
+) -> None:
+    (sample_tree / path).mkdir(parents=True)
+    (sample_tree / path / "below").write_text("secret")
+    with open_tree([str(sample_tree)], options) as collected:
+        whole = collected.tree
+    closed(sample_tree / path)
+    with open_tree([str(sample_tree)], options) as collected:
+        assert list(collected.tree) == list(whole)
+        assert collected.notes == (f"cannot be read, and left out anyway: {path}",)
+        assert sum(left.directories for left in collected.left_out) > 0
+
+
+@pytest.mark.parametrize("path", ["usr/share/secret", "lib/secret", "opt/kept", "opt"])
+def test_what_would_be_kept_has_to_be_readable(
+    sample_tree: Path, closed: Callable[[Path], None], path: str
+) -> None:
+    (sample_tree / path).mkdir(parents=True, exist_ok=True)
+    closed(sample_tree / path)
+    options = Options(include_paths=("/opt/kept",), excludes=("/usr/share/other",))
+    with (
+        pytest.raises(InputError, match="cannot be read: Permission denied") as caught,
+        open_tree([str(sample_tree)], options),
+    ):
+        pass
+    assert caught.value.file == str(sample_tree / path)
+
+
+@HAS_XATTRS
+def test_attributes_that_cannot_be_read_matter_where_the_file_is_kept(
+    sample_tree: Path, closed: Callable[[Path], None]
+) -> None:
+    (sample_tree / "var").mkdir()
+    outside = sample_tree / "var/file"
+    outside.write_text("data")
+    os.setxattr(outside, "user.note", b"x")
+    closed(outside)
+    with open_tree([str(sample_tree)], Options()) as collected:
+        assert collected.notes == ("cannot be read, and left out anyway: var/file",)
+    closed(sample_tree / "usr/bin/demo")
+    os.setxattr(sample_tree / "usr/bin/demo", "user.note", b"x")
+    with (
+        pytest.raises(InputError, match="cannot be read"),
+        open_tree([str(sample_tree)], Options()),
+    ):
+        pass
+
+
+@HAS_XATTRS
+def test_a_file_that_is_kept_under_one_of_its_names_keeps_its_attributes(
+    sample_tree: Path, closed: Callable[[Path], None]
+) -> None:
+    # One of the other names is met before the one that is kept, one after it.
+    for name in ("aaa", "var"):
+        (sample_tree / name).mkdir()
+        (sample_tree / name / "file").hardlink_to(sample_tree / "usr/bin/demo")
+    os.setxattr(sample_tree / "usr/bin/demo", "user.note", b"x")
+    for name in ("aaa", "var"):
+        closed(sample_tree / name / "file")
+        with open_tree([str(sample_tree)], Options()) as collected:
+            assert collected.tree[b"usr/bin/demo"].xattrs == ((b"user.note", b"x"),)
 
 
 def test_later_folders_lie_over_earlier_ones(tmp_path: Path) -> None:

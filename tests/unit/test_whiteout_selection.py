@@ -9,6 +9,7 @@ import pytest
 
 from sysgraft.base.blob import BytesBlob
 from sysgraft.base.tree import Inode, Tree, check_tree
+from sysgraft.build.path_rules import Rules
 from sysgraft.build.selection import select
 from sysgraft.build.sources.model import (
     AbsentContent,
@@ -151,9 +152,15 @@ def test_a_sysext_may_bring_etc_os_release_if_asked_to() -> None:
 
 
 def test_nothing_to_keep() -> None:
-    with pytest.raises(InputError, match="no files in /usr") as caught:
+    with pytest.raises(InputError, match="nothing but folders in /usr") as caught:
         run(Options(), entry("etc/x"), entry("usr/empty", stat.S_IFDIR | 0o755))
-    assert caught.value.hint == "1 files lie elsewhere: etc/x"
+    assert caught.value.hint == "1 file lies elsewhere: etc/x"
+
+
+def test_an_empty_hierarchy_is_none() -> None:
+    with pytest.raises(InputError, match="no files in /usr") as caught:
+        run(Options(), entry("usr", stat.S_IFDIR | 0o755), entry("etc/x"), entry("etc/y"))
+    assert caught.value.hint == "2 files lie elsewhere: etc/x, etc/y"
 
 
 def test_a_hierarchy_must_be_a_folder() -> None:
@@ -206,6 +213,31 @@ def test_deletions_can_be_kept_as_overlayfs_knows_them() -> None:
     assert workspace.notes == ["2 paths hide files of the system the extension is for"]
 
 
+def test_one_deletion_is_no_plural() -> None:
+    _, workspace = run(Options(whiteouts="keep"), USR, DELETIONS[0], partial=True)
+    assert workspace.notes == ["1 path hides files of the system the extension is for"]
+
+
+@pytest.mark.parametrize(
+    ("path", "options", "is_left_out"),
+    [
+        ("var/lib/private", Options(), True),
+        ("usr/secret", Options(), False),
+        ("usr/secret", Options(excludes=("usr/secret",)), True),
+        ("usr/secret/below/x", Options(excludes=("/usr/secret",)), True),
+        ("lib/secret", Options(), False),
+        ("lib/secret", Options(excludes=("usr/lib/secret",)), True),
+        ("lib/secret", Options(excludes=("lib/secret",)), False),
+        ("lib", Options(kind="confext"), True),
+        ("var/lib", Options(include_paths=("/var/lib/x",)), False),
+        ("var/lib/x", Options(include_paths=("/var/lib/x",), excludes=("var",)), False),
+        ("var/lib/y", Options(include_paths=("/var/lib/x",)), True),
+    ],
+)
+def test_what_is_left_out_whatever_it_holds(path: str, options: Options, is_left_out: bool) -> None:
+    assert Rules(options).leave_out(path.encode()) is is_left_out
+
+
 @pytest.mark.parametrize("marker", [".wh..wh..opq", "usr/.wh..wh..opq", ".wh.usr"])
 def test_a_whole_hierarchy_cannot_be_hidden(marker: str) -> None:
     with pytest.raises(InputError, match=r"hide everything|/usr is not a folder"):
@@ -218,5 +250,5 @@ def test_whole_images_have_no_deletions_left() -> None:
 
 
 def test_overlay_whiteouts_in_a_folder_are_deletions_too() -> None:
-    with pytest.raises(InputError, match="delete 1 paths"):
+    with pytest.raises(InputError, match="delete 1 path that"):
         run(Options(), USR, entry("usr/w", stat.S_IFCHR))

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Final
 
 from sysgraft.base.progress import NoProgress, Progress
 from sysgraft.build.nodes import USR_MERGED
-from sysgraft.build.selection import kept_prefixes, select
+from sysgraft.build.path_rules import Rules
+from sysgraft.build.selection import select
 from sysgraft.build.sources.model import LeftOut, Options, Workspace
 from sysgraft.build.sources.opening import open_source
 from sysgraft.build.sources.spec import resolve
@@ -87,12 +88,8 @@ def open_tree(
 
 def _prefixes_before_merge(options: Options) -> tuple[bytes, ...]:
     """Where files that may be kept stand before the usr-merge moves them."""
-    prefixes = kept_prefixes(options)
-    return (*prefixes, *USR_MERGED) if _covers_usr(options) else prefixes
-
-
-def _covers_usr(options: Options) -> bool:
-    return any(prefix.partition(b"/")[0] == b"usr" for prefix in kept_prefixes(options))
+    rules = Rules(options)
+    return (*rules.prefixes, *USR_MERGED) if rules.covers_usr else rules.prefixes
 
 
 def _merged(sources: Sequence[Source], paths: Sequence[str], workspace: Workspace) -> Tree:
@@ -101,7 +98,7 @@ def _merged(sources: Sequence[Source], paths: Sequence[str], workspace: Workspac
         with in_file(path):
             for layer in source.layers():
                 merger.add(layer)
-    if _covers_usr(workspace.options):
+    if Rules(workspace.options).covers_usr:
         merge_usr(merger.root)
     return select(merger.root, workspace)
 

@@ -24,7 +24,7 @@ from sysgraft.errors import UsageError
 from sysgraft.formats.erofs import writer
 from sysgraft.formats.extension_release import ExtensionRelease, Kind
 from sysgraft.host.folders import is_below
-from sysgraft.host.output import atomic_output
+from sysgraft.host.output import atomic_output, without_parents
 from sysgraft.image import names
 
 if TYPE_CHECKING:
@@ -128,7 +128,8 @@ def build_extension(
     names.validate_name(name)
     folder = os.fspath(output)
     _refuse_output_among_sources(folder, sources)
-    path = os.path.join(folder, names.file_name(name, Kind(options.sources.kind)))
+    file_name = names.file_name(name, Kind(options.sources.kind))
+    path = without_parents(os.path.join(folder, file_name))
     with (
         atomic_output(path, replace=options.replace, make_folders=True) as file,
         open_tree(sources, options.sources, progress) as collected,

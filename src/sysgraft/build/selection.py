@@ -1,22 +1,19 @@
 """What of a merged tree goes into an extension, and what becomes of the rest.
 
-Kept are ``/usr`` for a sysext, ``/etc`` for a confext (systemd-sysext(8)), and the prefixes asked
-for; all else is counted with its reason. Patterns of `Options.excludes` are those of `fnmatch` on
-the whole path, with or without the leading slash; ``*`` matches slashes too, and a folder that
-matches takes all below it along. Refused is what an extension must not hold: devices, sockets,
-FIFOs, and the file that tells an operating system's root from an extension.
+What `sysgraft.build.path_rules` keep goes in; all else is counted with its reason. Refused is what
+an extension must not hold: devices, sockets, FIFOs, and the file that tells an operating system's
+root from an extension.
 """
 
 from __future__ import annotations
 
-import fnmatch
-import re
 import stat
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final, Literal
 
 from sysgraft.base.tree import Inode, parent, printable
-from sysgraft.build.nodes import MAX_PATH_BYTES, USR_MERGED
+from sysgraft.build.nodes import MAX_PATH_BYTES
+from sysgraft.build.path_rules import Rules, is_below, parents
 from sysgraft.build.sources.model import (
     MAX_EXAMPLES,
     AbsentContent,
@@ -24,19 +21,18 @@ from sysgraft.build.sources.model import (
     examples_of,
     new_directory,
 )
-from sysgraft.errors import InputError, LimitError, UsageError
+from sysgraft.errors import InputError, LimitError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from sysgraft.base.tree import MutableTree, Tree
     from sysgraft.build.nodes import Node
-    from sysgraft.build.sources.model import ExtensionKind, Options, Workspace
+    from sysgraft.build.sources.model import ExtensionKind, Workspace
 
 MAX_PATH: Final = 4096
 """Bytes of one path: Linux' PATH_MAX."""
 
-_HIERARCHY: Final[dict[ExtensionKind, bytes]] = {"sysext": b"usr", "confext": b"etc"}
 # systemd refuses both kinds for the first (extension_has_forbidden_content in
 # src/shared/extension-util.c), a confext for its own too (extension-release(5)).
 _OS_RELEASE: Final[dict[ExtensionKind, tuple[bytes, ...]]] = {
@@ -53,23 +49,6 @@ _REFUSED: Final = {
     stat.S_IFIFO: "a FIFO",
     stat.S_IFSOCK: "a socket",
 }
-
-
-def kept_prefixes(options: Options) -> tuple[bytes, ...]:
-    """The path prefixes that are kept, without slashes at the ends.
-
-    Raises:
-        UsageError: a prefix to include is the root or has a ``..`` in it.
-    """
-    found = [_HIERARCHY[options.kind]]
-    for text in options.include_paths:
-        parts = [part for part in text.split("/") if part not in ("", ".")]
-        if not parts or ".." in parts:
-            raise UsageError(f"not a path prefix to include: {text!r}")
-        prefix = "/".join(parts).encode("utf-8", "surrogateescape")
-        # The usr-merge has moved what stood there.
-        found.append(b"usr/" + prefix if prefix.split(b"/")[0] in USR_MERGED else prefix)
-    return tuple(found)
 
 
 def select(root: Node, workspace: Workspace) -> Tree:
@@ -114,8 +93,8 @@ class _Selection:
     def __init__(self, workspace: Workspace) -> None:
         self._workspace = workspace
         self._options = workspace.options
-        self._prefixes = kept_prefixes(workspace.options)
-        self._is_excluded = _matcher(workspace.options.excludes)
+        self._rules = Rules(workspace.options)
+        self._prefixes = self._rules.prefixes
         self._outside = _Tally()
         self._excluded = _Tally()
         self._tree: MutableTree = {}
@@ -137,13 +116,11 @@ class _Selection:
 
     def _kept_and_counted(self, path: bytes, node: Node) -> bool:
         """Whether `path` is kept, or leads to what is; counts it if not."""
-        if not any(_is_below(path, prefix) for prefix in self._prefixes):
-            if any(_is_below(prefix, path) for prefix in self._prefixes):
-                return node.children is not None or self._count(self._outside, path, node)
-            return self._count(self._outside, path, node)
-        if self._is_excluded(path):
-            return self._count(self._excluded, path, node)
-        return True
+        verdict = self._rules.verdict(path)
+        if verdict == "kept" or (verdict == "above" and node.children is not None):
+            return True
+        tally = self._excluded if verdict == "excluded" else self._outside
+        return self._count(tally, path, node)
 
     @staticmethod
     def _count(tally: _Tally, path: bytes, node: Node) -> bool:
@@ -161,7 +138,7 @@ class _Selection:
 
     def _drop_idle_parents(self) -> None:
         """Folders above a prefix to include that is not there stay out."""
-        above = {path for prefix in self._prefixes for path in _parents(prefix)}
+        above = {path for prefix in self._prefixes for path in parents(prefix)}
         for path in sorted(above, reverse=True):
             if path in self._tree and not any(parent(other) == path for other in self._tree):
                 del self._tree[path]
@@ -170,13 +147,18 @@ class _Selection:
         if not all(inode.is_dir for inode in self._tree.values()):
             return
         names = " or ".join(f"/{printable(prefix)}" for prefix in self._prefixes)
-        raise InputError(f"the sources hold no files in {names}", hint=self._where_else())
+        found = any(
+            is_below(parent(path), prefix) for path in self._tree for prefix in self._prefixes
+        )
+        what = "nothing but folders" if found else "no files"
+        raise InputError(f"the sources hold {what} in {names}", hint=self._where_else())
 
     def _where_else(self) -> str:
         hints = []
         if self._outside.files:
             paths = ", ".join(self._outside.examples)
-            hints.append(f"{self._outside.files} files lie elsewhere: {paths}")
+            verb = "lies" if self._outside.files == 1 else "lie"
+            hints.append(f"{_counted(self._outside.files, 'file')} {verb} elsewhere: {paths}")
         if any(left.reason == "layers" for left in self._workspace.left_out):
             hints.append("lower layers of the image were left out: use --layers all")
         return "; ".join(hints)
@@ -205,7 +187,7 @@ class _Selection:
         rule = self._options.whiteouts
         if rule == "error":
             raise InputError(
-                f"the sources delete {len(found)} paths that none of them holds: "
+                f"the sources delete {_counted(len(found), 'path')} that none of them holds: "
                 f"{examples_of(sorted(found))}",
                 hint="--whiteouts drop ignores that, --whiteouts keep hides the files of the "
                 "system the extension is for",
@@ -231,7 +213,10 @@ class _Selection:
             xattrs = tuple(sorted({**dict(inode.xattrs), **dict([_OPAQUE_XATTR])}.items()))
             self._tree[path] = replace(inode, xattrs=xattrs)
         count = len(self._deletions) + len(self._opaque)
-        self._workspace.note(f"{count} paths hide files of the system the extension is for")
+        verb = "hides" if count == 1 else "hide"
+        self._workspace.note(
+            f"{_counted(count, 'path')} {verb} files of the system the extension is for"
+        )
 
     def _report(self) -> None:
         for left in (self._outside.result("outside"), self._excluded.result("excluded")):
@@ -262,24 +247,8 @@ def _walk(root: Node, enter: Callable[[bytes, Node], bool]) -> Iterator[tuple[by
                 pending.append((path, child))
 
 
-def _matcher(patterns: tuple[str, ...]) -> Callable[[bytes], bool]:
-    # Latin-1 maps bytes to characters one to one, so that any name can be matched.
-    texts = [pattern.lstrip("/").encode("utf-8", "surrogateescape") for pattern in patterns]
-    tests = [re.compile(fnmatch.translate(text.decode("latin-1"))).match for text in texts]
-
-    def matches(path: bytes) -> bool:
-        return any(test(path.decode("latin-1")) for test in tests)
-
-    return matches
-
-
-def _is_below(path: bytes, prefix: bytes) -> bool:
-    return path.startswith(prefix) and path[len(prefix) : len(prefix) + 1] in (b"", b"/")
-
-
-def _parents(path: bytes) -> Iterator[bytes]:
-    while path := parent(path):
-        yield path
+def _counted(number: int, thing: str) -> str:
+    return f"{number} {thing}" if number == 1 else f"{number} {thing}s"
 
 
 def _refuse_unfit_inode(path: bytes, inode: Inode) -> None:

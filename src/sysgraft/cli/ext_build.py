@@ -177,6 +177,9 @@ def _parts(report: BuildReport) -> str:
 
 
 def _left_out(item: LeftOut) -> str:
-    counts = f"{counted(item.files, 'file')} ({human_size(item.size)}) {_LEFT_OUT[item.reason]}"
+    what = f"{counted(item.files, 'file')} ({human_size(item.size)})"
+    if not item.files:
+        what = counted(item.directories, "folder")
+    counts = f"{what} {_LEFT_OUT[item.reason]}"
     more = ", …" if item.files > len(item.examples) else ""
     return f"{counts}: {', '.join(item.examples)}{more}" if item.examples else counts

@@ -45,34 +45,52 @@ class Found(NamedTuple):
     target: bytes
 
 
-def walk(root: str) -> Iterator[Found]:
+def _skip_nothing(_path: bytes) -> bool:
+    return False
+
+
+def walk(root: str, *, skip: Callable[[bytes], bool] = _skip_nothing) -> Iterator[Found]:
     """Everything below `root`, each folder before what it holds, names in byte order.
 
+    Args:
+        root: the folder.
+        skip: asked about each path that cannot be read; whether the walk goes on without it. A
+            folder that cannot be opened has been given by then, only what it holds is missing.
+
     Raises:
-        InputError: something cannot be read, or changed its place.
+        InputError: something that is not skipped cannot be read, or something changed its place.
         LimitError: there are more than `MAX_FILES`.
     """
     count = 0
     pending: list[tuple[bytes, bytes, Seen | None]] = [(b"", os.fsencode(root), None)]
     while pending:
         above, folder, seen = pending.pop()
-        with _opened_folder(folder, seen) as fd:
+        with _readable(above, folder, skip), _opened_folder(folder, seen) as fd:
             for name in _names(fd, folder, MAX_FILES - count):
                 count += 1
                 path = above + b"/" + name if above else name
-                found = _look(fd, path, os.path.join(folder, name))
+                found = _look(fd, path, os.path.join(folder, name), skip)
+                if found is None:
+                    continue
                 if stat.S_ISDIR(found.status.st_mode):
                     pending.append((path, found.place, Seen.of(found.status)))
                 yield found
 
 
 @contextmanager
+def _readable(path: bytes, place: bytes, skip: Callable[[bytes], bool]) -> Iterator[None]:
+    """A folder that cannot be read is an error, unless it is skipped; the root never is."""
+    try:
+        yield
+    except OSError as error:
+        if not path or not skip(path):
+            raise cannot_read(place, error) from error
+
+
+@contextmanager
 def _opened_folder(place: bytes, seen: Seen | None) -> Iterator[int]:
     """A folder's descriptor; only the root, which nobody has seen before, may be a link."""
-    try:
-        fd = open_quickly(place, follow=seen is None)
-    except OSError as error:
-        raise cannot_read(place, error) from error
+    fd = open_quickly(place, follow=seen is None)
     try:
         if seen is not None and not seen.is_same_file(Seen.of(os.fstat(fd))):
             raise _changed(place)
@@ -82,23 +100,22 @@ def _opened_folder(place: bytes, seen: Seen | None) -> Iterator[int]:
 
 
 def _names(fd: int, place: bytes, room: int) -> list[bytes]:
-    try:
-        with os.scandir(fd) as found:
-            names = [os.fsencode(item.name) for item in islice(found, room + 1)]
-    except OSError as error:
-        raise cannot_read(place, error) from error
+    with os.scandir(fd) as found:
+        names = [os.fsencode(item.name) for item in islice(found, room + 1)]
     if len(names) > room:
         raise LimitError(f"more than {MAX_FILES} files", file=os.fsdecode(place))
     return sorted(names)
 
 
-def _look(folder: int, path: bytes, place: bytes) -> Found:
+def _look(folder: int, path: bytes, place: bytes, skip: Callable[[bytes], bool]) -> Found | None:
     name = os.path.basename(place)
     try:
         status = os.stat(name, dir_fd=folder, follow_symlinks=False)
         is_link = stat.S_ISLNK(status.st_mode)
         target = os.readlink(name, dir_fd=folder) if is_link else b""
     except OSError as error:
+        if skip(path):
+            return None
         raise cannot_read(place, error) from error
     return Found(path, place, status, target)
 

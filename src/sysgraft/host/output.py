@@ -10,13 +10,15 @@ import contextlib
 import errno
 import os
 import stat
-from typing import IO, TYPE_CHECKING, Final, NamedTuple
+from typing import IO, TYPE_CHECKING, Final, NamedTuple, TypeVar
 
 from sysgraft.errors import OutputError
 from sysgraft.host.files import cannot_write
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
+
+_T = TypeVar("_T")
 
 # Linux only: a file without a name in a folder's file system.
 _UNNAMED: Final[int] = getattr(os, "O_TMPFILE", 0)
@@ -65,23 +67,25 @@ def atomic_output(
     Args:
         path: the file.
         replace: whether a file that is there may be replaced.
-        make_folders: make the folders that are missing; they go again if no file comes.
+        make_folders: make the folders that are missing; they go again if no file comes. What
+            is made is what the path leads to: of ``missing/../folder`` only ``folder``.
 
     Raises:
         OutputError: it exists, or it cannot be written.
     """
     place = _find_place(os.fspath(path), replace=replace)
-    made = _make_folders(place.folder) if make_folders else []
+    folders = _Folders(place.folder, wanted=make_folders)
     try:
-        with _named_in(place.name), _open_draft(place) as (draft, file):
+        folders.make()
+        with _named_in(place.name), _open_draft(place, folders) as (draft, file):
             yield file
             file.flush()
             if place.mode is not None:
                 os.fchmod(draft.fd, place.mode)
             os.fsync(draft.fd)
-            _publish(draft, place, replace=replace)
+            folders.within(lambda: _publish(draft, place, replace=replace))
     except BaseException:
-        _remove_empty(made)
+        folders.remove()
         raise
     _sync_folder(place.folder)
 
@@ -89,7 +93,7 @@ def atomic_output(
 def _find_place(name: str, *, replace: bool) -> _Place:
     if not replace:
         _refuse_existing(name)
-        return _Place(name, name, None)
+        return _Place(name, without_parents(name), None)
     target = os.path.realpath(name)
     try:
         mode = os.stat(target).st_mode
@@ -100,6 +104,14 @@ def _find_place(name: str, *, replace: bool) -> _Place:
     if not stat.S_ISREG(mode):
         raise OutputError("not a regular file, it is not replaced", file=name)
     return _Place(name, target, stat.S_IMODE(mode) & 0o777)
+
+
+def without_parents(name: str) -> str:
+    """`name` with no ``..`` in its folder; behind it, none is made only to be left again."""
+    folder, last = os.path.split(name)
+    if os.pardir not in folder.split(os.sep):
+        return name
+    return os.path.join(os.path.realpath(folder), last)
 
 
 def _refuse_existing(name: str) -> None:
@@ -120,11 +132,13 @@ def _named_in(name: str) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _open_draft(place: _Place) -> Iterator[tuple[_Draft, IO[bytes]]]:
+def _open_draft(place: _Place, folders: _Folders) -> Iterator[tuple[_Draft, IO[bytes]]]:
     # What will be private is never anything else.
     mode = _NEW_MODE if place.mode is None else 0o600
     try:
-        draft = _unnamed_draft(place.folder, mode) or _named_draft(place.folder, mode)
+        draft = folders.within(
+            lambda: _unnamed_draft(place.folder, mode) or _named_draft(place.folder, mode)
+        )
     except OSError as error:
         message = f"cannot write here: {error.strerror or error}"
         raise OutputError(message, file=place.folder) from error
@@ -219,6 +233,38 @@ def _sync_folder(folder: str) -> None:
             os.fsync(fd)
         finally:
             os.close(fd)
+
+
+class _Folders:
+    """The folder `path` of an output and those above it, made when missing if that is `wanted`."""
+
+    def __init__(self, path: str, *, wanted: bool) -> None:
+        self._path = path
+        self._wanted = wanted
+        self._made: list[str] = []
+
+    def make(self) -> None:
+        """Make what is missing, if that is wanted."""
+        if self._wanted:
+            self._made += _make_folders(self._path)
+
+    def remove(self) -> None:
+        """Remove what was made, if there is nothing in it."""
+        _remove_empty(self._made)
+
+    def within(self, action: Callable[[], _T]) -> _T:
+        """Do what needs the folder; if that has gone, make it again and try once more.
+
+        Another process that made the folder and failed takes it along: a file without a name
+        does not keep it from doing so.
+        """
+        try:
+            return action()
+        except FileNotFoundError:
+            if not self._wanted:
+                raise
+        self.make()
+        return action()
 
 
 def _make_folders(path: str) -> list[str]:

@@ -1,7 +1,8 @@
 """The files inside an extension image: release files and a summary.
 
 EROFS is read with our own reader. Other file systems are recognised, not read; what depends on
-their content is then skipped, with the reason.
+their content is then skipped, with the reason. Paths are those of the mounted image: a usr
+partition's files are below ``usr``, and it has none elsewhere.
 """
 
 from __future__ import annotations
@@ -10,15 +11,20 @@ import stat
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from sysgraft.base.tree import Inode, parent, printable
 from sysgraft.errors import FormatError, LimitError, UnsupportedError
 from sysgraft.formats import extension_release, fstype
+from sysgraft.formats.erofs.limits import MAX_ENTRIES
 from sysgraft.formats.erofs.reader import Reader
 from sysgraft.image.matching import Candidate
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from sysgraft.base.blob import Blob
-    from sysgraft.base.tree import Inode, Tree
+    from sysgraft.base.tree import Tree
     from sysgraft.formats.extension_release import ExtensionRelease, Kind
+    from sysgraft.image.dissect import Member
 
 # As systemd's read_env_file family: release files are a few lines.
 _RELEASE_MAX: Final = 64 << 10
@@ -38,8 +44,12 @@ class Summary:
     content_bytes: int
 
 
-def open_filesystem(blob: Blob) -> Reader:
-    """The reader of an EROFS file system.
+def open_filesystem(blob: Blob, member: Member | None = None) -> Reader:
+    """The reader of an EROFS file system; its paths are those of the mounted image.
+
+    Args:
+        blob: the file system.
+        member: the partition it is in; None for an image without a table.
 
     Raises:
         UnsupportedError: another file system, or none that is known.
@@ -48,7 +58,90 @@ def open_filesystem(blob: Blob) -> Reader:
     kind = fstype.probe(blob)
     if kind != "erofs":
         raise UnsupportedError(f"the content of a {kind or 'nameless'} file system is not read")
-    return Reader(blob)
+    return UsrReader(blob) if member and member.designator == "usr" else Reader(blob)
+
+
+_USR: Final = b"usr"
+# The empty folder that systemd mounts a lone usr partition in (mount_root_tmpfs(), mode=0755).
+_EMPTY_ROOT: Final = Inode(stat.S_IFDIR | 0o755)
+# What `Reader.owners` puts before a path.
+_OWNER_LEADS: Final = ("metadata of ", "directory ")
+
+
+class UsrReader(Reader):
+    """A file system that is mounted at ``/usr``, with nothing beside it.
+
+    A directory that is reached through a link is an `UnsupportedError`: links are followed as if
+    the file system was mounted at ``/``, where an absolute one leads elsewhere.
+    """
+
+    def read_tree(self, *, max_entries: int = MAX_ENTRIES) -> Tree:
+        """As `Reader.read_tree`, with the root directory that the mounted image has."""
+        tree = super().read_tree(max_entries=max_entries)
+        return {b"": _EMPTY_ROOT} | {_mounted(path): inode for path, inode in tree.items()}
+
+    def lookup(self, path: bytes) -> Inode | None:
+        """As `Reader.lookup`."""
+        if not path:
+            return _EMPTY_ROOT
+        inside = self._inside(path)
+        return None if inside is None else super().lookup(inside)
+
+    def listdir(self, path: bytes) -> list[bytes]:
+        """As `Reader.listdir`."""
+        if not path:
+            return [_USR]
+        inside = self._inside(path)
+        if inside is None:
+            raise FormatError(f"no directory in the image: {printable(path)}")
+        return super().listdir(inside)
+
+    def select(
+        self,
+        path: bytes,
+        wanted: Callable[[bytes], bool],
+        *,
+        max_entries: int,
+    ) -> dict[bytes, Inode]:
+        """As `Reader.select`; nothing is selected of the root directory."""
+        inside = self._inside(path)
+        return {} if inside is None else super().select(inside, wanted, max_entries=max_entries)
+
+    def owners(self, offset: int, length: int) -> tuple[str, ...]:
+        """As `Reader.owners`."""
+        return tuple(_mounted_owner(owner) for owner in super().owners(offset, length))
+
+    def _inside(self, path: bytes) -> bytes | None:
+        """The path in the file system, None for what is not below ``usr``."""
+        if path != _USR and not path.startswith(_USR + b"/"):
+            return None
+        inside = path[len(_USR) + 1 :]
+        self._refuse_link(parent(inside))
+        return inside
+
+    def _refuse_link(self, directory: bytes) -> None:
+        """Raise for a link among the names of `directory`, from the top."""
+        names = directory.split(b"/")
+        for count in range(1, len(names) + 1):
+            above = b"/".join(names[:count])
+            inode = super().lookup(above)
+            if inode is not None and inode.is_symlink:
+                raise UnsupportedError(
+                    f"{printable(_mounted(above))} is a symbolic link, which is not followed in a"
+                    " usr partition",
+                )
+
+
+def _mounted(path: bytes) -> bytes:
+    return _USR + b"/" + path if path else _USR
+
+
+def _mounted_owner(owner: str) -> str:
+    if owner == "superblock":
+        return owner
+    lead = next((lead for lead in _OWNER_LEADS if owner.startswith(lead)), "")
+    path = owner.removeprefix(lead)
+    return f"{lead}usr" if path == "/" else f"{lead}usr/{path}"
 
 
 def release_files(reader: Reader, kind: Kind) -> dict[str, Inode]:

@@ -63,7 +63,7 @@ class ContentChecks:
 
     def _open(self) -> Reader:
         if self._reader is None:
-            self._reader = open_filesystem(self._data)
+            self._reader = open_filesystem(self._data, self._found.data)
         return self._reader
 
     def run(self) -> tuple[Check, ...]:

@@ -99,6 +99,8 @@ class Dissection:
         system = [member for member in self.members if member.designator in VERSIONED]
         if len({member.architecture for member in system}) > 1:
             return "partitions for several architectures: which are used, the host decides"
+        if self.member("root") and self.member("usr"):
+            return "both a root and a usr partition: no signature covers the two"
         return ""
 
     @property

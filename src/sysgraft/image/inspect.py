@@ -74,7 +74,7 @@ class ImageInfo:
         filesystem: the EROFS superblock, where it is EROFS.
         releases: every extension-release file, by its name.
         content: counts and sizes.
-        tree: all files, where they were asked for.
+        tree: all files, where they were asked for, by their paths in the mounted image.
         problems: what could not be read, and why.
     """
 
@@ -180,7 +180,7 @@ class _Inspection:
     def _open(self) -> Reader | None:
         data = self._found.data
         try:
-            return open_filesystem(dissect.part(self._blob, data) if data else self._blob)
+            return open_filesystem(dissect.part(self._blob, data) if data else self._blob, data)
         except FormatError as error:
             self._problems.append(f"content: {error.message}")
             return None

@@ -3,7 +3,8 @@
 Symbolic links are never followed. Every time is the epoch given, since a checkout's or copy's
 times say nothing. Extended attributes are kept except those that describe this machine (SELinux
 and other labels, overlayfs marks). Contents are read later, from the files; one that changed
-meanwhile, or has another file in its place, is refused.
+meanwhile, or has another file in its place, is refused. What cannot be read is an error only
+where it would be kept: of what is left out anyway, a note says so.
 """
 
 from __future__ import annotations
@@ -14,7 +15,9 @@ from typing import TYPE_CHECKING, Final
 
 from sysgraft.base.blob import BytesBlob
 from sysgraft.base.tree import Inode
-from sysgraft.build.sources.model import LINK_MODE, Entry, Layer, carried_xattrs
+from sysgraft.build.path_rules import Rules
+from sysgraft.build.sources.model import LINK_MODE, Entry, Layer, carried_xattrs, examples_of
+from sysgraft.errors import InputError
 from sysgraft.host import folders
 from sysgraft.host.files import OpenFile, Seen
 
@@ -35,6 +38,8 @@ class DirectorySource:
         self._path = path
         self._workspace = workspace
         self._keep_owner = workspace.options.owner == "keep"
+        self._rules = Rules(workspace.options)
+        self._unread: set[bytes] = set()
         self._time = workspace.options.source_date_epoch or 0
 
     @property
@@ -49,19 +54,32 @@ class DirectorySource:
 
     def layers(self) -> Iterator[Layer]:
         """See `Source`: one layer."""
-        yield Layer(self.description, list(self._entries()))
+        entries = list(self._entries())
+        if self._unread:
+            unread = examples_of(sorted(self._unread))
+            self._workspace.note(f"cannot be read, and left out anyway: {unread}")
+        yield Layer(self.description, entries)
 
     def _entries(self) -> Iterator[Entry]:
         linked: dict[tuple[int, int], Inode] = {}
-        for found in folders.walk(self._path):
+        for found in folders.walk(self._path, skip=self._skip):
             status = found.status
             if status.st_nlink == 1 or stat.S_ISDIR(status.st_mode):
                 yield Entry(found.path, self._inode(found))
                 continue
             key = (status.st_dev, status.st_ino)
-            if key not in linked:
-                linked[key] = self._inode(found)
-            yield Entry(found.path, linked[key])
+            inode = linked.get(key) or self._inode(found)
+            # Under another name the file may be kept, and then its attributes must be read.
+            if found.path not in self._unread:
+                linked[key] = inode
+            yield Entry(found.path, inode)
+
+    def _skip(self, path: bytes) -> bool:
+        """Whether it does not matter that `path` cannot be read."""
+        if not self._rules.leave_out(path):
+            return False
+        self._unread.add(path)
+        return True
 
     def _inode(self, found: Found) -> Inode:
         mode = found.status.st_mode
@@ -71,12 +89,20 @@ class DirectorySource:
             uid=found.status.st_uid if self._keep_owner else 0,
             gid=found.status.st_gid if self._keep_owner else 0,
             mtime=self._time,
-            xattrs=folders.xattrs(found, self._carried),
+            xattrs=self._xattrs(found),
             content=_content(found) if stat.S_ISREG(mode) else None,
             target=found.target,
             # Of devices only 0:0, the whiteout, is ever kept: others need no exact numbers.
             rdev=(0, found.status.st_rdev) if is_device else (0, 0),
         )
+
+    def _xattrs(self, found: Found) -> tuple[tuple[bytes, bytes], ...]:
+        try:
+            return folders.xattrs(found, self._carried)
+        except InputError:
+            if self._skip(found.path):
+                return ()
+            raise
 
     def _carried(self, names: list[bytes]) -> list[bytes]:
         return carried_xattrs(names, self._workspace)

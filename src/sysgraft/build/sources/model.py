@@ -54,7 +54,7 @@ class Options:
         owner: ``root`` gives everything to root, ``keep`` keeps owners; None keeps those of
             archives and gives a folder's files to root.
         include_paths: further path prefixes that are kept.
-        excludes: patterns of paths that are left out (see `sysgraft.build.selection`).
+        excludes: patterns of paths that are left out (see `sysgraft.build.path_rules`).
         source_date_epoch: seconds since the epoch. A folder's files get it as their time (0 if
             None), the times of archives are kept below it.
         architecture: which of several images in an archive is meant; any accepted spelling.
