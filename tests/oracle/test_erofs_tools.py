@@ -379,7 +379,7 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "usr/text").write_text("compressible\n" * 10_000)
     os.link(folder / "usr/size 4097", folder / "usr/lib/hard")
     os.symlink("../size 1", folder / "usr/lib/link")
-    os.symlink("y" * 4000, folder / "usr/lib/long link")
+    os.symlink("y/" * 2000, folder / "usr/lib/long link")
     os.mkfifo(folder / "usr/lib/pipe")
     for number in range(500):
         (folder / f"usr/lib/entry number {number}").write_bytes(b"%d" % number)
