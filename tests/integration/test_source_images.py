@@ -13,11 +13,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from sysgraft.build import collect, extension
 from sysgraft.build.collect import Collected, LeftOut, Options, open_tree
 from sysgraft.build.sources import image, model
 from sysgraft.build.sources.model import Workspace
 from sysgraft.build.sources.opening import open_source
-from sysgraft.build.sources.spec import resolve
+from sysgraft.build.sources.spec import SourceSpec, resolve
 from sysgraft.errors import FormatError, LimitError, SysgraftError, UnsupportedError, UsageError
 from sysgraft.formats.allowance import Allowance, Limits
 from sysgraft.host.spool import Spool
@@ -589,3 +590,19 @@ def test_times_of_archives_are_kept_below_the_epoch(tmp_path: Path) -> None:
         None: [(0, 0), (500, 750_000_000), (50, 250_000_000)],
         100: [(0, 0), (100, 0), (50, 250_000_000)],
     }
+
+
+def test_a_source_is_told_apart_once(
+    sample_tree: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a compressed archive holds is only known after decompressing it."""
+    asked: list[str] = []
+
+    def counting(argument: str) -> SourceSpec:
+        asked.append(argument)
+        return resolve(argument)
+
+    for module in (extension, collect):
+        monkeypatch.setattr(module, "resolve", counting)
+    extension.build_extension("x", [str(sample_tree)], output=tmp_path / "out")
+    assert asked == [str(sample_tree)]

@@ -17,7 +17,7 @@ from sysgraft.build.path_rules import Rules
 from sysgraft.build.selection import select
 from sysgraft.build.sources.model import LeftOut, Options, Workspace
 from sysgraft.build.sources.opening import open_source
-from sysgraft.build.sources.spec import resolve
+from sysgraft.build.sources.spec import SourceSpec, resolve
 from sysgraft.build.tree_merge import TreeMerger
 from sysgraft.build.usr_merge import merge_usr
 from sysgraft.errors import UsageError, in_file
@@ -57,11 +57,11 @@ class Collected:
 
 @contextmanager
 def open_tree(
-    arguments: Sequence[str],
+    arguments: Sequence[str | SourceSpec],
     options: Options,
     progress: Progress = _NO_PROGRESS,
 ) -> Iterator[Collected]:
-    """The tree that `arguments` (see `sysgraft.build.sources.spec`) make, later over earlier.
+    """The tree that `arguments` make, later over earlier; they may be resolved already.
 
     Raises:
         UsageError: an argument names nothing that can be read, or the options contradict.
@@ -70,7 +70,7 @@ def open_tree(
     """
     if not arguments:
         raise UsageError("no source is given")
-    specs = [resolve(argument) for argument in arguments]
+    specs = [each if isinstance(each, SourceSpec) else resolve(each) for each in arguments]
     with ExitStack() as stack:
         stack.callback(close_files)
         spool = stack.enter_context(Spool())

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from sysgraft.build.collect import Collected
     from sysgraft.build.geometry import Geometry
     from sysgraft.build.sources.model import LeftOut
+    from sysgraft.build.sources.spec import SourceSpec
     from sysgraft.sign.pair import SigningPair
 
 # What an image is built for when neither the caller nor a source says: the field's default.
@@ -127,21 +128,23 @@ def build_extension(
     progress = progress or NoProgress()
     names.validate_name(name)
     folder = os.fspath(output)
-    _refuse_output_among_sources(folder, sources)
+    # Telling what a source is can mean decompressing it, so it is done once.
+    specs = [resolve(source) for source in sources]
+    _refuse_output_among_sources(folder, specs)
     file_name = names.file_name(name, Kind(options.sources.kind))
     path = without_parents(os.path.join(folder, file_name))
     with (
         atomic_output(path, replace=options.replace, make_folders=True) as file,
-        open_tree(sources, options.sources, progress) as collected,
+        open_tree(specs, options.sources, progress) as collected,
     ):
         architecture = _architecture(options, collected)
         job = _Job(name, path, architecture, options, signing, progress)
         return job.run(file, collected)
 
 
-def _refuse_output_among_sources(output: str, sources: Sequence[str]) -> None:
+def _refuse_output_among_sources(output: str, specs: Sequence[SourceSpec]) -> None:
     """An image below a source folder would become part of the next build of it."""
-    for spec in map(resolve, sources):
+    for spec in specs:
         if spec.kind == "dir" and is_below(output, spec.path):
             raise UsageError(
                 f"the output folder {output} lies inside the source {spec.path}",
