@@ -1,6 +1,6 @@
 """Private keys and certificates to sign with.
 
-Code that signs depends on the `RoothashSigner` protocol alone, so that a key may be in a file, a
+Code that signs depends on the `Signer` protocol alone, so that a key may be in a file, a
 token or a service. Here is the one for files; it takes contents, not paths.
 """
 
@@ -33,7 +33,7 @@ CURVES: Final = ("secp256r1", "secp384r1", "secp521r1")
 """P-256, P-384 and P-521, the curves of FIPS 186-5 that OpenSSL and the kernel both take."""
 
 
-class RoothashSigner(Protocol):
+class Signer(Protocol):
     """A private key that can sign, wherever it is."""
 
     @property
@@ -64,14 +64,14 @@ class PrivateKey:
 
     @property
     def kind(self) -> KeyKind:
-        """See `RoothashSigner.kind`."""
+        """See `Signer.kind`."""
         from cryptography.hazmat.primitives.asymmetric import rsa  # noqa: PLC0415 - slow to import
 
         return "rsa" if isinstance(self._key, rsa.RSAPrivateKey) else "ec"
 
     @property
     def key_der(self) -> bytes:
-        """See `RoothashSigner.key_der`."""
+        """See `Signer.key_der`."""
         from cryptography.hazmat.primitives import serialization  # noqa: PLC0415 - slow to import
 
         return self._key.public_key().public_bytes(
@@ -80,7 +80,7 @@ class PrivateKey:
         )
 
     def sign(self, data: bytes) -> bytes:
-        """See `RoothashSigner.sign`."""
+        """See `Signer.sign`."""
         from cryptography.exceptions import UnsupportedAlgorithm  # noqa: PLC0415 - slow to import
         from cryptography.hazmat.primitives import hashes  # noqa: PLC0415
         from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa  # noqa: PLC0415
@@ -178,7 +178,7 @@ def load_certificate(data: bytes) -> Certificate:
     return certificate
 
 
-def check_pair(key: RoothashSigner, certificate: Certificate) -> None:
+def check_pair(key: Signer, certificate: Certificate) -> None:
     """Raise `KeyMaterialError` unless the certificate is about this key."""
     if _normal_form(key.key_der) != _normal_form(certificate.key_der):
         raise KeyMaterialError(

@@ -15,7 +15,7 @@ from sysgraft.sign.source import resolve
 
 if TYPE_CHECKING:
     from sysgraft.formats.x509 import Certificate
-    from sysgraft.sign.keys import Passphrase, RoothashSigner
+    from sysgraft.sign.keys import Passphrase, Signer
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +28,7 @@ class SigningPair:
         include_certificate: whether signatures hold the certificate, as systemd-repart's do.
     """
 
-    key: RoothashSigner
+    key: Signer
     certificate: Certificate
     include_certificate: bool = True
 

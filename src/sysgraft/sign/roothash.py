@@ -18,7 +18,7 @@ from sysgraft.sign.verify.roothash import signed_content
 
 if TYPE_CHECKING:
     from sysgraft.formats.x509 import Certificate
-    from sysgraft.sign.keys import RoothashSigner
+    from sysgraft.sign.keys import Signer
 
 _ALGORITHMS: Final = {"rsa": RSA_ENCRYPTION, "ec": encode_algorithm("1.2.840.10045.4.3.2")}
 """What OpenSSL writes for SHA-256: rsaEncryption, and ecdsa-with-SHA256 (RFC 5758 §3.2)."""
@@ -26,7 +26,7 @@ _ALGORITHMS: Final = {"rsa": RSA_ENCRYPTION, "ec": encode_algorithm("1.2.840.100
 
 def sign_root_hash(
     root_hash: bytes,
-    key: RoothashSigner,
+    key: Signer,
     certificate: Certificate,
     *,
     include_certificate: bool = True,
