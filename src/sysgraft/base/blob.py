@@ -114,3 +114,29 @@ class SubBlob:
         """See `Blob.readinto_at`."""
         check_range(self, offset, len(view))
         self._base.readinto_at(self._start + offset, view)
+
+
+class PaddedBlob:
+    """Another blob with zeros behind it."""
+
+    __slots__ = ("_base", "_size")
+
+    def __init__(self, base: Blob, size: int) -> None:
+        self._base = base
+        self._size = size
+
+    @property
+    def size(self) -> int:
+        """Length in bytes."""
+        return self._size
+
+    def read_at(self, offset: int, length: int) -> bytes:
+        """See `Blob.read_at`."""
+        check_range(self, offset, length)
+        inside = max(0, min(length, self._base.size - offset))
+        data = self._base.read_at(offset, inside) if inside else b""
+        return data.ljust(length, b"\0")
+
+    def readinto_at(self, offset: int, view: memoryview) -> None:
+        """See `Blob.readinto_at`."""
+        view[:] = self.read_at(offset, len(view))
