@@ -1,9 +1,9 @@
 """CMS SignedData (RFC 5652 §5), which is PKCS#7 signedData (RFC 2315 §9) under its newer name.
 
-Reads and writes the subset that signs a root hash: version 1, content type data, signers named
-by issuer and serial, no revocation lists. Whatever is read is written back as the same bytes, so
-nothing in a signature goes unseen. A single signer is read and checked by
-`sysgraft.formats.cms_signer`; nothing here decides trust.
+Reads and writes one subset: version 1, signers named by issuer and serial, no revocation lists.
+What a signature may be about is given as `Rules`; without any it is one of a root hash. Whatever
+is read is written back as the same bytes, so nothing in a signature goes unseen. A single signer
+is read and checked by `sysgraft.formats.cms_signer`; nothing here decides trust.
 """
 
 from __future__ import annotations
@@ -12,12 +12,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from sysgraft.errors import FormatError, LimitError, UnsupportedError
+from sysgraft.formats.cms_rules import WHAT, Rules
 from sysgraft.formats.cms_signer import (
     CONTEXT_0,
     CONTEXT_1,
     DATA,
     VERSION,
-    WHAT,
     check_version,
     read_signer,
     serialise_signer,
@@ -43,6 +43,17 @@ MAX_CERTIFICATES: Final = 16
 MAX_SIGNERS: Final = 16
 """Signers of one signature; more than two have not been seen."""
 
+ROOT_HASH: Final = Rules(
+    name="data",
+    content_type=DATA,
+    content_tag=OCTET_STRING,
+    must_sign_attributes=False,
+    unsigned_attributes=False,
+    max_size=MAX_SIGNED_DATA,
+    max_signers=MAX_SIGNERS,
+)
+"""What the signature of a root hash may hold."""
+
 _SIGNED_DATA: Final = encode_oid("1.2.840.113549.1.7.2")
 
 
@@ -54,25 +65,31 @@ class SignedData:
         digests: AlgorithmIdentifiers of all digests used.
         signers: at least one.
         certificates: in DER; certificates inside a signature prove nothing.
-        content: what is signed, None if it is detached.
+        content: what is signed, without its tag and length; None if it is detached.
+        rules: what it is about.
     """
 
     digests: tuple[bytes, ...]
     signers: tuple[SignerInfo, ...]
     certificates: tuple[bytes, ...] = ()
     content: bytes | None = None
+    rules: Rules = ROOT_HASH
 
 
-def parse(der: bytes) -> SignedData:
+def parse(der: bytes, rules: Rules = ROOT_HASH) -> SignedData:
     """Read a ContentInfo that holds SignedData.
 
+    Args:
+        der: the signature.
+        rules: what it may hold.
+
     Raises:
-        LimitError: it is longer than `MAX_SIGNED_DATA`, or has too many certificates or signers.
-        UnsupportedError: it uses a feature outside the subset this module names.
+        LimitError: it is longer than the rules allow, or has too many certificates or signers.
+        UnsupportedError: it uses a feature outside the subset this module and the rules name.
         FormatError: it is not SignedData in DER.
     """
-    if len(der) > MAX_SIGNED_DATA:
-        raise LimitError(f"{WHAT} has {len(der)} bytes; the limit is {MAX_SIGNED_DATA}")
+    if len(der) > rules.max_size:
+        raise LimitError(f"{WHAT} has {len(der)} bytes; the limit is {rules.max_size}")
     # ContentInfo ::= SEQUENCE { contentType, content [0] EXPLICIT }
     outer = open_der(der, WHAT)
     if outer.take(OBJECT_IDENTIFIER).raw != _SIGNED_DATA:
@@ -81,37 +98,43 @@ def parse(der: bytes) -> SignedData:
     outer.finish()
     fields = explicit.enter(SEQUENCE)
     explicit.finish()
-    return _read_signed_data(fields)
+    return _read_signed_data(fields, rules)
 
 
-def _read_signed_data(fields: DerReader) -> SignedData:
+def _read_signed_data(fields: DerReader, rules: Rules) -> SignedData:
     """SignedData: version, digests SET, content info, [0] certificates, [1] CRLs, signers SET."""
     check_version(fields)
     digests = tuple(each.raw for each in fields.enter(SET).rest(SEQUENCE))
-    content = _read_content(fields.enter(SEQUENCE))
+    content = _read_content(fields.enter(SEQUENCE), rules)
     certificates = _read_certificates(fields)
     if fields.next_tag == CONTEXT_1:
         raise UnsupportedError(f"{WHAT} holds revocation lists")
     signer_set = fields.enter(SET)
     fields.finish()
-    signers = tuple(read_signer(DerReader(one.content, WHAT)) for one in signer_set.rest(SEQUENCE))
+    signers = tuple(
+        read_signer(DerReader(one.content, WHAT), rules) for one in signer_set.rest(SEQUENCE)
+    )
     if not signers:
         raise FormatError(f"{WHAT} has no signer")
-    if len(signers) > MAX_SIGNERS:
-        raise LimitError(f"{WHAT} has {len(signers)} signers; the limit is {MAX_SIGNERS}")
+    if len(signers) > rules.max_signers:
+        raise LimitError(f"{WHAT} has {len(signers)} signers; the limit is {rules.max_signers}")
     _check_digests(digests, signers)
-    return SignedData(digests, signers, certificates, content)
+    return SignedData(digests, signers, certificates, content, rules)
 
 
-def _read_content(fields: DerReader) -> bytes | None:
-    """EncapsulatedContentInfo: type and, unless it is detached, [0] with an OCTET STRING."""
-    if fields.take(OBJECT_IDENTIFIER).raw != DATA:
-        raise UnsupportedError(f"{WHAT} is about a content type other than data")
+def _read_content(fields: DerReader, rules: Rules) -> bytes | None:
+    """EncapsulatedContentInfo: type and, unless it is detached, [0] with the content.
+
+    In CMS the content is an OCTET STRING; in PKCS#7, which the signers of executables write, it
+    is whatever its type says (RFC 5652 §5.2.1).
+    """
+    if fields.take(OBJECT_IDENTIFIER).raw != rules.content_type:
+        raise UnsupportedError(f"{WHAT} is about a content type other than {rules.name}")
     if fields.next_tag is None:
         return None
     explicit = fields.enter(CONTEXT_0)
     fields.finish()
-    content = explicit.take(OCTET_STRING).content
+    content = explicit.take(rules.content_tag).content
     explicit.finish()
     return content
 
@@ -137,11 +160,12 @@ def _check_digests(digests: tuple[bytes, ...], signers: tuple[SignerInfo, ...]) 
 
 def serialise(signed: SignedData) -> bytes:
     """The DER ContentInfo; of anything `parse` returned, the bytes it was read from."""
-    content = () if signed.content is None else (encode(OCTET_STRING, signed.content),)
+    rules = signed.rules
+    content = () if signed.content is None else (encode(rules.content_tag, signed.content),)
     fields = [
         VERSION,
         encode(SET, *signed.digests),
-        encode(SEQUENCE, DATA, *(encode(CONTEXT_0, each) for each in content)),
+        encode(SEQUENCE, rules.content_type, *(encode(CONTEXT_0, each) for each in content)),
     ]
     if signed.certificates:
         fields.append(encode(CONTEXT_0, *signed.certificates))

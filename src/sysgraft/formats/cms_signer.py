@@ -1,9 +1,9 @@
 """One signer of CMS SignedData: SignerInfo (RFC 5652 §5.3), and whether its signature holds.
 
-Signers named by issuer and serial, SHA-2 with RSASSA-PKCS1-v1_5 or ECDSA, with or without signed
-attributes. It decides no trust: the caller names the certificate to check a signer against.
-RSASSA-PSS, subject key identifiers and unsigned attributes are refused; systemd's signers write
-none of them.
+Signers named by issuer and serial, SHA-2 with RSASSA-PKCS1-v1_5 or ECDSA. What else a signature
+may hold depends on what it is about, and is given as `Rules`. It decides no trust: the caller
+names the certificate to check a signer against. RSASSA-PSS and subject key identifiers are
+refused always; neither systemd's signers nor those of EFI executables write them.
 """
 
 from __future__ import annotations
@@ -14,10 +14,11 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
 from sysgraft.errors import FormatError, UnsupportedError
+from sysgraft.formats.cms_attributes import read_digest
+from sysgraft.formats.cms_rules import WHAT
 from sysgraft.formats.der import (
     DER_NULL,
     INTEGER,
-    OBJECT_IDENTIFIER,
     OCTET_STRING,
     SEQUENCE,
     SET,
@@ -27,7 +28,6 @@ from sysgraft.formats.der import (
     encode_algorithm,
     encode_integer,
     encode_oid,
-    open_der,
     read_integer,
 )
 from sysgraft.formats.public_key import (
@@ -41,18 +41,15 @@ from sysgraft.formats.x509 import name_text, read_serial
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
+    from sysgraft.formats.cms_rules import Rules
     from sysgraft.formats.x509 import Certificate
-
-WHAT: Final = "the PKCS#7 signature"
 
 VERSION: Final = encode_integer(1)
 DATA: Final = encode_oid("1.2.840.113549.1.7.1")
-_CONTENT_TYPE: Final = encode_oid("1.2.840.113549.1.9.3")
-_MESSAGE_DIGEST: Final = encode_oid("1.2.840.113549.1.9.4")
 
 SHA256: Final = encode_algorithm("2.16.840.1.101.3.4.2.1", DER_NULL)
 # RFC 5754 §2: parameters absent, and NULL accepted. openssl smime writes NULL, openssl cms none.
-_DIGESTS: Final[Mapping[bytes, str]] = MappingProxyType(
+DIGESTS: Final[Mapping[bytes, str]] = MappingProxyType(
     {
         encode_algorithm(dotted, *parameters): name
         for dotted, name in (
@@ -63,6 +60,7 @@ _DIGESTS: Final[Mapping[bytes, str]] = MappingProxyType(
         for parameters in ((), (DER_NULL,))
     },
 )
+"""AlgorithmIdentifiers, byte for byte, of the digests that are accepted."""
 _RSASSA_PSS: Final = "1.2.840.113549.1.1.10"
 
 # Context tags of SignedData and SignerInfo: [0] and [1], constructed.
@@ -83,6 +81,7 @@ class SignerInfo:
         signed_attributes: what is signed instead of the content, as the SET it is signed as;
             None if the content itself is signed.
         message_digest: the content's digest that the attributes hold, None without attributes.
+        unsigned_attributes: what stands behind the signature, as a SET; None if nothing does.
     """
 
     issuer_der: bytes
@@ -92,6 +91,7 @@ class SignerInfo:
     signature: bytes
     signed_attributes: bytes | None = None
     message_digest: bytes | None = None
+    unsigned_attributes: bytes | None = None
 
     @property
     def issuer(self) -> str:
@@ -101,7 +101,7 @@ class SignerInfo:
     @property
     def digest(self) -> str:
         """The digest's name as ``hashlib`` has it."""
-        return _DIGESTS[self.digest_der]
+        return DIGESTS[self.digest_der]
 
     @property
     def scheme(self) -> SignatureScheme:
@@ -115,28 +115,31 @@ class SignerInfo:
         return (self.issuer_der, self.serial) == (certificate.issuer_der, certificate.serial)
 
 
-def read_signer(fields: DerReader) -> SignerInfo:
+def read_signer(fields: DerReader, rules: Rules) -> SignerInfo:
     """Read the fields of one SignerInfo.
 
     Raises:
-        UnsupportedError: it uses a feature outside the subset this module names.
+        UnsupportedError: it uses a feature outside the subset this module and the rules name.
         FormatError: it is no SignerInfo in DER.
     """
     # version, issuer and serial, digest, [0] attributes, algorithm, signature, [1] unsigned ones
     check_version(fields)
     issuer, serial = _read_identifier(fields.enter(SEQUENCE))
     digest = fields.take(SEQUENCE).raw
-    if digest not in _DIGESTS:
+    if digest not in DIGESTS:
         raise UnsupportedError(
             f"{WHAT} uses the digest {algorithm_text(digest)}; SHA-256, 384 and 512 are accepted",
         )
     attributes = fields.take_optional(CONTEXT_0)
     algorithm = fields.take(SEQUENCE).raw
-    _check_algorithm(algorithm, _DIGESTS[digest])
+    _check_algorithm(algorithm, DIGESTS[digest])
     signature = fields.take(OCTET_STRING).content
-    if fields.next_tag == CONTEXT_1:
+    unsigned = fields.take_optional(CONTEXT_1)
+    if unsigned is not None and not rules.unsigned_attributes:
         raise UnsupportedError(f"{WHAT} has unsigned attributes")
     fields.finish()
+    if attributes is None and rules.must_sign_attributes:
+        raise UnsupportedError(f"{WHAT} has no signed attributes")
     signed = None if attributes is None else encode(SET, attributes.content)
     return SignerInfo(
         issuer_der=issuer,
@@ -145,7 +148,8 @@ def read_signer(fields: DerReader) -> SignerInfo:
         algorithm_der=algorithm,
         signature=signature,
         signed_attributes=signed,
-        message_digest=None if signed is None else _read_attributes(signed),
+        message_digest=None if signed is None else read_digest(signed, rules),
+        unsigned_attributes=None if unsigned is None else encode(SET, unsigned.content),
     )
 
 
@@ -182,41 +186,26 @@ def check_version(fields: DerReader) -> None:
     raise UnsupportedError(f"{WHAT} has version {read_integer(version, WHAT)}, not 1")
 
 
-def _read_attributes(signed: bytes) -> bytes:
-    """The messageDigest among signed attributes, RFC 5652 §5.3 and §11.1, §11.2."""
-    found: dict[bytes, list[bytes]] = {}
-    for attribute in open_der(signed, WHAT, SET).rest(SEQUENCE):
-        fields = DerReader(attribute.content, WHAT)
-        kind = fields.take(OBJECT_IDENTIFIER).raw
-        found.setdefault(kind, []).append(fields.take(SET).content)
-        fields.finish()
-    if found.get(_CONTENT_TYPE) != [DATA]:
-        raise FormatError(f"{WHAT} has signed attributes without the content type data")
-    digests = found.get(_MESSAGE_DIGEST, [])
-    if len(digests) != 1:
-        raise FormatError(f"{WHAT} has signed attributes without one message digest")
-    values = DerReader(digests[0], WHAT)
-    digest = values.take(OCTET_STRING).content
-    values.finish()
-    return digest
-
-
 def serialise_signer(signer: SignerInfo) -> bytes:
     """The DER SignerInfo, as it was read."""
-    attributes = b""
-    if signer.signed_attributes is not None:
-        # The same contents under [0]: RFC 5652 §5.4 signs them as an explicit SET.
-        inside = DerReader(signer.signed_attributes, WHAT).take(SET).content
-        attributes = encode(CONTEXT_0, inside)
     return encode(
         SEQUENCE,
         VERSION,
         encode(SEQUENCE, signer.issuer_der, encode_integer(signer.serial)),
         signer.digest_der,
-        attributes,
+        # RFC 5652 §5.4 signs them as an explicit SET.
+        _retagged(CONTEXT_0, signer.signed_attributes),
         signer.algorithm_der,
         encode(OCTET_STRING, signer.signature),
+        _retagged(CONTEXT_1, signer.unsigned_attributes),
     )
+
+
+def _retagged(tag: int, attributes: bytes | None) -> bytes:
+    """The contents of a SET under another tag; nothing for none."""
+    if attributes is None:
+        return b""
+    return encode(tag, DerReader(attributes, WHAT).take(SET).content)
 
 
 def find_signer(signer: SignerInfo, certificates: Iterable[Certificate]) -> tuple[Certificate, ...]:
