@@ -1,0 +1,1 @@
+"""Unified kernel images, addons and profiles: from their parts to one signed file."""

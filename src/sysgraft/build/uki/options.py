@@ -1,0 +1,150 @@
+"""What a UKI is made of, as ukify's options and config keys say it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Final
+
+from sysgraft.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+EFI_ARCHITECTURES: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        "x64": "x86-64",
+        "aa64": "arm64",
+        "riscv64": "riscv64",
+        "loongarch64": "loongarch64",
+    }
+)
+"""EFI's names of architectures (UEFI 2.10 §3.5.1.1) that can be built for, and systemd's."""
+
+DEFAULT_LEVEL: Final = 9
+"""zstd level of an initrd made from a root file system: half the time of 15 for 2 % more bytes."""
+MAX_LEVEL: Final = 19
+"""Levels above need more memory to decompress than the kernel grants (lib/decompress_unzstd.c)."""
+
+
+@dataclass(frozen=True, slots=True)
+class PcrKey:
+    """A key that signs PCR policies, ukify's ``[PCRSignature:NAME]``.
+
+    Attributes:
+        private_key: a path or URI.
+        public_key: a path to its public half; None takes it from the private key.
+        certificate: a path to a certificate with its public half, instead.
+        phases: the phase paths to sign for; empty for the usual four.
+        reference: what the signatures are bound to (policyRef).
+    """
+
+    private_key: str
+    public_key: str | None = None
+    certificate: str | None = None
+    phases: tuple[str, ...] = ()
+    reference: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class UkiOptions:
+    """The parts of a UKI, addon or profile.
+
+    Texts that ukify writes ``TEXT|@PATH`` are given in that form.
+
+    Attributes:
+        linux: the kernel; None makes an addon or a profile, unless a root file system brings one.
+        initrds: files, or root file systems (``dir:PATH``, ``oci-archive:FILE``, …), joined.
+        cmdline: TEXT|@PATH.
+        os_release: TEXT|@PATH; empty for none, None for the root file system's or this machine's.
+        uname: the kernel's release; None reads it from the kernel.
+        microcode: a file.
+        splash: a BMP file.
+        devicetree: a file.
+        devicetree_auto: files, of which the stub takes the one that fits.
+        hwids: a folder with JSON descriptions; empty for none.
+        efifw: folders with one firmware file each.
+        sbat: TEXT|@PATH, each.
+        pcrpkey: a file with the public key that secrets are sealed to.
+        sections: further ones, name and TEXT|@PATH.
+        profile: TEXT|@PATH.
+        join_profiles: profile files to add.
+        sign_profiles: IDs of the profiles that PCR signatures are made for; empty for all.
+        efi_arch: EFI's name of the architecture; None takes the kernel's.
+        stub: a file; None looks where systemd installs it.
+        pcr_banks: names; empty for all four.
+        pcr_keys: who signs PCR policies.
+        pcr_public_key: whose fingerprint policy digests get, a path.
+        pcr_certificate: likewise, a certificate.
+        sign_initrd_pcrs: sign also a policy that holds in the initrd only (policyRef "initrd").
+        policy_digest: leave room for PCR signatures made elsewhere.
+        sign_kernel: whether the kernel inside is signed too; None: if it bears no signature.
+        level: zstd level for initrds made from root file systems; 0 leaves them uncompressed.
+        excludes: patterns of paths that root file systems leave out.
+        source_date_epoch: times in such initrds are kept below it; None: 0 for folders.
+    """
+
+    linux: str | None = None
+    initrds: tuple[str, ...] = ()
+    cmdline: str | None = None
+    os_release: str | None = None
+    uname: str | None = None
+    microcode: str | None = None
+    splash: str | None = None
+    devicetree: str | None = None
+    devicetree_auto: tuple[str, ...] = ()
+    hwids: str | None = None
+    efifw: tuple[str, ...] = ()
+    sbat: tuple[str, ...] = ()
+    pcrpkey: str | None = None
+    sections: tuple[tuple[str, str], ...] = ()
+    profile: str | None = None
+    join_profiles: tuple[str, ...] = ()
+    sign_profiles: tuple[str, ...] = ()
+    efi_arch: str | None = None
+    stub: str | None = None
+    pcr_banks: tuple[str, ...] = ()
+    pcr_keys: tuple[PcrKey, ...] = ()
+    pcr_public_key: str | None = None
+    pcr_certificate: str | None = None
+    sign_initrd_pcrs: bool = False
+    policy_digest: bool = False
+    sign_kernel: bool | None = None
+    level: int = DEFAULT_LEVEL
+    excludes: tuple[str, ...] = ()
+    source_date_epoch: int | None = None
+
+
+def check(options: UkiOptions) -> None:
+    """Refuse what contradicts itself.
+
+    Raises:
+        UsageError: two options exclude each other, or one needs another.
+    """
+    if options.policy_digest and options.pcr_keys:
+        raise UsageError("--policy-digest and --pcr-private-key exclude each other")
+    if options.policy_digest and bool(options.pcr_public_key) == bool(options.pcr_certificate):
+        raise UsageError(
+            "--policy-digest needs one public key, whose fingerprint the digests get",
+            hint="give --pcr-public-key or --pcr-certificate, once",
+        )
+    if options.sign_initrd_pcrs and not (options.pcr_keys or options.policy_digest):
+        raise UsageError("--sign-initrd-pcrs needs --pcr-private-key or --policy-digest")
+    if options.efi_arch is not None and options.efi_arch not in EFI_ARCHITECTURES:
+        raise UsageError(
+            f"images for {options.efi_arch!r} cannot be built",
+            hint=f"--efi-arch takes {', '.join(EFI_ARCHITECTURES)}",
+        )
+    if not 0 <= options.level <= MAX_LEVEL:
+        raise UsageError(f"a zstd level of {options.level}; 1 to {MAX_LEVEL} are possible")
+    for name, _ in options.sections:
+        check_section_name(name)
+
+
+def check_section_name(name: str) -> None:
+    """Raise `UsageError` unless the stub can find a section of that name."""
+    if not name or len(name) > 8 or not name.isascii() or not name.isprintable():
+        raise UsageError(
+            f"not a section name: {name!r}",
+            hint="a name has one to eight printable ASCII characters",
+        )

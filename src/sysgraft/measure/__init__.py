@@ -1,0 +1,1 @@
+"""What a boot does to the TPM, computed from files alone."""

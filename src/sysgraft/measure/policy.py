@@ -1,0 +1,41 @@
+"""Digests of TPM 2.0 policies about PCRs (TPM 2.0 Library Part 3, "TPM2_PolicyPCR").
+
+A signed digest says: with these values in these PCRs, the key's owner agrees. systemd runs its
+policy sessions with SHA-256, whatever bank the values are of.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import struct
+from typing import TYPE_CHECKING, Final
+
+from sysgraft.measure.pcr import BANKS
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+_POLICY_PCR: Final = 0x0000_017F
+"""TPM_CC_PolicyPCR."""
+_SELECT_SIZE: Final = 3
+"""Bytes of a PCR mask: 24 PCRs, as every PC has."""
+
+
+def policy_pcr(bank: str, values: Mapping[int, bytes]) -> bytes:
+    """The digest of a fresh SHA-256 policy session after PolicyPCR.
+
+    Args:
+        bank: which bank the values are of.
+        values: the value of each PCR that counts, by its index.
+    """
+    digest = hashlib.sha256(b"".join(values[index] for index in sorted(values))).digest()
+    return hashlib.sha256(
+        bytes(32) + struct.pack(">I", _POLICY_PCR) + selection(bank, values) + digest
+    ).digest()
+
+
+def selection(bank: str, pcrs: Mapping[int, bytes]) -> bytes:
+    """TPML_PCR_SELECTION with one bank (Part 2, "TPML_PCR_SELECTION")."""
+    mask = sum(1 << index for index in pcrs)
+    head = struct.pack(">IHB", 1, BANKS[bank], _SELECT_SIZE)
+    return head + mask.to_bytes(_SELECT_SIZE, "little")

@@ -1,0 +1,77 @@
+"""Signatures of PCR policies, as systemd-measure makes and systemd-cryptsetup uses them.
+
+RSASSA-PKCS1-v1_5 with SHA-256 over the policy's digest; with a reference, over the digest and the
+SHA-256 of the reference (TPM2_PolicyAuthorize, policyRef). systemd takes RSA keys only.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from sysgraft.errors import KeyMaterialError
+from sysgraft.formats.public_key import SignatureScheme, load_public_key, verify_signature
+
+if TYPE_CHECKING:
+    from sysgraft.formats.pcrsig import Entry
+    from sysgraft.sign.keys import Signer
+
+
+def fingerprint(key_der: bytes) -> bytes:
+    """How signature files name a key: SHA-256 of the PKCS #1 RSAPublicKey in DER.
+
+    Args:
+        key_der: the SubjectPublicKeyInfo.
+
+    Raises:
+        KeyMaterialError: it is no RSA key.
+    """
+    from cryptography.hazmat.primitives import serialization  # noqa: PLC0415 - slow to import
+    from cryptography.hazmat.primitives.asymmetric import rsa  # noqa: PLC0415
+
+    key = load_public_key(key_der)
+    if not isinstance(key, rsa.RSAPublicKey):
+        raise KeyMaterialError(
+            "PCR policies are signed with RSA keys only",
+            hint="systemd-cryptsetup asks the TPM to verify RSASSA signatures and no others",
+        )
+    return hashlib.sha256(
+        key.public_bytes(serialization.Encoding.DER, serialization.PublicFormat.PKCS1)
+    ).digest()
+
+
+def to_sign(policy: bytes, reference: str = "") -> bytes:
+    """The bytes whose SHA-256 is signed."""
+    if not reference:
+        return policy
+    return policy + hashlib.sha256(reference.encode("utf-8")).digest()
+
+
+def sign_entry(entry: Entry, signer: Signer) -> Entry:
+    """The entry with its signature and the key's fingerprint.
+
+    Raises:
+        KeyMaterialError: the key is no RSA key, cannot sign, or signs something else.
+    """
+    name = fingerprint(signer.key_der)
+    data = to_sign(entry.policy, entry.reference)
+    signature = signer.sign(data)
+    if not _verifies(signer.key_der, signature, data):
+        raise KeyMaterialError("the PCR signing key made a signature that does not verify")
+    return replace(entry, signature=signature, fingerprint=name)
+
+
+def _verifies(key_der: bytes, signature: bytes, data: bytes) -> bool:
+    key = load_public_key(key_der)
+    return verify_signature(key, SignatureScheme("rsa", "sha256"), signature, data)
+
+
+def signature_size(key_der: bytes) -> int:
+    """Bytes of each signature by this RSA key."""
+    from cryptography.hazmat.primitives.asymmetric import rsa  # noqa: PLC0415 - slow to import
+
+    key = load_public_key(key_der)
+    if not isinstance(key, rsa.RSAPublicKey):
+        raise KeyMaterialError("PCR policies are signed with RSA keys only")
+    return -(-key.key_size // 8)
