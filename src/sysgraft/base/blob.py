@@ -6,9 +6,14 @@ a blob and so never see a path, a file position or a short read. It does not wri
 
 from __future__ import annotations
 
-from typing import IO, Protocol
+from bisect import bisect_right
+from itertools import accumulate
+from typing import IO, TYPE_CHECKING, Protocol
 
 from sysgraft.errors import TruncatedError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 
 class Blob(Protocol):
@@ -140,3 +145,37 @@ class PaddedBlob:
     def readinto_at(self, offset: int, view: memoryview) -> None:
         """See `Blob.readinto_at`."""
         view[:] = self.read_at(offset, len(view))
+
+
+class JoinedBlob:
+    """Several blobs, one behind the other."""
+
+    __slots__ = ("_parts", "_starts")
+
+    def __init__(self, parts: Sequence[Blob]) -> None:
+        self._parts = [part for part in parts if part.size]
+        self._starts = list(accumulate((part.size for part in self._parts), initial=0))
+
+    @property
+    def size(self) -> int:
+        """Length in bytes."""
+        return self._starts[-1]
+
+    def read_at(self, offset: int, length: int) -> bytes:
+        """See `Blob.read_at`."""
+        data = bytearray(length)
+        self.readinto_at(offset, memoryview(data))
+        return bytes(data)
+
+    def readinto_at(self, offset: int, view: memoryview) -> None:
+        """See `Blob.readinto_at`."""
+        check_range(self, offset, len(view))
+        number = bisect_right(self._starts, offset) - 1
+        while len(view):
+            part = self._parts[number]
+            within = offset - self._starts[number]
+            count = min(len(view), part.size - within)
+            part.readinto_at(within, view[:count])
+            view = view[count:]
+            offset += count
+            number += 1

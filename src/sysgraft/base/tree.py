@@ -76,6 +76,13 @@ def parent(path: bytes) -> bytes:
     return path.rpartition(b"/")[0]
 
 
+def is_below(path: bytes, prefix: bytes) -> bool:
+    """Whether `path` is `prefix` or lies below it; everything lies below the root."""
+    if not prefix:
+        return True
+    return path.startswith(prefix) and path[len(prefix) : len(prefix) + 1] in (b"", b"/")
+
+
 def check_tree(tree: Tree) -> None:
     """Raise `FormatError` unless every path is clean and its parent is a directory."""
     if b"" not in tree or not tree[b""].is_dir:

@@ -12,16 +12,16 @@ import fnmatch
 import re
 from typing import TYPE_CHECKING, Final, Literal
 
-from sysgraft.base.tree import parent
+from sysgraft.base.tree import is_below, parent
 from sysgraft.build.nodes import USR_MERGED
 from sysgraft.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from sysgraft.build.sources.model import ExtensionKind, Options
+    from sysgraft.build.sources.model import Options, TreeKind
 
-_HIERARCHY: Final[dict[ExtensionKind, bytes]] = {"sysext": b"usr", "confext": b"etc"}
+_HIERARCHY: Final[dict[TreeKind, bytes]] = {"sysext": b"usr", "confext": b"etc", "root": b""}
 
 
 def kept_prefixes(options: Options) -> tuple[bytes, ...]:
@@ -79,11 +79,6 @@ def _matcher(patterns: tuple[str, ...]) -> Callable[[bytes], bool]:
         return any(test(path.decode("latin-1")) for test in tests)
 
     return matches
-
-
-def is_below(path: bytes, prefix: bytes) -> bool:
-    """Whether `path` is `prefix` or lies below it."""
-    return path.startswith(prefix) and path[len(prefix) : len(prefix) + 1] in (b"", b"/")
 
 
 def parents(path: bytes) -> Iterator[bytes]:

@@ -11,9 +11,9 @@ import stat
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final, Literal
 
-from sysgraft.base.tree import Inode, parent, printable
+from sysgraft.base.tree import Inode, is_below, parent, printable
 from sysgraft.build.nodes import MAX_PATH_BYTES
-from sysgraft.build.path_rules import Rules, is_below, parents
+from sysgraft.build.path_rules import Rules, parents
 from sysgraft.build.sources.model import (
     MAX_EXAMPLES,
     AbsentContent,
@@ -28,14 +28,15 @@ if TYPE_CHECKING:
 
     from sysgraft.base.tree import MutableTree, Tree
     from sysgraft.build.nodes import Node
-    from sysgraft.build.sources.model import ExtensionKind, Workspace
+    from sysgraft.build.sources.model import TreeKind, Workspace
 
 MAX_PATH: Final = 4096
 """Bytes of one path: Linux' PATH_MAX."""
 
 # systemd refuses both kinds for the first (extension_has_forbidden_content in
 # src/shared/extension-util.c), a confext for its own too (extension-release(5)).
-_OS_RELEASE: Final[dict[ExtensionKind, tuple[bytes, ...]]] = {
+_OS_RELEASE: Final[dict[TreeKind, tuple[bytes, ...]]] = {
+    "root": (),
     "sysext": (b"usr/lib/os-release",),
     "confext": (b"usr/lib/os-release", b"etc/os-release"),
 }

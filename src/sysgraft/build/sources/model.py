@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, Literal, Protocol
 
 from sysgraft.base.progress import NoProgress
-from sysgraft.base.tree import Inode, printable
+from sysgraft.base.tree import Inode, is_below, printable
 from sysgraft.errors import FormatError, InputError, LimitError
 from sysgraft.formats.allowance import Allowance
 
@@ -37,7 +37,7 @@ for each of 500,000 files."""
 XATTR_COST: Final = 64
 """What an attribute counts beside its name and value: about what it takes in memory."""
 
-ExtensionKind = Literal["sysext", "confext"]
+TreeKind = Literal["sysext", "confext", "root"]
 LayerChoice = Literal["last", "all"]
 WhiteoutRule = Literal["error", "drop", "keep"]
 OwnerRule = Literal["root", "keep"]
@@ -48,7 +48,8 @@ class Options:
     """How sources become a tree.
 
     Attributes:
-        kind: which hierarchy is kept: ``/usr`` for a sysext, ``/etc`` for a confext.
+        kind: which hierarchy is kept: ``/usr`` for a sysext, ``/etc`` for a confext, all for a
+            root file system.
         layers: of an image, the last layer only or all of them.
         whiteouts: what becomes of deletions of files that no source holds.
         owner: ``root`` gives everything to root, ``keep`` keeps owners; None keeps those of
@@ -60,7 +61,7 @@ class Options:
         architecture: which of several images in an archive is meant; any accepted spelling.
     """
 
-    kind: ExtensionKind = "sysext"
+    kind: TreeKind = "sysext"
     layers: LayerChoice = "last"
     whiteouts: WhiteoutRule = "error"
     owner: OwnerRule | None = None
@@ -184,10 +185,7 @@ class Workspace:
 
     def needs_content(self, path: bytes) -> bool:
         """Whether the file at `path` may end up in the tree."""
-        return any(
-            path.startswith(prefix) and path[len(prefix) : len(prefix) + 1] in (b"", b"/")
-            for prefix in self.kept_prefixes
-        )
+        return any(is_below(path, prefix) for prefix in self.kept_prefixes)
 
 
 # Namespaces and names of extended attributes that mean the same on another machine.

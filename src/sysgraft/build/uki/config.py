@@ -147,7 +147,7 @@ def _without_comment(line: str) -> str:
 def _section(
     config: Config, name: str, file: str, where: str
 ) -> tuple[dict[str, str], Mapping[str, str]]:
-    kind, colon, group = name.partition(":")
+    kind, _, group = name.partition(":")
     if name == _UKI:
         return config.settings, UKI_KEYS
     if kind == _PCR and group and ":" not in group:
