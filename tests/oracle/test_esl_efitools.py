@@ -10,6 +10,7 @@ from uuid import UUID
 import pytest
 
 from sysgraft.formats import esl
+from sysgraft.formats.revocations import Revocations
 from sysgraft.sign.verify import trust
 from sysgraft.testing.certificates import make_identity
 from sysgraft.testing.efivars import certificate_list
@@ -47,5 +48,5 @@ def test_a_revocation_by_hash_has_the_bytes_of_efitools(tmp_path: Path, bits: in
     assert found.signatures[0].owner == OWNER
     digest = hashlib.new(f"sha{bits}", identity.certificate.tbs_der).digest()
     assert found.signatures[0].data[:-16] == digest
-    reason = esl.Revocations.from_lists([found]).is_revoked(identity.certificate)
+    reason = Revocations.from_lists([found]).is_revoked(identity.certificate)
     assert reason == f"dbx holds the sha{bits} of the certificate's signed part"

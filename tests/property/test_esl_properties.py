@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from sysgraft.errors import FormatError
 from sysgraft.formats import esl
+from sysgraft.formats.revocations import Revocations
 from sysgraft.testing.certificates import make_identity
 
 SIZES = {
@@ -47,7 +48,7 @@ def test_edited_lists_are_refused_or_read_back_exactly(
         found = esl.parse(bytes(changed))
         if all(each.signatures for each in found):
             assert esl.serialise(found) == changed
-        esl.Revocations.from_lists(found).is_revoked(make_identity(kind="p256").certificate)
+        Revocations.from_lists(found).is_revoked(make_identity(kind="p256").certificate)
 
 
 @given(st.binary(max_size=200))

@@ -10,6 +10,7 @@ import pytest
 
 from sysgraft.errors import FormatError, LimitError, TruncatedError
 from sysgraft.formats import esl
+from sysgraft.formats.revocations import MAX_ISSUERS, Revocations
 from sysgraft.testing.certificates import make_identity
 
 OWNER = UUID("77fa9abd-0359-4d32-bd60-28f4e78f784b")
@@ -105,7 +106,7 @@ def test_a_dbx_revokes_by_certificate_hash_and_signed_part() -> None:
         "sha512 of": one(esl.CERT_X509_SHA512, hashlib.sha512(tbs).digest() + NO_TIME),
     }
     for reason, entry in entries.items():
-        revocations = esl.Revocations.from_lists([entry])
+        revocations = Revocations.from_lists([entry])
         assert reason in (revocations.is_revoked(certificate) or "")
         assert revocations.is_revoked(other) is None
         assert revocations.count == 1
@@ -114,7 +115,7 @@ def test_a_dbx_revokes_by_certificate_hash_and_signed_part() -> None:
 def test_a_hash_counts_only_as_what_its_list_says() -> None:
     certificate = make_identity().certificate
     tbs_hash = hashlib.sha256(certificate.tbs_der).digest()
-    wrong = esl.Revocations.from_lists(
+    wrong = Revocations.from_lists(
         [
             one(esl.CERT_SHA256, tbs_hash),
             one(esl.CERT_X509_SHA256, certificate.fingerprint + NO_TIME),
@@ -128,8 +129,8 @@ def test_a_revoked_issuer_takes_what_it_issued_with_it() -> None:
     root = make_identity("root")
     leaf = make_identity("leaf", issuer=root).certificate
     namesake = make_identity("root", kind="rsa-3072").certificate
-    by_root = esl.Revocations.from_lists([one(esl.CERT_X509, root.certificate.der)])
-    by_namesake = esl.Revocations.from_lists([one(esl.CERT_X509, namesake.der)])
+    by_root = Revocations.from_lists([one(esl.CERT_X509, root.certificate.der)])
+    by_namesake = Revocations.from_lists([one(esl.CERT_X509, namesake.der)])
     assert by_root.is_revoked(leaf) == "dbx holds its issuer, CN=root,O=sysgraft tests"
     assert by_namesake.is_revoked(leaf) is None
 
@@ -139,7 +140,7 @@ def test_a_revoked_root_is_found_above_an_intermediate_that_is_known() -> None:
     inter = make_identity("inter", issuer=root)
     leaf = make_identity("leaf", issuer=inter).certificate
     other = make_identity("other").certificate
-    revocations = esl.Revocations.from_lists([one(esl.CERT_X509, root.certificate.der)])
+    revocations = Revocations.from_lists([one(esl.CERT_X509, root.certificate.der)])
     known = (other, leaf, inter.certificate)
     assert revocations.is_revoked(leaf, known) == (
         "CN=inter,O=sysgraft tests, above it, is revoked: "
@@ -156,7 +157,7 @@ def test_an_intermediate_revoked_by_its_hash_takes_the_leaf_with_it(kind: UUID) 
     fingerprint = inter.certificate.fingerprint
     if kind != esl.CERT_SHA256:
         fingerprint = hashlib.sha256(inter.certificate.tbs_der).digest() + NO_TIME
-    revocations = esl.Revocations.from_lists([one(kind, fingerprint)])
+    revocations = Revocations.from_lists([one(kind, fingerprint)])
     assert revocations.is_revoked(leaf, (inter.certificate,))
     namesake = make_identity("inter", kind="rsa-3072").certificate
     assert revocations.is_revoked(leaf, (namesake,)) is None
@@ -164,12 +165,12 @@ def test_an_intermediate_revoked_by_its_hash_takes_the_leaf_with_it(kind: UUID) 
 
 def test_climbing_ends_after_the_stated_number_of_issuers() -> None:
     chain = [make_identity("0", kind="p256")]
-    for number in range(1, esl.MAX_ISSUERS + 2):
+    for number in range(1, MAX_ISSUERS + 2):
         chain.append(make_identity(str(number), kind="p256", issuer=chain[-1]))
     known = tuple(each.certificate for each in chain)
-    revocations = esl.Revocations.from_lists([one(esl.CERT_SHA256, known[0].fingerprint)])
-    assert revocations.is_revoked(known[esl.MAX_ISSUERS], known)
-    assert revocations.is_revoked(known[esl.MAX_ISSUERS + 1], known) is None
+    revocations = Revocations.from_lists([one(esl.CERT_SHA256, known[0].fingerprint)])
+    assert revocations.is_revoked(known[MAX_ISSUERS], known)
+    assert revocations.is_revoked(known[MAX_ISSUERS + 1], known) is None
 
 
 def test_issuers_in_a_circle_are_climbed_once() -> None:
@@ -178,30 +179,30 @@ def test_issuers_in_a_circle_are_climbed_once() -> None:
     # Cross-signed: the first key has a certificate by the second one, too.
     again = make_identity("first", kind="p256", issuer=second, serial=2)
     known = tuple(each.certificate for each in (first, second, again))
-    harmless = esl.Revocations.from_lists([one(esl.CERT_SHA256, bytes(32))])
+    harmless = Revocations.from_lists([one(esl.CERT_SHA256, bytes(32))])
     assert harmless.is_revoked(again.certificate, known) is None
-    revoked = esl.Revocations.from_lists([one(esl.CERT_SHA256, first.certificate.fingerprint)])
+    revoked = Revocations.from_lists([one(esl.CERT_SHA256, first.certificate.fingerprint)])
     assert revoked.is_revoked(again.certificate, known)
 
 
 def test_an_issuer_whose_signature_cannot_be_checked_revokes_by_its_name() -> None:
     root = make_identity("edwards", kind="ed25519")
     leaf = make_identity("leaf", issuer=root).certificate
-    revocations = esl.Revocations.from_lists([one(esl.CERT_X509, root.certificate.der)])
+    revocations = Revocations.from_lists([one(esl.CERT_X509, root.certificate.der)])
     assert "cannot be checked" in (revocations.is_revoked(leaf) or "")
 
 
 def test_unreadable_certificates_in_a_dbx_do_not_hide_the_others() -> None:
     certificate = make_identity().certificate
     lists = [one(esl.CERT_X509, b"junk"), one(esl.CERT_X509, certificate.der)]
-    assert esl.Revocations.from_lists(lists).is_revoked(certificate) is not None
+    assert Revocations.from_lists(lists).is_revoked(certificate) is not None
 
 
 def test_revocations_add_up() -> None:
     one_certificate, two = make_identity("1").certificate, make_identity("2").certificate
-    both = esl.Revocations.from_lists(
+    both = Revocations.from_lists(
         [one(esl.CERT_X509, one_certificate.der)]
-    ) | esl.Revocations.from_lists([one(esl.CERT_SHA256, two.fingerprint)])
+    ) | Revocations.from_lists([one(esl.CERT_SHA256, two.fingerprint)])
     assert both.is_revoked(one_certificate)
     assert both.is_revoked(two)
     assert both.is_revoked(make_identity("3").certificate) is None

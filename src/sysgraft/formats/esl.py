@@ -1,35 +1,33 @@
 """EFI signature lists: what PK, KEK, db and dbx hold (UEFI 2.10 §32.4.1, EFI_SIGNATURE_LIST).
 
-Reads and writes the lists, and answers whether a dbx revokes a certificate. It does not read the
-signed form in which variables are updated (EFI_VARIABLE_AUTHENTICATION_2, ``.auth`` files).
+Reads and writes the lists; what a dbx revokes is told by `sysgraft.formats.revocations`. It does
+not read the signed form in which variables are updated (`sysgraft.formats.authvar`).
 """
 
 from __future__ import annotations
 
-import hashlib
 import struct
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Final, Self
+from typing import TYPE_CHECKING, Final
 from uuid import UUID
 
-from sysgraft.errors import FormatError, KeyMaterialError, LimitError, TruncatedError
-from sysgraft.formats.x509 import parse_certificate
+from sysgraft.errors import FormatError, LimitError, TruncatedError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
-
-    from sysgraft.formats.x509 import Certificate
+    from collections.abc import Iterable, Mapping
 
 MAX_SIGNATURE_LISTS: Final = 4 << 20
 """Bytes of all lists of one variable; the largest dbx in use has about 24 KiB."""
 MAX_SIGNATURES: Final = 1 << 16
 """Entries of one variable; the largest dbx in use has about 450."""
-MAX_ISSUERS: Final = 8
-"""Issuers climbed from a certificate to a revoked one: chains in use have one to three."""
 
 CERT_X509: Final = UUID("a5c059a1-94e4-4aa7-87b5-ab155c2bf072")
+CERT_SHA1: Final = UUID("826ca512-cf10-4ac9-b187-be01496631bd")
+CERT_SHA224: Final = UUID("0b6e5233-a65c-44c9-9407-d9ab83bfc8bd")
 CERT_SHA256: Final = UUID("c1c41626-504c-4092-aca9-41f936934328")
+CERT_SHA384: Final = UUID("ff3e5307-9fd0-48c9-85f1-8ad56c701e01")
+CERT_SHA512: Final = UUID("093e0fae-a6c4-4f50-9f1b-d41e2b89c19a")
 CERT_X509_SHA256: Final = UUID("3bd2a492-96c0-4079-b420-fcf98ef103ed")
 CERT_X509_SHA384: Final = UUID("7076876e-80c2-4ee6-aad2-28b349a6865b")
 CERT_X509_SHA512: Final = UUID("446dbf63-2502-4cda-bcfa-2465d2b0fe9d")
@@ -42,17 +40,32 @@ CERT_X509_SHA512: Final = UUID("446dbf63-2502-4cda-bcfa-2465d2b0fe9d")
 #     28       SignatureHeader, then entries: SignatureOwner (16 bytes), SignatureData
 _HEADER: Final = struct.Struct("<16sIII")
 _OWNER: Final = 16
-# A hash of the signed part of a certificate is followed by EFI_TIME, the time of revocation.
-_EFI_TIME: Final = 16
-_TBS_DIGESTS: Final[Mapping[UUID, str]] = MappingProxyType(
+EFI_TIME: Final = 16
+"""A hash of the signed part of a certificate is followed by the time of its revocation."""
+TBS_DIGESTS: Final[Mapping[UUID, str]] = MappingProxyType(
     {CERT_X509_SHA256: "sha256", CERT_X509_SHA384: "sha384", CERT_X509_SHA512: "sha512"},
 )
+"""Types of entries that are such hashes, as `hashlib` calls them."""
+IMAGE_DIGESTS: Final[Mapping[UUID, str]] = MappingProxyType(
+    {
+        CERT_SHA1: "sha1",
+        CERT_SHA224: "sha224",
+        CERT_SHA256: "sha256",
+        CERT_SHA384: "sha384",
+        CERT_SHA512: "sha512",
+    }
+)
+"""Types of entries that are digests of programs, as `hashlib` calls them."""
 _DATA_SIZES: Final[Mapping[UUID, int]] = MappingProxyType(
     {
+        CERT_SHA1: 20,
+        CERT_SHA224: 28,
         CERT_SHA256: 32,
-        CERT_X509_SHA256: 32 + _EFI_TIME,
-        CERT_X509_SHA384: 48 + _EFI_TIME,
-        CERT_X509_SHA512: 64 + _EFI_TIME,
+        CERT_SHA384: 48,
+        CERT_SHA512: 64,
+        CERT_X509_SHA256: 32 + EFI_TIME,
+        CERT_X509_SHA384: 48 + EFI_TIME,
+        CERT_X509_SHA512: 64 + EFI_TIME,
     },
 )
 
@@ -164,120 +177,9 @@ def _serialise_list(signatures: SignatureList) -> bytes:
     )
 
 
-@dataclass(frozen=True, slots=True)
-class Revocations:
-    """What a dbx revokes, prepared for questions about certificates.
-
-    Attributes:
-        certificates: revoked certificates that can be read; what they issued is revoked too.
-        ders: all revoked certificates as bytes, the unreadable ones too.
-        hashes: SHA-256 entries. Firmware takes them for hashes of programs; a certificate whose
-            own hash is there counts as revoked, since that can only make us stricter.
-        tbs_hashes: hashes of the signed part of certificates, by digest name. Their time of
-            revocation is not looked at: no time in a signature could be trusted against it.
-    """
-
-    certificates: tuple[Certificate, ...] = ()
-    ders: frozenset[bytes] = frozenset()
-    hashes: frozenset[bytes] = frozenset()
-    tbs_hashes: frozenset[tuple[str, bytes]] = frozenset()
-
-    @classmethod
-    def from_lists(cls, lists: Iterable[SignatureList]) -> Self:
-        """What these lists, the value of a dbx, revoke."""
-        found = tuple(lists)
-        ders = [one.data for each in found if each.type == CERT_X509 for one in each.signatures]
-        return cls(
-            certificates=tuple(_readable(ders)),
-            ders=frozenset(ders),
-            hashes=frozenset(
-                one.data for each in found if each.type == CERT_SHA256 for one in each.signatures
-            ),
-            tbs_hashes=frozenset(
-                (digest, one.data[:-_EFI_TIME])
-                for each in found
-                if (digest := _TBS_DIGESTS.get(each.type))
-                for one in each.signatures
-            ),
-        )
-
-    def __or__(self, other: Revocations) -> Revocations:
-        """What either revokes."""
-        return Revocations(
-            self.certificates + other.certificates,
-            self.ders | other.ders,
-            self.hashes | other.hashes,
-            self.tbs_hashes | other.tbs_hashes,
-        )
-
-    @property
-    def count(self) -> int:
-        """The number of different entries that can concern a certificate."""
-        return len(self.ders) + len(self.hashes) + len(self.tbs_hashes)
-
-    def is_revoked(self, certificate: Certificate, known: Sequence[Certificate] = ()) -> str | None:
-        """Why the certificate, or one it descends from, is revoked; None if none is.
-
-        Args:
-            certificate: the one in question.
-            known: certificates that may be its issuers, or theirs: with them, a revoked root is
-                found above an intermediate that no dbx names. `MAX_ISSUERS` levels are climbed.
-        """
-        level = [certificate]
-        seen = {certificate.der}
-        for _ in range(MAX_ISSUERS + 1):
-            for each in level:
-                reason = self._own_reason(each)
-                if reason:
-                    above = f"{each.subject}, above it, is revoked: "
-                    return reason if each is certificate else above + reason
-            # Each certificate once: issuers may go in a circle.
-            issuers = {
-                above.der: above
-                for above in known
-                if above.der not in seen and any(_may_have_issued(above, each) for each in level)
-            }
-            seen |= issuers.keys()
-            level = list(issuers.values())
-        return None
-
-    def _own_reason(self, certificate: Certificate) -> str | None:
-        """Why the certificate itself or its issuer is revoked."""
-        if certificate.der in self.ders:
-            return "dbx holds this certificate"
-        if certificate.fingerprint in self.hashes:
-            return "dbx holds the certificate's SHA-256"
-        for digest in _TBS_DIGESTS.values():
-            if (digest, hashlib.new(digest, certificate.tbs_der).digest()) in self.tbs_hashes:
-                return f"dbx holds the {digest} of the certificate's signed part"
-        return next(filter(None, (_issued(certificate, each) for each in self.certificates)), None)
-
-
-def _readable(ders: Iterable[bytes]) -> Iterable[Certificate]:
-    for der in ders:
-        try:
-            yield parse_certificate(der)
-        except FormatError:
-            # Its bytes still count; only what it might have issued cannot be told.
-            continue
-
-
-def _issued(certificate: Certificate, revoked: Certificate) -> str | None:
-    """Why `certificate` falls with `revoked`; what cannot be checked counts as issued by it."""
-    issued = _is_issued_by(certificate, revoked)
-    if issued is False:
-        return None
-    doubt = "" if issued else " (by its name; the signature cannot be checked)"
-    return f"dbx holds its issuer, {revoked.subject}{doubt}"
-
-
-def _may_have_issued(issuer: Certificate, certificate: Certificate) -> bool:
-    return _is_issued_by(certificate, issuer) is not False
-
-
-def _is_issued_by(certificate: Certificate, issuer: Certificate) -> bool | None:
-    """None if only the name says so, and the signature cannot be checked."""
-    try:
-        return certificate.is_issued_by(issuer)
-    except KeyMaterialError:
-        return None
+def image_digests(lists: Iterable[SignatureList]) -> Iterable[tuple[str, bytes]]:
+    """The digests of programs in these lists, each with its name."""
+    for one in lists:
+        name = IMAGE_DIGESTS.get(one.type)
+        if name is not None:
+            yield from ((name, entry.data) for entry in one.signatures)

@@ -14,6 +14,7 @@ from uuid import UUID
 from sysgraft.errors import FormatError, in_file
 from sysgraft.formats import esl
 from sysgraft.formats.efivar import GLOBAL_VARIABLE, IMAGE_SECURITY_DATABASE
+from sysgraft.formats.revocations import Revocations
 from sysgraft.formats.x509 import load_certificates, parse_certificate
 
 if TYPE_CHECKING:
@@ -57,7 +58,7 @@ class TrustStore:
     """
 
     certificates: tuple[TrustedCertificate, ...] = ()
-    revocations: esl.Revocations | None = None
+    revocations: Revocations | None = None
     notes: tuple[str, ...] = ()
 
     def __or__(self, other: TrustStore) -> TrustStore:
@@ -69,7 +70,7 @@ class TrustStore:
         )
 
 
-def _both(one: esl.Revocations | None, other: esl.Revocations | None) -> esl.Revocations | None:
+def _both(one: Revocations | None, other: Revocations | None) -> Revocations | None:
     if one is None:
         return other
     return one if other is None else one | other
@@ -150,7 +151,7 @@ def from_dbx(data: bytes, source: str) -> TrustStore:
     Raises:
         FormatError: they are not signature lists.
     """
-    return TrustStore(revocations=esl.Revocations.from_lists(_read_lists(data, source)))
+    return TrustStore(revocations=Revocations.from_lists(_read_lists(data, source)))
 
 
 def _read_lists(data: bytes, source: str) -> tuple[esl.SignatureList, ...]:
