@@ -168,6 +168,9 @@ def test_sources_that_name_no_file_here_are_refused(text: str) -> None:
         resolve(text)
 
 
-def test_tokens_are_said_to_be_unavailable() -> None:
-    with pytest.raises(KeyMaterialError, match="not available in this version"):
-        resolve("pkcs11:token=x;object=y")
+def test_a_token_is_a_source_but_no_file() -> None:
+    source = resolve("PKCS11:token=x;object=y")
+    assert (source.kind, source.name) == ("pkcs11", "PKCS11:token=x;object=y")
+    with pytest.raises(KeyMaterialError, match="cannot be used here") as caught:
+        _ = source.path
+    assert caught.value.file == source.name

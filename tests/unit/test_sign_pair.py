@@ -12,7 +12,7 @@ from sysgraft.errors import InputError, KeyMaterialError, LimitError, UsageError
 from sysgraft.formats import cms, verity_signature
 from sysgraft.formats.x509 import MAX_BUNDLE
 from sysgraft.sign.keys import MAX_KEY
-from sysgraft.sign.pair import load_certificate_file, load_pair
+from sysgraft.sign.pair import load_certificate_file, load_pair, load_signer
 from sysgraft.sign.verify.roothash import check_roothash_signature
 from sysgraft.sign.verify.trust import from_certificates
 from sysgraft.testing.certificates import NOW, Identity, KeyType, make_identity
@@ -104,12 +104,21 @@ def test_files_too_large_to_be_keys_are_not_read(tmp_path: Path, name: str, limi
     assert caught.value.file == str(tmp_path / name)
 
 
-def test_keys_in_a_token_and_empty_paths_are_refused(tmp_path: Path) -> None:
-    _, certificate = write(tmp_path, make_identity())
-    with pytest.raises(KeyMaterialError, match="pkcs11"):
-        load_pair("pkcs11:token=x", certificate)
-    with pytest.raises(UsageError, match="empty"):
-        load_pair("", certificate)
+def test_empty_paths_are_refused(tmp_path: Path) -> None:
+    key, certificate = write(tmp_path, make_identity())
+    for pair in (("", certificate), (key, ""), (key, "file:")):
+        with pytest.raises(UsageError, match=r"empty|no path"):
+            load_pair(*pair)
+
+
+def test_a_key_may_be_loaded_without_a_certificate(tmp_path: Path) -> None:
+    identity = make_identity()
+    key, _ = write(tmp_path, identity, key=identity.encode_key(passphrase=b"open"))
+    assert load_signer(key, b"open").key_der == identity.certificate.key_der
+    assert load_signer(f"file:{key}", lambda: b"open").kind == "rsa"
+    with pytest.raises(KeyMaterialError, match="no passphrase") as caught:
+        load_signer(key)
+    assert caught.value.file == key
 
 
 def test_a_certificate_file_holds_pem_or_der_and_nothing_else(tmp_path: Path) -> None:

@@ -1,7 +1,8 @@
 """Private keys and certificates to sign with.
 
 Code that signs depends on the `Signer` protocol alone, so that a key may be in a file, a
-token or a service. Here is the one for files; it takes contents, not paths.
+token or a service. Here is the one for files; it takes contents, not paths. The one for tokens is
+in `sysgraft.sign.pkcs11`.
 """
 
 from __future__ import annotations
@@ -17,13 +18,13 @@ if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
     from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 
-    from sysgraft.formats.public_key import KeyKind
+    from sysgraft.formats.public_key import KeyKind, PublicKey
     from sysgraft.formats.x509 import Certificate
 
     SupportedKey: TypeAlias = RSAPrivateKey | EllipticCurvePrivateKey
 
 Passphrase: TypeAlias = bytes | Callable[[], bytes] | None
-"""A passphrase, or what asks for it, called only if the key is encrypted."""
+"""A passphrase or PIN, or what asks for it, called only if the key is encrypted or in a token."""
 
 MAX_KEY: Final = 64 << 10
 """Bytes in a key file; an RSA key of 16384 bits has 13 KiB."""
@@ -48,6 +49,7 @@ class Signer(Protocol):
         """A signature over the SHA-256 of `data`, the same one every time.
 
         RSASSA-PKCS1-v1_5 for RSA; for EC an Ecdsa-Sig-Value in DER with the nonce of RFC 6979.
+        An EC key in a token is the exception: most tokens choose a nonce of their own.
 
         Raises:
             KeyMaterialError: the key cannot sign.
@@ -147,13 +149,8 @@ def _load(data: bytes, secret: bytes | None) -> object | None:
 def _usable(key: object) -> SupportedKey:
     from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, rsa  # noqa: PLC0415
 
-    if isinstance(key, rsa.RSAPrivateKey):
-        if key.key_size < MIN_RSA_BITS:
-            raise KeyMaterialError(f"an RSA key of {key.key_size} bits; {MIN_RSA_BITS} are needed")
-        return key
-    if isinstance(key, ec.EllipticCurvePrivateKey):
-        if key.curve.name not in CURVES:
-            raise KeyMaterialError(f"the curve {key.curve.name} is not one of {', '.join(CURVES)}")
+    if isinstance(key, rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey):
+        check_strength(key.public_key())
         return key
     if isinstance(key, ed25519.Ed25519PrivateKey | ed448.Ed448PrivateKey):
         raise KeyMaterialError(
@@ -162,6 +159,17 @@ def _usable(key: object) -> SupportedKey:
             hint="use an RSA key of 2048 bits or more, or an EC key on P-256",
         )
     raise KeyMaterialError("the private key is neither RSA nor EC")
+
+
+def check_strength(key: PublicKey) -> None:
+    """Raise `KeyMaterialError` if RSA is too short, or the curve one that not all take."""
+    from cryptography.hazmat.primitives.asymmetric import rsa  # noqa: PLC0415 - slow to import
+
+    if isinstance(key, rsa.RSAPublicKey):
+        if key.key_size < MIN_RSA_BITS:
+            raise KeyMaterialError(f"an RSA key of {key.key_size} bits; {MIN_RSA_BITS} are needed")
+    elif key.curve.name not in CURVES:
+        raise KeyMaterialError(f"the curve {key.curve.name} is not one of {', '.join(CURVES)}")
 
 
 def load_certificate(data: bytes) -> Certificate:

@@ -1,4 +1,4 @@
-"""A private key with its certificate, ready to sign root hashes."""
+"""A private key, alone or with its certificate, from wherever the user says it is."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from sysgraft.sign.source import resolve
 if TYPE_CHECKING:
     from sysgraft.formats.x509 import Certificate
     from sysgraft.sign.keys import Passphrase, Signer
+    from sysgraft.sign.source import KeySource
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,30 +56,70 @@ def load_pair(
     """Read a key and its certificate and see that they belong together.
 
     Args:
-        private_key: a path or ``file:`` URI.
+        private_key: a path, a ``file:`` URI, or a ``pkcs11:`` URI of a key in a token.
         certificate: likewise.
-        passphrase: of an encrypted key, or what asks for it.
+        passphrase: of an encrypted key, or the PIN of a token; or what asks for it.
         include_certificate: see `SigningPair`.
 
     Raises:
         InputError: a file cannot be read.
         KeyMaterialError: a key or certificate that cannot be used, or two that do not match.
     """
-    key_path = resolve(private_key).path
-    with in_file(key_path):
-        key = load_private_key(read_small(key_path, MAX_KEY, "private key"), passphrase)
-    found = load_certificate_file(certificate)
-    with in_file(resolve(certificate).path):
+    source = resolve(private_key)
+    if source.kind == "file":
+        # The key first: it is the one that people get wrong.
+        key = load_signer(private_key, passphrase)
+        found = load_certificate_file(certificate, passphrase)
+    else:
+        found = load_certificate_file(certificate, passphrase)
+        key = _token_key(source, passphrase, found)
+    with in_file(resolve(certificate).name):
         check_pair(key, found)
     return SigningPair(key, found, include_certificate)
 
 
-def load_certificate_file(certificate: str) -> Certificate:
-    """Read one certificate.
+def load_signer(private_key: str, passphrase: Passphrase = None) -> Signer:
+    """Find a private key to sign with, where no certificate is needed.
+
+    Args:
+        private_key: a path, a ``file:`` URI, or a ``pkcs11:`` URI of a key in a token.
+        passphrase: of an encrypted key, or the PIN of a token; or what asks for it.
 
     Raises:
-        InputError: the file cannot be read, or holds no certificate.
+        InputError: the file cannot be read.
+        KeyMaterialError: the key cannot be used.
     """
-    path = resolve(certificate).path
-    with in_file(path):
-        return load_certificate(read_small(path, MAX_BUNDLE, "certificate"))
+    source = resolve(private_key)
+    if source.kind == "pkcs11":
+        return _token_key(source, passphrase, None)
+    with in_file(source.path):
+        return load_private_key(read_small(source.path, MAX_KEY, "private key"), passphrase)
+
+
+def _token_key(
+    source: KeySource, passphrase: Passphrase, certificate: Certificate | None
+) -> Signer:
+    from sysgraft.sign import pkcs11, pkcs11_uri  # noqa: PLC0415  only keys in tokens need them
+
+    uri = pkcs11_uri.parse(source.name)
+    return pkcs11.load_token_key(uri, passphrase, certificate=certificate)
+
+
+def load_certificate_file(certificate: str, passphrase: Passphrase = None) -> Certificate:
+    """Read one certificate.
+
+    Args:
+        certificate: a path, a ``file:`` URI, or a ``pkcs11:`` URI of a certificate in a token.
+        passphrase: the PIN of a token that does not show its certificates without.
+
+    Raises:
+        InputError: the file cannot be read.
+        KeyMaterialError: there is no certificate, or one that cannot be used.
+    """
+    source = resolve(certificate)
+    if source.kind == "pkcs11":
+        from sysgraft.sign import pkcs11, pkcs11_uri  # noqa: PLC0415  only for tokens
+
+        return pkcs11.load_token_certificate(pkcs11_uri.parse(source.name), passphrase)
+    with in_file(source.path):
+        return load_certificate(read_small(source.path, MAX_BUNDLE, "certificate"))

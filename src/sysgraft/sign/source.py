@@ -10,15 +10,28 @@ from sysgraft.errors import KeyMaterialError, UsageError
 
 @dataclass(frozen=True, slots=True)
 class KeySource:
-    """A place a key can be read from.
+    """A place a key or certificate can be read from.
 
     Attributes:
-        kind: how; files are the only kind so far.
-        path: the file, as the user wrote it or as the URI says.
+        kind: how: from a file, or through a PKCS#11 module.
+        name: the path, as the user wrote it or as the URI says; of a token the URI.
     """
 
-    kind: Literal["file"]
-    path: str
+    kind: Literal["file", "pkcs11"]
+    name: str
+
+    @property
+    def path(self) -> str:
+        """The file, where nothing but a file will do.
+
+        Raises:
+            KeyMaterialError: it is in a token.
+        """
+        if self.kind != "file":
+            raise KeyMaterialError(
+                "what is in a token cannot be used here", hint="give a file", file=self.name
+            )
+        return self.name
 
 
 def resolve(text: str) -> KeySource:
@@ -27,18 +40,15 @@ def resolve(text: str) -> KeySource:
     A path may hold a colon: only the schemes this knows are taken for a URI.
 
     Args:
-        text: a path, or a URI ``file:PATH``, ``file:///PATH`` (RFC 8089).
+        text: a path, or a URI: ``file:PATH``, ``file:///PATH`` (RFC 8089) or ``pkcs11:…``
+            (RFC 7512), which is looked at by `sysgraft.sign.pkcs11_uri`.
 
     Raises:
-        KeyMaterialError: the store is one that this version cannot open.
         UsageError: the URI is empty or names another machine.
     """
     scheme, colon, rest = text.partition(":")
     if colon and scheme.lower() == "pkcs11":
-        raise KeyMaterialError(
-            "keys in a PKCS#11 token (pkcs11:) are not available in this version",
-            hint="sign with a key file, or sign the root hash elsewhere with openssl",
-        )
+        return KeySource("pkcs11", text)
     if colon and scheme.lower() == "file":
         return KeySource("file", _file_path(rest))
     if not text:
