@@ -87,8 +87,10 @@ def decode_text(data: bytes) -> str | None:
 
 
 def _encodings(data: bytes) -> tuple[str, ...]:
-    """UTF-16 first where it may be: half of what programs write in it are zeros."""
-    return ("utf-16-le", "utf-8") if len(data) % 2 == 0 and 0 in data else ("utf-8", "utf-16-le")
+    """UTF-16 first where every other byte is mostly zero, as in what programs write in it."""
+    upper = data[1::2]
+    is_wide = len(data) % 2 == 0 and 2 * upper.count(0) >= len(upper)
+    return ("utf-16-le", "utf-8") if is_wide else ("utf-8",)
 
 
 def _text_or_hex(data: bytes) -> str:
@@ -165,7 +167,7 @@ def _described_tables(data: bytes) -> str:
 def _partition_table(data: bytes) -> str:
     (count,) = _GPT_COUNT.unpack_from(data, _GPT_HEADER)
     disk = UUID(bytes_le=_part(data, 56, 16))
-    return f"partition table of disk {disk}, {count} partitions"
+    return f"partition table of disk {disk}, partitions: {count}"
 
 
 def _part(data: bytes, start: int, size: int) -> bytes:
