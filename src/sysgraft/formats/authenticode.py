@@ -1,8 +1,8 @@
-"""Authenticode signatures of executables (Microsoft "Windows Authenticode Portable Executable
-Signature Format", 2008).
+"""Authenticode: the signature of an executable.
 
-PKCS#7 SignedData whose content, SpcIndirectDataContent, holds the digest of the executable. Reads
-and builds that content; the structure around it is `sysgraft.formats.cms`, the digest itself
+Microsoft "Windows Authenticode Portable Executable Signature Format" (2008): PKCS#7 SignedData
+whose content, SpcIndirectDataContent, holds the digest of the executable. Reads and builds that
+content; the structure around it is `sysgraft.formats.cms`, the digest itself
 `sysgraft.formats.authenticode_digest`. Time stamps are recognised and not verified: firmware does
 not look at them either, unless it has a database for them (dbt), which is not handled here.
 """

@@ -1,4 +1,4 @@
-"""The certificate table of an executable (Microsoft "PE Format", "The Attribute Certificate Table").
+"""The certificate table of an executable (Microsoft "PE Format", "Attribute Certificate Table").
 
 A row of WIN_CERTIFICATE entries at the end of the file, which no signature covers. So nothing in
 it may be anything but a signature or a zero: all lengths have to add up, padding has to be empty,

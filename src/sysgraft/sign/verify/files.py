@@ -37,12 +37,11 @@ def folder(path: str) -> TrustStore:
     return trust.from_folder(contents, path)
 
 
-def signature_lists(path: str) -> TrustStore:
-    """The certificates of an EFI signature list file."""
+def signature_lists(path: str, *, for_executables: bool = False) -> TrustStore:
+    """The certificates of an EFI signature list file; also digests in it if for executables."""
     path = resolve(path).path
-    return trust.from_signature_lists(
-        read_small(path, esl.MAX_SIGNATURE_LISTS, "EFI signature list"), path
-    )
+    data = read_small(path, esl.MAX_SIGNATURE_LISTS, "EFI signature list")
+    return trust.from_signature_lists(data, path, for_executables=for_executables)
 
 
 def dbx(path: str) -> TrustStore:
@@ -51,10 +50,15 @@ def dbx(path: str) -> TrustStore:
     return trust.from_dbx(read_small(path, esl.MAX_SIGNATURE_LISTS, "EFI signature list"), path)
 
 
-def efivars(path: str) -> TrustStore:
+def efivars(path: str, *, for_executables: bool = False) -> TrustStore:
     """PK, KEK and db minus dbx of a folder like ``/sys/firmware/efi/efivars``.
+
+    Args:
+        path: the folder.
+        for_executables: db minus dbx alone, as firmware judges what it starts.
 
     Raises:
         InputError: there is no such folder, or it cannot be read.
     """
-    return trust.from_efivars(EfivarsFolder(resolve(path).path))
+    variables = EfivarsFolder(resolve(path).path)
+    return trust.from_efivars(variables, for_executables=for_executables)

@@ -3,6 +3,11 @@
 A store holds only what its user named: files, a folder like ``verity.d``, EFI signature lists,
 or the firmware's own databases. Certificates found inside signatures never get here. Nothing
 here opens files; contents come with the name to call them by.
+
+Two questions are asked of stores, and signature lists and firmware answer them differently. Who
+may sign an extension is for systemd to say, which takes PK, KEK and db; which executables may
+start is for the firmware, which takes db alone, and in it digests of executables too
+(`for_executables`).
 """
 
 from __future__ import annotations
@@ -31,7 +36,11 @@ _DATABASES: Final = (
     ("KEK", GLOBAL_VARIABLE),
     ("db", IMAGE_SECURITY_DATABASE),
 )
-"""Variables whose certificates the firmware trusts, UEFI §32.3 and §32.6."""
+"""Variables whose certificates the kernel trusts, UEFI §32.3 and §32.6."""
+_FOR_EXECUTABLES: Final = ("db",)
+"""Those of them that decide which executables the firmware starts, UEFI §32.5.3.3."""
+_ACCEPTED_DIGESTS: Final = ("sha256", "sha384", "sha512")
+"""Digests of executables that create trust; SHA-1 can only revoke."""
 _REVOKED: Final = ("dbx", IMAGE_SECURITY_DATABASE)
 _AUTH_START: Final = 20
 _AUTH: Final = b"\x00\x02\xf1\x0e" + UUID("4aafd29d-68df-49ee-8aa9-347d375665a7").bytes_le
@@ -48,6 +57,21 @@ class TrustedCertificate:
 
 
 @dataclass(frozen=True, slots=True)
+class TrustedImage:
+    """An executable that may start whoever signed it, and where the trust in it comes from.
+
+    Attributes:
+        algorithm: of its digest, as ``hashlib`` has it.
+        digest: its Authenticode digest.
+        source: what names it.
+    """
+
+    algorithm: str
+    digest: bytes
+    source: str
+
+
+@dataclass(frozen=True, slots=True)
 class TrustStore:
     """Whom to trust.
 
@@ -55,18 +79,21 @@ class TrustStore:
         certificates: who may sign; a revoked one stays, and fails by its revocation.
         revocations: what is revoked; None if nobody said.
         notes: what was left out of the store and why, a sentence each.
+        images: executables that are trusted by their digest.
     """
 
     certificates: tuple[TrustedCertificate, ...] = ()
     revocations: Revocations | None = None
     notes: tuple[str, ...] = ()
+    images: tuple[TrustedImage, ...] = ()
 
     def __or__(self, other: TrustStore) -> TrustStore:
-        """Trust in either store's certificates, less what either revokes."""
+        """Trust in what either store trusts, less what either revokes."""
         return TrustStore(
             self.certificates + other.certificates,
             _both(self.revocations, other.revocations),
             self.notes + other.notes,
+            self.images + other.images,
         )
 
 
@@ -123,15 +150,25 @@ def _read_pem(data: bytes) -> tuple[Certificate, ...]:
     return load_certificates(data)
 
 
-def from_signature_lists(data: bytes, source: str) -> TrustStore:
+def from_signature_lists(data: bytes, source: str, *, for_executables: bool = False) -> TrustStore:
     """Trust in the certificates of EFI signature lists, such as a ``db.esl``.
+
+    Args:
+        data: the lists.
+        source: what to call them.
+        for_executables: whether to trust executables by their digest too.
 
     Raises:
         FormatError: they are not signature lists.
     """
     certificates: list[TrustedCertificate] = []
+    images: list[TrustedImage] = []
     notes: list[str] = []
     for one in _read_lists(data, source):
+        digest = esl.IMAGE_DIGESTS.get(one.type)
+        if for_executables and digest in _ACCEPTED_DIGESTS:
+            images += (TrustedImage(digest, entry.data, source) for entry in one.signatures)
+            continue
         if one.type != esl.CERT_X509:
             notes.append(f"{source}: {len(one.signatures)} entries are no certificates")
             continue
@@ -142,7 +179,7 @@ def from_signature_lists(data: bytes, source: str) -> TrustStore:
                 notes.append(f"{source}: a certificate is not trusted: {error.message}")
             else:
                 certificates.append(TrustedCertificate(found, source))
-    return TrustStore(tuple(certificates), notes=tuple(notes))
+    return TrustStore(tuple(certificates), notes=tuple(notes), images=tuple(images))
 
 
 def from_dbx(data: bytes, source: str) -> TrustStore:
@@ -173,12 +210,16 @@ def _mistaken_for_lists(data: bytes) -> str:
     return ""
 
 
-def from_efivars(variables: EfiVariables) -> TrustStore:
+def from_efivars(variables: EfiVariables, *, for_executables: bool = False) -> TrustStore:
     """Trust in PK, KEK and db less dbx, if the firmware enforces them.
 
     They count only with SecureBoot=1 and SetupMode=0, said by the firmware, and if none of them
     can be written without a signature: otherwise whoever can write variables has chosen them.
     What dbx revokes is kept as revoked, so that a signature by it can be named.
+
+    Args:
+        variables: where to read them.
+        for_executables: trust in db alone, and in executables by their digest too.
 
     Raises:
         InputError: the variables cannot be read.
@@ -193,7 +234,9 @@ def from_efivars(variables: EfiVariables) -> TrustStore:
         note = f"no certificate of {variables.source} is trusted: {reason}"
         return store | TrustStore(notes=(note,))
     for name, variable in databases.items():
-        store |= from_signature_lists(variable.data, f"{name} of {variables.source}")
+        if not for_executables or name in _FOR_EXECUTABLES:
+            source = f"{name} of {variables.source}"
+            store |= from_signature_lists(variable.data, source, for_executables=for_executables)
     return store
 
 

@@ -1,0 +1,207 @@
+"""One Authenticode signature: is it sound, does trust reach its signer, is the signer revoked?
+
+What firmware asks of every signature of an executable (EDK II's AuthenticodeVerify): the signer's
+certificate is inside, its key made the signature, and it leads up to a trusted one. Dates and
+purposes of certificates do not count. Certificates inside a signature are links of a chain and
+never create trust. The digest of the executable comes last, since it takes longest. How the
+answers of several signatures add up is `sysgraft.sign.verify.authenticode`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from sysgraft.errors import FormatError, KeyMaterialError, UnsupportedError
+from sysgraft.formats import authenticode, cms_signer
+from sysgraft.formats.x509 import parse_certificate
+from sysgraft.formats.x509_issuing import read_issuing
+from sysgraft.sign.verify.chain import find_path
+from sysgraft.sign.verify.roothash import Outcome, SignerInfo
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+    from datetime import datetime
+
+    from sysgraft.formats.authenticode import ImageDigest, Signature
+    from sysgraft.formats.x509 import Certificate
+    from sysgraft.sign.verify.trust import TrustStore
+
+_UNREADABLE = "the signature cannot be read"
+
+
+@dataclass(frozen=True, slots=True)
+class SignatureVerdict:
+    """The answers for one signature of an executable.
+
+    Attributes:
+        signature: whether it is a sound signature of this executable.
+        trust: whether a trusted certificate is its signer's, or stands above it.
+        revocation: whether none of its certificates is revoked.
+        signer: who signed; None if the signature cannot be read.
+        digest: of the executable, as the signature has it.
+        timestamp: the kind of time stamp that is there, unverified; empty if there is none.
+        malformed: whether it is no signature at all, rather than one of a kind not accepted.
+        notes: what is no failure, but worth knowing.
+    """
+
+    signature: Outcome
+    trust: Outcome
+    revocation: Outcome
+    signer: SignerInfo | None = None
+    digest: ImageDigest | None = None
+    timestamp: str = ""
+    malformed: bool = False
+    notes: tuple[str, ...] = ()
+
+    @property
+    def holds(self) -> bool:
+        """Whether it makes the executable a trusted one, as long as nothing is revoked."""
+        return (self.signature.status, self.trust.status) == ("ok", "ok")
+
+    def of(self, digests: Mapping[str, bytes]) -> SignatureVerdict:
+        """The verdict for an executable that has these digests."""
+        if self.digest is None or self.signature.status != "ok":
+            return self
+        name, value = self.digest.algorithm, self.digest.value
+        if value == digests[name]:
+            return self
+        reason = (
+            f"the executable is not what was signed: its {name} is {digests[name].hex()}, "
+            f"the signature's {value.hex()}"
+        )
+        return replace(self, signature=Outcome("fail", reason))
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """A signature that was read, or why it could not be.
+
+    Attributes:
+        signature: None if it cannot be read.
+        certificates: those inside.
+        problem: why it cannot be read.
+        malformed: whether that is because it is none.
+    """
+
+    signature: Signature | None
+    certificates: tuple[Certificate, ...] = ()
+    problem: str = ""
+    malformed: bool = False
+
+
+def open_signature(data: bytes) -> Opened:
+    """Read a signature of a certificate table; bad ones are answers, not errors."""
+    try:
+        signature = authenticode.parse(data)
+        return Opened(signature, tuple(map(parse_certificate, signature.signed.certificates)))
+    except UnsupportedError as error:
+        return Opened(None, problem=error.message)
+    except FormatError as error:
+        return Opened(None, problem=error.message, malformed=True)
+
+
+def judge_signature(opened: Opened, store: TrustStore, now: datetime) -> SignatureVerdict:
+    """All that can be said without the executable's digest.
+
+    Args:
+        opened: the signature.
+        store: whom to trust.
+        now: the time validity is compared with, with its time zone; only notes depend on it.
+    """
+    if opened.signature is None:
+        return SignatureVerdict(
+            signature=Outcome("fail", opened.problem),
+            trust=Outcome("fail", _UNREADABLE),
+            revocation=Outcome("skipped", _UNREADABLE),
+            malformed=opened.malformed,
+        )
+    info = opened.signature.signer
+    certificate, problem = _find_signer(opened.signature, opened.certificates)
+    signer = SignerInfo(info.issuer, info.serial, certificate)
+    trust, source = _trust(signer, opened, store)
+    text = f"{info.scheme.key.upper()} with {info.digest} by {signer.identity}"
+    return SignatureVerdict(
+        signature=Outcome("fail", problem) if problem else Outcome("ok", text),
+        trust=trust,
+        revocation=_revocation(certificate, opened, store),
+        signer=replace(signer, source=source),
+        digest=opened.signature.digest,
+        timestamp=opened.signature.timestamp,
+        notes=tuple(_remarks(certificate, opened.signature, now)),
+    )
+
+
+def _find_signer(
+    signature: Signature, certificates: Sequence[Certificate]
+) -> tuple[Certificate | None, str]:
+    """The certificate whose key made the signature, or what is wrong with it.
+
+    Firmware takes it from the signature alone, so it has to be there.
+    """
+    named = cms_signer.find_signer(signature.signer, certificates)
+    if not named:
+        return None, "the signature does not hold its signer's certificate, which firmware needs"
+    problem = "the signer's key did not make this signature"
+    for each in named:
+        try:
+            if cms_signer.verify(signature.signer, signature.content, each):
+                return each, ""
+        except KeyMaterialError as error:
+            problem = error.message
+    return named[0], problem
+
+
+def _trust(signer: SignerInfo, opened: Opened, store: TrustStore) -> tuple[Outcome, str]:
+    """The answer, and where trust comes from."""
+    if not store.certificates:
+        reason = "; ".join(("no trusted certificate given", *store.notes[:1]))
+        return Outcome("fail", reason), ""
+    if signer.certificate is None:
+        return Outcome("fail", "the signer's certificate is not known"), ""
+    path = find_path(signer.certificate, store.certificates, opened.certificates)
+    if path is None:
+        reason = f"no trusted certificate is, or stands above, that of {signer.identity}"
+        return Outcome("fail", _refused_issuer(signer.certificate, store) or reason), ""
+    source = path.anchor.source
+    if len(path.links) == 1:
+        return Outcome("ok", f"{signer.identity} is trusted by {source}"), source
+    anchor = path.anchor.certificate.subject
+    return Outcome("ok", f"{signer.identity} is below {anchor}, trusted by {source}"), source
+
+
+def _refused_issuer(certificate: Certificate, store: TrustStore) -> str:
+    """Why a trusted certificate of the issuer's name does not count; empty without one."""
+    for each in store.certificates:
+        if each.certificate.subject_der == certificate.issuer_der:
+            problem = read_issuing(each.certificate).problem or "it did not sign this one"
+            return f"{each.certificate.subject} of {each.source} is no issuer: {problem}"
+    return ""
+
+
+def _revocation(certificate: Certificate | None, opened: Opened, store: TrustStore) -> Outcome:
+    if store.revocations is None:
+        return Outcome("skipped", "no dbx given")
+    trusted = (each.certificate for each in store.certificates)
+    known = (*trusted, *opened.certificates)
+    # Where the signer is not known, none of those who might be may be revoked.
+    for each in (certificate,) if certificate else opened.certificates:
+        reason = store.revocations.is_revoked(each, known)
+        if reason is not None:
+            return Outcome("fail", reason)
+    return Outcome("ok", "no revocation concerns the signer")
+
+
+def _remarks(certificate: Certificate | None, signature: Signature, now: datetime) -> Iterator[str]:
+    if signature.timestamp:
+        yield f"the time stamp ({signature.timestamp}) is not verified"
+    if certificate is not None and now > certificate.not_after:
+        yield (
+            f"the signer's certificate expired on {certificate.not_after:%Y-%m-%d}; "
+            "firmware does not look at dates"
+        )
+    if certificate is not None and now < certificate.not_before:
+        yield (
+            f"the signer's certificate is valid only from {certificate.not_before:%Y-%m-%d}; "
+            "firmware does not look at dates"
+        )
