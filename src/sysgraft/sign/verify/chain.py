@@ -52,7 +52,7 @@ def find_path(
     for each in anchors:
         trusted.setdefault(each.certificate.der, each)
     candidates = [*(each.certificate for each in trusted.values()), *known]
-    level = [(certificate,)]
+    level: list[tuple[Certificate, ...]] = [(certificate,)]
     seen = {certificate.der}
     for _ in range(MAX_LENGTH + 1):
         for links in level:
