@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Final, Literal
+from typing import TYPE_CHECKING, Final, Literal, Protocol, TypeVar
 
 from sysgraft.errors import FormatError, LimitError
 from sysgraft.formats import pe
@@ -82,48 +82,38 @@ class Stub:
     major: int
 
 
-@dataclass(frozen=True, slots=True)
-class Profile:
-    """One way to start an image.
+class Named(Protocol):
+    """What has a section's name."""
 
-    Attributes:
-        number: 0 for the first; a file without ``.profile`` has this one only.
-        sections: in the order of the file: of the base, and of the profile over them. Those of
-            the base that the profile has too are not among them.
-    """
-
-    number: int
-    sections: tuple[pe.Section, ...]
-
-    def find(self, name: str) -> pe.Section | None:
-        """Its section of that name; of several (see `BY_HARDWARE`) the first."""
-        return next((each for each in self.sections if each.name == name), None)
-
-    def find_all(self, name: str) -> tuple[pe.Section, ...]:
-        """Its sections of that name."""
-        return tuple(each for each in self.sections if each.name == name)
+    @property
+    def name(self) -> str:
+        """With its dot."""
 
 
-def profiles(sections: Iterable[pe.Section]) -> tuple[Profile, ...]:
-    """The profiles of a file.
+_Section = TypeVar("_Section", bound=Named)
+
+
+def profiles(sections: Iterable[_Section]) -> tuple[tuple[_Section, ...], ...]:
+    """The profiles of a file, each with all its sections.
+
+    Of each profile: the base's sections that it does not replace, then its own, in the order of
+    the file. A file without ``.profile`` has one profile, the base.
 
     Raises:
         FormatError: a section that may be there once is there twice.
     """
-    base: list[pe.Section] = []
-    own: list[list[pe.Section]] = []
+    base: list[_Section] = []
+    own: list[list[_Section]] = []
     for section in sections:
         if section.name == PROFILE:
             own.append([])
         (own[-1] if own else base).append(section)
     for part in (base, *own):
         _check_unique(part)
-    if not own:
-        return (Profile(0, tuple(base)),)
-    return tuple(Profile(number, _over(base, part)) for number, part in enumerate(own))
+    return tuple(_over(base, part) for part in own or [[]])
 
 
-def _check_unique(sections: Sequence[pe.Section]) -> None:
+def _check_unique(sections: Sequence[Named]) -> None:
     seen: set[str] = set()
     for section in sections:
         if section.name in seen and section.name not in BY_HARDWARE:
@@ -131,7 +121,7 @@ def _check_unique(sections: Sequence[pe.Section]) -> None:
         seen.add(section.name)
 
 
-def _over(base: Sequence[pe.Section], own: Sequence[pe.Section]) -> tuple[pe.Section, ...]:
+def _over(base: Sequence[_Section], own: Sequence[_Section]) -> tuple[_Section, ...]:
     replaced = {section.name for section in own}
     return (*(section for section in base if section.name not in replaced), *own)
 

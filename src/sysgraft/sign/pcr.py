@@ -65,13 +65,3 @@ def sign_entry(entry: Entry, signer: Signer) -> Entry:
 def _verifies(key_der: bytes, signature: bytes, data: bytes) -> bool:
     key = load_public_key(key_der)
     return verify_signature(key, SignatureScheme("rsa", "sha256"), signature, data)
-
-
-def signature_size(key_der: bytes) -> int:
-    """Bytes of each signature by this RSA key."""
-    from cryptography.hazmat.primitives.asymmetric import rsa  # noqa: PLC0415 - slow to import
-
-    key = load_public_key(key_der)
-    if not isinstance(key, rsa.RSAPublicKey):
-        raise KeyMaterialError("PCR policies are signed with RSA keys only")
-    return -(-key.key_size // 8)

@@ -78,6 +78,7 @@ class UkiOptions:
         pcr_certificate: likewise, a certificate.
         sign_initrd_pcrs: sign also a policy that holds in the initrd only (policyRef "initrd").
         policy_digest: leave room for PCR signatures made elsewhere.
+        with_kernel: whether it is a UKI where it can be; an addon or a profile has no kernel.
         sign_kernel: whether the kernel inside is signed too; None: if it bears no signature.
         level: zstd level for initrds made from root file systems; 0 leaves them uncompressed.
         excludes: patterns of paths that root file systems leave out.
@@ -109,6 +110,7 @@ class UkiOptions:
     pcr_certificate: str | None = None
     sign_initrd_pcrs: bool = False
     policy_digest: bool = False
+    with_kernel: bool = True
     sign_kernel: bool | None = None
     level: int = DEFAULT_LEVEL
     excludes: tuple[str, ...] = ()

@@ -1,0 +1,141 @@
+"""The parts of a UKI as blobs: files, texts, joined initrds, root file systems.
+
+Files are opened once and must not change while they are read. What has to be made (a compressed
+initrd, an uncompressed kernel) goes into one unnamed temporary file.
+"""
+
+from __future__ import annotations
+
+import os
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, Final, Self
+
+from sysgraft.base.blob import BytesBlob, JoinedBlob
+from sysgraft.base.progress import NoProgress
+from sysgraft.build.rootfs import open_rootfs, pack
+from sysgraft.build.sources.image_files import open_unchanged
+from sysgraft.build.sources.model import Options as SourceOptions
+from sysgraft.build.sources.model import Workspace
+from sysgraft.build.sources.spec import KINDS, SourceSpec, resolve
+from sysgraft.errors import InputError, LimitError, UsageError, in_file
+from sysgraft.formats import pe
+from sysgraft.host.files import close_files
+from sysgraft.host.spool import Spool
+
+if TYPE_CHECKING:
+    from sysgraft.base.blob import Blob
+    from sysgraft.base.progress import Progress
+    from sysgraft.build.rootfs import Rootfs
+    from sysgraft.build.uki.options import UkiOptions
+
+_ALIGNMENT: Final = 4
+"""The kernel looks for the next archive at a multiple of this (buffer-format.rst)."""
+_MAX_TEXT: Final = 1 << 20
+"""Bytes of a text from a file."""
+
+
+class Inputs:
+    """Opens what the options name, and closes it all at the end.
+
+    Attributes:
+        workspace: spool, notes and progress, shared by all parts.
+    """
+
+    def __init__(self, options: UkiOptions, progress: Progress | None = None) -> None:
+        self._options = options
+        self._stack = ExitStack()
+        self._initrds: list[tuple[str, Rootfs | None]] = []
+        self.workspace = Workspace(
+            options=SourceOptions(
+                kind="root",
+                layers="all",
+                whiteouts="drop",
+                excludes=options.excludes,
+                source_date_epoch=options.source_date_epoch,
+            ),
+            spool=self._stack.enter_context(Spool()),
+            kept_prefixes=(b"",),
+            progress=progress or NoProgress(),
+        )
+        self._stack.callback(close_files)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stack.close()
+
+    def file(self, path: str, what: str) -> Blob:
+        """A file's content.
+
+        Raises:
+            InputError: it cannot be read, or is empty.
+        """
+        with in_file(path):
+            blob = self._stack.enter_context(open_unchanged(path))
+            if not blob.size:
+                raise InputError(f"the {what} is empty")
+            if blob.size > pe.MAX_SIZE:
+                raise LimitError(f"the {what} has {blob.size} bytes; a section has less than 4 GiB")
+        return blob
+
+    def text(self, value: str, what: str) -> bytes:
+        """What ``TEXT|@PATH`` means; a file's content as it is."""
+        if not value.startswith("@"):
+            return value.encode("utf-8", "surrogateescape")
+        blob = self.file(value[1:], what)
+        if blob.size > _MAX_TEXT:
+            raise LimitError(f"too large for a {what}: {blob.size} bytes", file=value[1:])
+        return blob.read_at(0, blob.size)
+
+    def open_initrds(self) -> None:
+        """Look into the root file systems among the initrds; `packed_initrd` needs it done.
+
+        Raises:
+            UsageError: an initrd is neither a file nor a root file system.
+            InputError: a root file system cannot be read.
+        """
+        for argument in self._options.initrds:
+            spec = initrd_source(argument)
+            rootfs = None if spec is None else open_rootfs(spec, self.workspace, self._stack)
+            self._initrds.append((argument, rootfs))
+
+    @property
+    def rootfs(self) -> list[Rootfs]:
+        """The root file systems among the initrds."""
+        return [rootfs for _, rootfs in self._initrds if rootfs is not None]
+
+    def packed_initrd(self) -> Blob | None:
+        """All initrds, one behind the other; None if there are none."""
+        parts = [
+            self.file(argument, "initrd")
+            if rootfs is None
+            else pack(rootfs, self.workspace, level=self._options.level)
+            for argument, rootfs in self._initrds
+        ]
+        if len(parts) < 2:
+            return parts[0] if parts else None
+        return JoinedBlob([piece for part in parts for piece in (part, _padding(part.size))])
+
+
+def initrd_source(argument: str) -> SourceSpec | None:
+    """The root file system an ``--initrd`` argument names; None if it is a file to take as it is.
+
+    Raises:
+        UsageError: it names neither.
+    """
+    prefix, colon, _ = argument.partition(":")
+    if colon and prefix in KINDS and not os.path.exists(argument):
+        return resolve(argument)
+    if os.path.isdir(argument):
+        return resolve(argument)
+    if not os.path.exists(argument):
+        raise UsageError(
+            f"no such initrd: {argument}",
+            hint=f"give a file, a folder, or a root file system: {', '.join(KINDS)}, each with ':'",
+        )
+    return None
+
+
+def _padding(size: int) -> Blob:
+    return BytesBlob(bytes(-size % _ALIGNMENT))

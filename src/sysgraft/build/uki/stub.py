@@ -1,0 +1,89 @@
+"""The stub that starts an image: found where systemd installs it, or as given."""
+
+from __future__ import annotations
+
+import os
+import platform
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from sysgraft.base import arch
+from sysgraft.build.uki.options import EFI_ARCHITECTURES
+from sysgraft.errors import FormatError, InputError, UsageError, in_file
+from sysgraft.formats import pe, uki
+
+if TYPE_CHECKING:
+    from sysgraft.base.blob import Blob
+    from sysgraft.build.uki.inputs import Inputs
+    from sysgraft.build.uki.kernel import Kernel
+    from sysgraft.build.uki.options import UkiOptions
+
+FOLDER: Final = "/usr/lib/systemd/boot/efi"
+"""Where systemd installs its stubs (``linuxx64.efi.stub``)."""
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedStub:
+    """A stub.
+
+    Attributes:
+        name: of its file.
+        blob: its bytes.
+        image: its headers.
+        version: which program it is.
+    """
+
+    name: str
+    blob: Blob
+    image: pe.Image
+    version: uki.Stub
+
+
+def load_stub(options: UkiOptions, inputs: Inputs, kernel: Kernel | None) -> LoadedStub:
+    """Find and read the stub for a kernel, or the one for addons.
+
+    Raises:
+        InputError: there is none.
+        FormatError: it is no stub of systemd, or for another architecture than the kernel.
+    """
+    path = options.stub or _default_path(options, kernel)
+    if not os.path.exists(path):
+        raise InputError(
+            "there is no such stub",
+            file=path,
+            hint="name one with --stub; on Debian the package systemd-boot-efi has it",
+        )
+    blob = inputs.file(path, "stub")
+    with in_file(path):
+        image = pe.parse(blob)
+        version = uki.stub_of(blob, image)
+        if version is None:
+            raise FormatError(
+                "not a stub of systemd: the section .sdmagic is missing",
+                hint="without it nobody knows what it measures; give linux*.efi.stub of systemd",
+            )
+        _check_architecture(image, options, kernel)
+    return LoadedStub(path, blob, image, version)
+
+
+def _default_path(options: UkiOptions, kernel: Kernel | None) -> str:
+    kind = "addon" if kernel is None else "linux"
+    return f"{FOLDER}/{kind}{options.efi_arch or _architecture(kernel)}.efi.stub"
+
+
+def _architecture(kernel: Kernel | None) -> str:
+    """EFI's name of the kernel's architecture, or of this machine's."""
+    machine = kernel.image.architecture if kernel is not None else None
+    wanted = machine or arch.normalize(platform.machine())
+    for efi, name in EFI_ARCHITECTURES.items():
+        if name == wanted:
+            return efi
+    raise UsageError(f"no stub for {wanted} is known", hint="name one with --stub, and --efi-arch")
+
+
+def _check_architecture(image: pe.Image, options: UkiOptions, kernel: Kernel | None) -> None:
+    found = image.architecture
+    if kernel is not None and kernel.image.machine != image.machine:
+        raise FormatError(f"the stub is for {found}, the kernel for {kernel.image.architecture}")
+    if options.efi_arch and EFI_ARCHITECTURES[options.efi_arch] != found:
+        raise FormatError(f"the stub is for {found}, --efi-arch says {options.efi_arch}")
