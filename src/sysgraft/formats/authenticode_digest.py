@@ -22,10 +22,9 @@ from sysgraft.formats.authenticode import ImageDigest
 from sysgraft.formats.wincert import ALIGNMENT, aligned
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from sysgraft.base.blob import Blob
-    from sysgraft.base.progress import Progress
     from sysgraft.formats.pe import Image
 
 BUFFER: Final = 1 << 20
@@ -120,7 +119,11 @@ def _joined(ranges: Iterable[Range]) -> tuple[Range, ...]:
 
 
 def compute(
-    blob: Blob, covered: Coverage, algorithms: Iterable[str], *, progress: Progress | None = None
+    blob: Blob,
+    covered: Coverage,
+    algorithms: Iterable[str],
+    *,
+    advance: Callable[[int], object] = int,
 ) -> dict[str, bytes]:
     """Digests of an executable, from one pass over it.
 
@@ -128,7 +131,7 @@ def compute(
         blob: the file.
         covered: what `coverage` said of it.
         algorithms: as ``hashlib`` has them.
-        progress: told about every byte.
+        advance: told how many more bytes were hashed; may raise to end it.
 
     Raises:
         TruncatedError: the file ends before its headers say.
@@ -140,8 +143,7 @@ def compute(
         blob.readinto_at(offset, view)
         for each in hashes.values():
             each.update(view)
-        if progress is not None:
-            progress.advance(length)
+        advance(length)
     return {name: each.digest() for name, each in hashes.items()}
 
 

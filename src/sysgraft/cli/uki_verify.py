@@ -1,0 +1,130 @@
+"""``sysgraft uki verify``."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from sysgraft.cli.signer import signer_fields
+from sysgraft.errors import InputError
+from sysgraft.image.uki_checks import ON_REQUEST
+from sysgraft.image.uki_verify import UkiVerification, UkiVerifyOptions, verify_uki
+from sysgraft.sign.verify import files as trust_files
+
+if TYPE_CHECKING:
+    import argparse
+
+    from sysgraft.cli.output import Output
+    from sysgraft.image.checks import Check
+    from sysgraft.sign.verify.authenticode_signature import SignatureVerdict
+    from sysgraft.sign.verify.roothash import Outcome, SignerInfo
+    from sysgraft.sign.verify.trust import TrustStore
+
+
+def run(arguments: argparse.Namespace, out: Output) -> int:
+    """Verify executables; 0 if all of them are good."""
+    options = UkiVerifyOptions(trust=_trust(arguments), allow_skip=frozenset(arguments.allow_skip))
+    results: list[UkiVerification] = []
+    errors: list[InputError] = []
+    for file in arguments.files:
+        try:
+            result = verify_uki(file, options, progress=out.progress)
+        except InputError as error:
+            # One unreadable file must not hide what there is to say of the others.
+            errors.append(error)
+            out.note(f"error: {error}")
+            continue
+        results.append(result)
+        if not out.json_wanted:
+            _show(result, out)
+    good = not errors and all(result.ok for result in results)
+    if out.json_wanted:
+        document = {
+            "ok": good,
+            "images": [as_json(result) for result in results],
+            "errors": [{"file": error.file, "message": error.message} for error in errors],
+        }
+        out.json("uki.verify", 1, document)
+    return 2 if errors else 0 if good else 1
+
+
+def _trust(arguments: argparse.Namespace) -> TrustStore:
+    store = trust_files.empty()
+    for path in arguments.certificate:
+        store |= trust_files.certificate(path)
+    for path in arguments.esl:
+        store |= trust_files.signature_lists(path, for_executables=True)
+    if arguments.dbx:
+        store |= trust_files.dbx(arguments.dbx)
+    if arguments.efivars:
+        store |= trust_files.efivars(arguments.efivars, for_executables=True)
+    return store
+
+
+def as_json(result: UkiVerification) -> dict[str, object]:
+    """One executable's part of ``sysgraft.uki.verify/1``."""
+    return {
+        "file": result.file,
+        "ok": result.ok,
+        "kind": result.kind,
+        "architecture": result.architecture,
+        "digests": {name: value.hex() for name, value in result.digests},
+        "signatures": [_signature_json(each) for each in result.signatures],
+        "checks": [
+            {
+                "name": check.name,
+                "status": check.status,
+                "required": check.required,
+                "reason": check.reason,
+            }
+            for check in result.checks
+        ],
+        "notes": list(result.notes),
+    }
+
+
+def _signature_json(verdict: SignatureVerdict) -> dict[str, object]:
+    digest = verdict.digest
+    return {
+        "signer": _signer_json(verdict.signer),
+        "digest": digest and {"algorithm": digest.algorithm, "value": digest.value.hex()},
+        "timestamp": verdict.timestamp or None,
+        "signature": _outcome_json(verdict.signature),
+        "trust": _outcome_json(verdict.trust),
+        "revocation": _outcome_json(verdict.revocation),
+        "notes": list(verdict.notes),
+    }
+
+
+def _outcome_json(outcome: Outcome) -> dict[str, object]:
+    return {"status": outcome.status, "reason": outcome.reason}
+
+
+def _signer_json(signer: SignerInfo | None) -> dict[str, object] | None:
+    if signer is None:
+        return None
+    certificate = signer.certificate
+    return {
+        **signer_fields(signer.issuer, signer.serial, certificate),
+        "fingerprint": certificate.fingerprint.hex() if certificate else None,
+        "trustedBy": signer.source or None,
+    }
+
+
+def _show(result: UkiVerification, out: Output) -> None:
+    failed = [check.name for check in result.checks if not check.passes]
+    verdict = f"NOT VERIFIED: {', '.join(failed)}" if failed else "verified"
+    out.text(f"{os.fspath(result.file)}: {verdict}")
+    rows = [
+        (out.symbol(check.status), check.name, _word(check), check.reason)
+        for check in result.checks
+    ]
+    out.table(rows, indent=2)
+    for note in result.notes:
+        out.text(f"  note: {note}")
+
+
+def _word(check: Check) -> str:
+    if check.status != "skipped" or check.required:
+        return check.status
+    return "not asked" if check.name in ON_REQUEST else "allowed"

@@ -1,0 +1,132 @@
+"""The checks an EFI executable has to pass: their names, and those about structure and content.
+
+What each one proves is in docs/guide/verify-a-uki.md. Who signed is for
+`sysgraft.sign.verify.authenticode` to say; here is what the file itself shows.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from sysgraft.errors import FormatError
+from sysgraft.formats import pe, uki
+from sysgraft.formats.authenticode_digest import Coverage, coverage, filled_gaps
+from sysgraft.formats.pe_layout import layout_problem
+from sysgraft.formats.wincert import MAX_TABLE, Entry
+from sysgraft.formats.wincert import parse as parse_table
+from sysgraft.image.checks import Check, fail, ok
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from sysgraft.base.blob import Blob
+    from sysgraft.formats.pe import Image
+
+# In the order they are reported.
+CHECKS: Final = ("pe", "signature", "trust", "revocation", "content")
+# Required only when the caller gives what they compare with.
+ON_REQUEST: Final = frozenset({"revocation"})
+
+_KINDS: Final = {
+    "uki": "a unified kernel image",
+    "addon": "an addon",
+    "profile": "a profile to be joined to a unified kernel image",
+    "stub": "a stub without a kernel",
+    "other": "an executable that is neither UKI nor addon",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Structure:
+    """An executable as far as its headers and its certificate table tell.
+
+    Attributes:
+        image: what the headers say.
+        covered: what its digest covers.
+        entries: its signatures, in their order.
+    """
+
+    image: Image
+    covered: Coverage
+    entries: tuple[Entry, ...]
+
+
+def read_structure(blob: Blob) -> Structure:
+    """Read what has to be right before anything can be said about signatures.
+
+    Raises:
+        FormatError: it is no executable, or one that may be read in two ways.
+    """
+    image = pe.parse(blob)
+    problem = layout_problem(image)
+    if problem:
+        raise FormatError(problem)
+    covered = coverage(image)
+    offset, size = image.security
+    if size > MAX_TABLE:
+        raise FormatError(f"the certificate table has {size} bytes; the limit is {MAX_TABLE}")
+    return Structure(image, covered, parse_table(blob.read_at(offset, size)))
+
+
+def check_content(blob: Blob, structure: Structure) -> tuple[Check, tuple[str, ...]]:
+    """Whether the sections are what UAPI.5 and the stub want, and nothing is left unsigned.
+
+    Returns:
+        The check, and what is worth knowing beside it.
+    """
+    image = structure.image
+    try:
+        kind = uki.kind_of(image)
+        problems = [*_unsigned_bytes(blob, structure.covered), *_problems(blob, image, kind)]
+        notes = (*_gap_notes(structure.covered), *_notes(blob, image, kind))
+    except FormatError as error:
+        return fail("content", error.message), ()
+    if problems:
+        return fail("content", "; ".join(problems)), notes
+    return ok("content", _described(image, kind)), notes
+
+
+def _described(image: Image, kind: uki.ImageKind) -> str:
+    parts = len(uki.profiles(image.sections)) if kind == "uki" else 1
+    return _KINDS[kind] + (f" with {parts} profiles" if parts > 1 else "")
+
+
+def _unsigned_bytes(blob: Blob, covered: Coverage) -> Iterator[str]:
+    for offset, length in filled_gaps(blob, covered):
+        yield f"{length} bytes at byte {offset} are in no section, so no signature covers them"
+
+
+def _gap_notes(covered: Coverage) -> Iterator[str]:
+    for offset, length in covered.gaps:
+        yield f"{length} bytes at byte {offset} are in no section and not signed; all must be zero"
+
+
+def _problems(blob: Blob, image: Image, kind: uki.ImageKind) -> Iterator[str]:
+    """What UAPI.5 forbids, a sentence each.
+
+    Raises:
+        FormatError: sections are there twice, or claim more than they hold.
+    """
+    if kind in ("stub", "other"):
+        return
+    for section in image.sections:
+        if section.name in uki.KNOWN:
+            uki.checked_content(blob, section)
+    uki.profiles(image.sections)
+    if image.subsystem != pe.EFI_APPLICATION:
+        yield f"its subsystem is {image.subsystem}, not {pe.EFI_APPLICATION} (EFI application)"
+    names = {section.name for section in image.sections}
+    if kind == "addon" and not names & set(uki.ADDON_CONTENT):
+        yield f"the stub ignores it: an addon holds one of {', '.join(uki.ADDON_CONTENT)}"
+    if kind == "addon" and ".osrel" in names:
+        yield "it has .osrel, as unified kernel images do, but no .linux"
+
+
+def _notes(blob: Blob, image: Image, kind: uki.ImageKind) -> Iterator[str]:
+    if kind not in ("uki", "addon"):
+        return
+    if kind == "uki" and image.find(".osrel") is None:
+        yield "without .osrel boot menus such as systemd-boot do not show it"
+    if uki.stub_of(blob, image) is None:
+        yield "the stub does not say what it is (no .sdmagic section)"
