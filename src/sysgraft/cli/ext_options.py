@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any, Final, TypeAlias
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from sysgraft.cli.verbs import Options
 
 _KEY_HELP: Final = "private key: a path or file: URI (PEM, PKCS#8, encrypted too)"
 _CERTIFICATE_HELP: Final = "its certificate: a path or file: URI (PEM or DER)"
@@ -41,9 +44,6 @@ UNSIGN_EXAMPLE: Final = """\
 example:
   sysgraft ext unsign firmware.sysext.raw --output unsigned/firmware.sysext.raw
 """
-
-# In the order --help shows them.
-Options: TypeAlias = list[tuple[tuple[str, ...], dict[str, Any]]]
 
 _SIGNING: Final[Options] = [
     (("--private-key",), {"metavar": "KEY", "help": _KEY_HELP}),
