@@ -16,16 +16,16 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 from uuid import UUID
 
-from sysgraft.errors import FormatError, InputError, ToolError, UsageError, in_file
+from sysgraft.errors import FormatError, InputError, ToolError, UsageError
 from sysgraft.formats import authvar, esl
 from sysgraft.formats.efivar import (
     BOOTSERVICE_ACCESS,
     DATABASE_ATTRIBUTES,
     NON_VOLATILE,
 )
-from sysgraft.formats.signature_input import MAX_INPUT, read_entries
 from sysgraft.host.output import atomic_output
 from sysgraft.host.run import run, which
+from sysgraft.host.signature_files import read_lists
 from sysgraft.host.small import read_small
 
 if TYPE_CHECKING:
@@ -65,8 +65,8 @@ def enroll(  # noqa: PLR0913  the databases, each by its name
 ) -> None:
     """Make a variable store with these keys enrolled and Secure Boot on.
 
-    The files are certificates (PEM, DER) or signature lists (``.esl``, ``.auth``); for `dbx` also
-    text with SHA-256 hashes of programs. Other variables of the template stay as they are.
+    The files are certificates (PEM, DER), signature lists (``.esl``, ``.auth``), text with SHA-256
+    hashes of programs, or programs. Other variables of the template stay as they are.
 
     Args:
         template: an empty variable store of the firmware the result is for.
@@ -84,8 +84,8 @@ def enroll(  # noqa: PLR0913  the databases, each by its name
         InputError: a file cannot be read or is not what it has to be.
         OutputError: the store cannot be written.
     """
-    found = {"PK": _databases([pk], owner), "KEK": _databases(kek, owner)}
-    found |= {"db": _databases(db, owner), "dbx": _databases(dbx, owner)}
+    files: dict[str, Sequence[str]] = {"PK": [pk], "KEK": kek, "db": db, "dbx": dbx}
+    found = {name: read_lists(paths, owner) for name, paths in files.items()}
     for name in ("PK", "KEK", "db"):
         if not found[name]:
             raise UsageError(f"nothing is given to enroll as {name}")
@@ -95,14 +95,6 @@ def enroll(  # noqa: PLR0913  the databases, each by its name
     store = _write_variables(template, values, time)
     with atomic_output(output, replace=replace) as file:
         file.write(store)
-
-
-def _databases(paths: Sequence[str], owner: UUID) -> tuple[esl.SignatureList, ...]:
-    lists: list[esl.SignatureList] = []
-    for path in paths:
-        with in_file(path):
-            lists += read_entries(read_small(path, MAX_INPUT, "certificate or list"), owner)
-    return tuple(dict.fromkeys(lists))
 
 
 def _write_variables(template: str, values: dict[str, bytes], time: datetime) -> bytes:
