@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING, Final
 from uuid import UUID
 
 from sysgraft.build.extension import BuildOptions, BuildReport, build_extension
 from sysgraft.build.sources.model import Options as SourceOptions
+from sysgraft.cli.epoch import source_date_epoch
 from sysgraft.cli.output import counted, human_size
 from sysgraft.cli.signing import signing_pair
 from sysgraft.errors import UsageError
@@ -58,7 +58,7 @@ def build_options(arguments: argparse.Namespace) -> BuildOptions:
             owner=arguments.owner,
             include_paths=(*arguments.include_path, *with_opt),
             excludes=tuple(arguments.exclude),
-            source_date_epoch=_epoch(arguments),
+            source_date_epoch=source_date_epoch(arguments.source_date_epoch),
             architecture=arguments.arch,
         ),
         release=dict(_field(text) for text in arguments.release),
@@ -80,24 +80,6 @@ def _seed(text: str | None) -> UUID | None:
         return UUID(text) if text else None
     except ValueError:
         raise UsageError(f"--seed wants a UUID, not {text!r}") from None
-
-
-def _epoch(arguments: argparse.Namespace) -> int | None:
-    if arguments.source_date_epoch is not None:
-        return _not_negative(arguments.source_date_epoch)
-    text = os.environ.get("SOURCE_DATE_EPOCH")
-    if not text:
-        return None
-    try:
-        return _not_negative(int(text))
-    except ValueError:
-        raise UsageError(f"SOURCE_DATE_EPOCH is not a number: {text!r}") from None
-
-
-def _not_negative(seconds: int) -> int:
-    if not 0 <= seconds < 1 << 63:
-        raise UsageError(f"a source date epoch of {seconds} is not possible")
-    return seconds
 
 
 def as_json(report: BuildReport) -> dict[str, object]:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:  # typing costs more time than all of --help
 
     from sysgraft.cli.output import Output
 
-DESCRIPTION: Final = "Build, sign, inspect and verify system extension images."
+DESCRIPTION: Final = "Build, sign and verify system extensions and unified kernel images."
 EPILOG: Final = """\
 example:
   sysgraft ext build firmware ./tree --output . --private-key db.key --certificate db.pem
@@ -33,6 +33,10 @@ NOUNS: Final = {
     "ext": (
         "system extension images (sysext and confext)",
         "sysgraft ext verify firmware.sysext.raw --certificate db.pem",
+    ),
+    "uki": (
+        "unified kernel images and addons",
+        "sysgraft uki build --linux vmlinuz --initrd initrd.img --output linux.efi",
     ),
     "policy": (
         "image policies: what a disk image may consist of",

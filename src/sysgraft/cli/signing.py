@@ -34,15 +34,23 @@ def signing_pair(arguments: argparse.Namespace) -> SigningPair:
     return load_pair(
         arguments.private_key,
         arguments.certificate,
-        passphrase=lambda: _passphrase(arguments),
+        passphrase=lambda: ask_passphrase(arguments.passphrase_file, arguments.private_key),
         include_certificate=not arguments.nocerts,
     )
 
 
-def _passphrase(arguments: argparse.Namespace) -> bytes:
-    """The passphrase, asked for only when the key turns out to be encrypted."""
-    if arguments.passphrase_file:
-        data = read_secret(arguments.passphrase_file, _PASSPHRASE_MAX, "passphrase")
+def ask_passphrase(file: str | None, key: str) -> bytes:
+    """A passphrase: from a file, the environment, or the person at the terminal.
+
+    Args:
+        file: the value of ``--passphrase-file``.
+        key: what it is for, as the user called it.
+
+    Raises:
+        KeyMaterialError: nobody gives one.
+    """
+    if file:
+        data = read_secret(file, _PASSPHRASE_MAX, "passphrase")
         return data.removesuffix(b"\n").removesuffix(b"\r")
     if PASSPHRASE_VARIABLE in os.environ:
         return os.environb[PASSPHRASE_VARIABLE.encode()]
@@ -53,4 +61,4 @@ def _passphrase(arguments: argparse.Namespace) -> bytes:
         )
     import getpass  # noqa: PLC0415  only for a person at a terminal
 
-    return getpass.getpass(f"passphrase of {arguments.private_key}: ").encode()
+    return getpass.getpass(f"passphrase of {key}: ").encode()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from sysgraft.cli.ext_options import Options
+    from sysgraft.cli.verbs import Options
 
 SIGN_EXAMPLE: Final = """\
 FILE may be any EFI executable: a UKI, an addon, a kernel, a boot loader. A signature that is there

@@ -25,7 +25,8 @@ class Verb(NamedTuple):
         summary: one line for the noun's help.
         options: its arguments.
         examples: what stands below them.
-        module: has the function ``run(arguments, out)``.
+        module: has the function.
+        function: takes the arguments and the output, gives the exit code.
     """
 
     name: str
@@ -33,6 +34,7 @@ class Verb(NamedTuple):
     options: Options
     examples: str
     module: str
+    function: str = "run"
 
 
 def fill(noun: argparse.ArgumentParser, verbs: Iterable[Verb]) -> None:
@@ -48,14 +50,14 @@ def fill(noun: argparse.ArgumentParser, verbs: Iterable[Verb]) -> None:
         )
         for flags, settings in verb.options:
             parser.add_argument(*flags, **settings)
-        parser.set_defaults(run=_lazily(verb.module))
+        parser.set_defaults(run=_lazily(verb.module, verb.function))
 
 
-def _lazily(module: str) -> Callable[[argparse.Namespace, Output], int]:
+def _lazily(module: str, name: str) -> Callable[[argparse.Namespace, Output], int]:
     """A verb's function, loaded when it runs."""
 
     def run(arguments: argparse.Namespace, out: Output) -> int:
-        function: Callable[[argparse.Namespace, Output], int] = import_module(module).run
+        function: Callable[[argparse.Namespace, Output], int] = getattr(import_module(module), name)
         return function(arguments, out)
 
     return run

@@ -55,13 +55,15 @@ def sign_entry(entry: Entry, signer: Signer) -> Entry:
         KeyMaterialError: the key is no RSA key, cannot sign, or signs something else.
     """
     name = fingerprint(signer.key_der)
-    data = to_sign(entry.policy, entry.reference)
-    signature = signer.sign(data)
-    if not _verifies(signer.key_der, signature, data):
+    signature = signer.sign(to_sign(entry.policy, entry.reference))
+    signed = replace(entry, signature=signature, fingerprint=name)
+    if not verifies(signed, signer.key_der):
         raise KeyMaterialError("the PCR signing key made a signature that does not verify")
-    return replace(entry, signature=signature, fingerprint=name)
+    return signed
 
 
-def _verifies(key_der: bytes, signature: bytes, data: bytes) -> bool:
+def verifies(entry: Entry, key_der: bytes) -> bool:
+    """Whether an entry's signature is by this key (SubjectPublicKeyInfo)."""
     key = load_public_key(key_der)
-    return verify_signature(key, SignatureScheme("rsa", "sha256"), signature, data)
+    data = to_sign(entry.policy, entry.reference)
+    return verify_signature(key, SignatureScheme("rsa", "sha256"), entry.signature, data)

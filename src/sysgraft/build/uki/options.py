@@ -76,6 +76,7 @@ class UkiOptions:
         pcr_keys: who signs PCR policies.
         pcr_public_key: whose fingerprint policy digests get, a path.
         pcr_certificate: likewise, a certificate.
+        digest_phases: the phase paths of policy digests; empty for the usual four.
         sign_initrd_pcrs: sign also a policy that holds in the initrd only (policyRef "initrd").
         policy_digest: leave room for PCR signatures made elsewhere.
         with_kernel: whether it is a UKI where it can be; an addon or a profile has no kernel.
@@ -108,6 +109,7 @@ class UkiOptions:
     pcr_keys: tuple[PcrKey, ...] = ()
     pcr_public_key: str | None = None
     pcr_certificate: str | None = None
+    digest_phases: tuple[str, ...] = ()
     sign_initrd_pcrs: bool = False
     policy_digest: bool = False
     with_kernel: bool = True

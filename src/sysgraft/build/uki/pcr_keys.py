@@ -69,8 +69,7 @@ def load(options: UkiOptions, inputs: Inputs, passphrase: Passphrase) -> PcrKeys
         groups.append(_group(signer, signer.key_der, key.phases, key.reference))
     if options.policy_digest:
         public.append(_read_public(options.pcr_public_key, options.pcr_certificate))
-        phases = tuple(dict.fromkeys(p for key in options.pcr_keys for p in key.phases))
-        groups.append(_group(None, public[0].der, phases, ""))
+        groups.append(_group(None, public[0].der, options.digest_phases, ""))
     if options.sign_initrd_pcrs and groups:
         phase, reference = INITRD_ONLY
         first = groups[0]
@@ -111,13 +110,18 @@ def _read_public(public_key: str | None, certificate: str | None) -> PublicKey:
     path = resolve(public_key).name
     with in_file(path):
         data = read_small(path, MAX_BUNDLE, "public key")
-        return PublicKey(_key_in(data, public_key), data)
+        if b"-----BEGIN CERTIFICATE-----" in data:
+            der = load_certificate_file(public_key).key_der
+            return PublicKey(der, _as_pem(der))
+        return PublicKey(public_key_in(data), data)
 
 
-def _key_in(data: bytes, path: str) -> bytes:
-    """The SubjectPublicKeyInfo of a PEM file; a certificate will do too."""
-    if b"-----BEGIN CERTIFICATE-----" in data:
-        return load_certificate_file(path).key_der
+def public_key_in(data: bytes) -> bytes:
+    """The SubjectPublicKeyInfo of a PEM file.
+
+    Raises:
+        FormatError: it is none.
+    """
     _, begin, rest = data.partition(_BEGIN)
     body, end, _ = rest.partition(_END)
     if not begin or not end:

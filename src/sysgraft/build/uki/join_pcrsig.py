@@ -1,0 +1,180 @@
+"""Puts PCR signatures made elsewhere into a UKI that has room for them (``--join-pcrsig``).
+
+The image was built with ``--policy-digest``: its ``.pcrsig`` holds the policies, and blanks. The
+signatures come as a document of the same form; each is verified with the image's own ``.pcrpkey``
+where that is the key it names. Since the content changes, a signature for Secure Boot has to be
+made anew: the old one is dropped.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, replace
+from typing import IO, TYPE_CHECKING
+
+from sysgraft.base.blob import BytesBlob, JoinedBlob, PaddedBlob, SubBlob
+from sysgraft.base.progress import NoProgress
+from sysgraft.build.uki.inputs import Inputs
+from sysgraft.build.uki.options import UkiOptions
+from sysgraft.build.uki.pcr_keys import public_key_in
+from sysgraft.build.uki.signed_kernel import without_signature
+from sysgraft.build.uki.writer import write_sealed
+from sysgraft.errors import FormatError, InputError, KeyMaterialError, in_file
+from sysgraft.formats import pcrsig, pe, uki
+from sysgraft.host.output import atomic_output
+from sysgraft.sign import pcr as sign_pcr
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from sysgraft.base.blob import Blob
+    from sysgraft.base.progress import Progress
+    from sysgraft.build.uki.sealing import Unsealed
+    from sysgraft.sign.pair import SigningPair
+
+
+@dataclass(frozen=True, slots=True)
+class JoinReport:
+    """What came of it.
+
+    Attributes:
+        path: of the result.
+        signed: whether it bears a signature for Secure Boot.
+        policies: how many PCR policies it has.
+        attached: how many of them are signed now.
+        notes: what a person should know.
+    """
+
+    path: str
+    signed: bool
+    policies: int
+    attached: int
+    notes: tuple[str, ...]
+
+
+def join_signatures(
+    image: str,
+    signatures: str,
+    output: str | os.PathLike[str],
+    *,
+    signing: SigningPair | None = None,
+    replace: bool = False,
+    progress: Progress | None = None,
+) -> JoinReport:
+    """Make a copy of a UKI with PCR signatures in it.
+
+    Args:
+        image: the UKI.
+        signatures: TEXT|@PATH, JSON.
+        output: where the result goes.
+        signing: who signs it for Secure Boot.
+        replace: whether an existing file is replaced.
+        progress: told how far it is.
+
+    Raises:
+        InputError: the image has no policies, or none of the signatures fits them.
+        KeyMaterialError: a signature does not verify.
+        OutputError: the file exists, or cannot be written.
+    """
+    path = os.fspath(output)
+    with (
+        atomic_output(path, replace=replace, make_folders=True) as file,
+        Inputs(UkiOptions(), progress) as inputs,
+    ):
+        job = _Join(image, inputs, signing, progress or NoProgress())
+        return job.run(file, path, pcrsig.parse(inputs.text(signatures, "PCR signatures")))
+
+
+@dataclass(frozen=True, slots=True)
+class _Join:
+    image: str
+    inputs: Inputs
+    signing: SigningPair | None
+    progress: Progress
+
+    def run(self, file: IO[bytes], path: str, signed: pcrsig.Signatures) -> JoinReport:
+        with in_file(self.image):
+            blob = self.inputs.file(self.image, "UKI")
+            parsed = pe.parse(blob)
+            documents = _documents(blob, parsed)
+            _check(blob, parsed, signed)
+            joined = {at: pcrsig.attach(each, signed) for at, each in documents.items()}
+            total, attached = _count(joined.values())
+            if not attached:
+                raise InputError(
+                    "none of the signatures is for a PCR policy of this image",
+                    hint="sign what --policy-digest printed when this very image was built",
+                )
+            unsealed = _rewritten(blob, parsed, joined)
+        write_sealed(file, unsealed, self.signing, self.progress)
+        return JoinReport(path, self.signing is not None, total, attached, self._notes(parsed))
+
+    def _notes(self, parsed: pe.Image) -> tuple[str, ...]:
+        if parsed.security == (0, 0) or self.signing is not None:
+            return ()
+        return ("the signature for Secure Boot no longer held and is gone: sign the result",)
+
+
+def _documents(blob: Blob, image: pe.Image) -> dict[int, pcrsig.Signatures]:
+    """The policies of each ``.pcrsig``, by the section's number."""
+    found = {
+        number: pcrsig.parse(uki.read_text(blob, section))
+        for number, section in enumerate(image.sections)
+        if section.name == uki.SIGNATURES
+    }
+    if not found:
+        raise InputError("this image has no section .pcrsig", hint="build it with --policy-digest")
+    return found
+
+
+def _check(blob: Blob, image: pe.Image, signed: pcrsig.Signatures) -> None:
+    """Refuse signatures that the image's own key did not make, though they bear its name."""
+    section = image.find(".pcrpkey")
+    if section is None:
+        return
+    key = public_key_in(uki.read_text(blob, section).encode())
+    name = sign_pcr.fingerprint(key)
+    claimed = (
+        entry
+        for entries in signed.values()
+        for entry in entries
+        if entry.signature and entry.fingerprint in (b"", name)
+    )
+    for entry in claimed:
+        if not sign_pcr.verifies(entry, key):
+            raise KeyMaterialError(
+                f"the signature of the policy {entry.policy.hex()} was not made by the key in "
+                ".pcrpkey"
+            )
+
+
+def _count(documents: Iterable[pcrsig.Signatures]) -> tuple[int, int]:
+    entries = [entry for each in documents for part in each.values() for entry in part]
+    return len(entries), sum(bool(entry.signature) for entry in entries)
+
+
+def _rewritten(blob: Blob, image: pe.Image, documents: dict[int, pcrsig.Signatures]) -> Unsealed:
+    """The image with other contents of ``.pcrsig``, unsigned."""
+    unsealed = without_signature(blob, image)
+    header = bytearray(unsealed.header)
+    whole = JoinedBlob([BytesBlob(unsealed.header), unsealed.body])
+    parts: list[Blob] = []
+    at = len(header)
+    for number in sorted(documents, key=lambda each: image.sections[each].offset):
+        section = image.sections[number]
+        data = pcrsig.render(documents[number]).encode("ascii")
+        if len(data) > section.raw_size:
+            raise FormatError(
+                f"the section {section.name} has room for {section.raw_size} bytes, the policies "
+                f"with their signatures need {len(data)}",
+                hint="build the image with --policy-digest, which leaves room",
+            )
+        place = image.table_offset + pe.SECTION.size * number
+        header[place : place + pe.SECTION.size] = bytes(replace(section, virtual_size=len(data)))
+        parts += [
+            SubBlob(whole, at, section.offset - at),
+            PaddedBlob(BytesBlob(data), section.raw_size),
+        ]
+        at = section.end
+    parts.append(SubBlob(whole, at, whole.size - at))
+    return replace(unsealed, header=bytes(header), body=JoinedBlob(parts))

@@ -1,0 +1,172 @@
+"""``sysgraft uki inspect``."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from sysgraft.cli.output import counted, human_size
+from sysgraft.cli.signer import signer_fields
+from sysgraft.errors import UsageError, in_file
+from sysgraft.formats import pe, uki
+from sysgraft.formats.linux_image import blob_chunks
+from sysgraft.formats.x509 import serial_text
+from sysgraft.host.files import OpenFile
+from sysgraft.host.output import atomic_output
+from sysgraft.image.uki_inspect import inspect_uki, section_content
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Sequence
+
+    from sysgraft.cli.output import Output
+    from sysgraft.image.uki_inspect import SectionInfo, SignatureInfo, UkiInfo
+
+_WANTED: Final = re.compile(r"([\x21-\x39\x3b-\x7e]{1,8})(?::(text|binary))?(?:@(.+))?")
+_INDENT: Final = "      "
+_MAX_LINES: Final = 40
+
+
+class _Wanted(NamedTuple):
+    """One ``--section``: its name, how it is shown, and the file it goes to."""
+
+    name: str
+    mode: str
+    file: str
+
+
+def run(arguments: argparse.Namespace, out: Output) -> int:
+    """Look into executables."""
+    wanted = [_parse(text) for text in arguments.section]
+    if any(each.file for each in wanted) and len(arguments.files) > 1:
+        raise UsageError("sections of several files cannot go to one file")
+    found = [inspect_uki(file) for file in arguments.files]
+    for info in found:
+        for each in wanted:
+            if each.file:
+                _write(info, each, replace=arguments.force)
+        if not out.json_wanted:
+            _show(info, _chosen(info, wanted, all_of_them=arguments.all), wanted, out)
+    if out.json_wanted:
+        images = [
+            _as_json(info, _chosen(info, wanted, all_of_them=arguments.all)) for info in found
+        ]
+        out.json("uki.inspect", 1, {"images": images})
+    return 0
+
+
+def _parse(text: str) -> _Wanted:
+    found = _WANTED.fullmatch(text)
+    if found is None:
+        raise UsageError(f"--section wants NAME, NAME:text or NAME:binary@FILE, not {text!r}")
+    return _Wanted(found[1], found[2] or "", found[3] or "")
+
+
+def _chosen(info: UkiInfo, wanted: Sequence[_Wanted], *, all_of_them: bool) -> list[SectionInfo]:
+    if wanted:
+        names = {each.name for each in wanted}
+        return [one for one in info.sections if one.name in names]
+    return [one for one in info.sections if all_of_them or one.name in uki.KNOWN]
+
+
+def _write(info: UkiInfo, wanted: _Wanted, *, replace: bool) -> None:
+    """A section's content as a file."""
+    with OpenFile(info.file) as blob, in_file(info.file):
+        image = pe.parse(blob)
+        numbers = [at for at, one in enumerate(image.sections) if one.name == wanted.name]
+        if len(numbers) != 1:
+            raise UsageError(f"{info.file} has {counted(len(numbers), f'section {wanted.name}')}")
+        content = section_content(blob, image, numbers[0])
+        with atomic_output(wanted.file, replace=replace) as file:
+            for chunk in blob_chunks(content):
+                file.write(chunk)
+
+
+def _show(
+    info: UkiInfo, sections: Sequence[SectionInfo], wanted: Sequence[_Wanted], out: Output
+) -> None:
+    out.text(f"{info.file}  ({human_size(info.size)})")
+    out.table(list(_facts(info)), indent=2)
+    for problem in info.problems:
+        out.text(f"  problem: {problem}")
+    modes = {each.name: each.mode for each in wanted}
+    for one in sections:
+        profile = "" if one.profile is None or info.profiles == 1 else f"  profile {one.profile}"
+        out.text()
+        out.text(f"  {one.name}  {human_size(one.size)}  sha256 {one.sha256.hex()}{profile}")
+        if one.text is not None and modes.get(one.name) != "binary" and one.name != ".pcrsig":
+            _show_text(one.text, out)
+
+
+def _show_text(text: str, out: Output) -> None:
+    lines = text.splitlines()
+    for line in lines[:_MAX_LINES]:
+        out.text(_INDENT + line)
+    if len(lines) > _MAX_LINES:
+        out.text(f"{_INDENT}… {len(lines) - _MAX_LINES} more lines")
+
+
+def _facts(info: UkiInfo) -> list[tuple[str, str]]:
+    stub = f"{info.stub.name} {info.stub.version}" if info.stub else "none that says so"
+    rows = [
+        ("kind", info.kind),
+        ("architecture", info.architecture or "unknown"),
+        ("stub", stub),
+    ]
+    if info.uname:
+        rows.append(("kernel", info.uname))
+    if info.profiles > 1:
+        rows.append(("profiles", str(info.profiles)))
+    for bank, (signed, unsigned) in info.policies.items():
+        rest = f", {unsigned} without a signature" if unsigned else ""
+        rows.append(("PCR policies", f"{bank}: {signed} signed{rest}"))
+    rows += [("signed by", _signer_text(one)) for one in info.signatures]
+    if not info.signatures:
+        rows.append(("signed by", "nobody"))
+    return rows
+
+
+def _signer_text(one: SignatureInfo) -> str:
+    name = one.certificate.subject if one.certificate else "unknown"
+    until = f" until {one.certificate.not_after:%Y-%m-%d}" if one.certificate else ""
+    stamp = f", {one.timestamp} time stamp" if one.timestamp else ""
+    serial = serial_text(one.serial).upper()
+    return f"{name}{until}, issuer {one.issuer} serial {serial}, {one.digest}{stamp}"
+
+
+def _as_json(info: UkiInfo, sections: Sequence[SectionInfo]) -> dict[str, object]:
+    """One image's part of ``sysgraft.uki.inspect/1``."""
+    stub = info.stub
+    return {
+        "file": info.file,
+        "size": info.size,
+        "kind": info.kind,
+        "architecture": info.architecture,
+        "stub": {"name": stub.name, "version": stub.version} if stub else None,
+        "uname": info.uname,
+        "profiles": info.profiles,
+        "sections": [
+            {
+                "name": one.name,
+                "profile": one.profile,
+                "size": one.size,
+                "offset": one.offset,
+                "sha256": one.sha256.hex(),
+                "text": one.text,
+            }
+            for one in sections
+        ],
+        "pcrPolicies": {
+            bank: {"signed": signed, "unsigned": unsigned}
+            for bank, (signed, unsigned) in info.policies.items()
+        },
+        "signatures": [
+            {
+                **signer_fields(one.issuer, one.serial, one.certificate),
+                "digest": one.digest,
+                "timestamp": one.timestamp or None,
+            }
+            for one in info.signatures
+        ],
+        "problems": list(info.problems),
+    }
