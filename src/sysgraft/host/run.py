@@ -64,6 +64,18 @@ def which(program: str) -> str | None:
     return shutil.which(program, path=path)
 
 
+def locate(program: str) -> str:
+    """Where `program` is.
+
+    Raises:
+        ToolError: it is not installed; the hint names its Debian package.
+    """
+    found = which(program)
+    if found is None:
+        raise ToolError(f"the program {program} is not installed", hint=_package_hint(program))
+    return found
+
+
 def run(
     argv: Sequence[str | os.PathLike[str]],
     *,
@@ -86,7 +98,7 @@ def run(
     Raises:
         ToolError: the program is missing, failed, took too long or wrote too much.
     """
-    words = (_locate(os.fspath(argv[0])), *(os.fspath(word) for word in argv[1:]))
+    words = (locate(os.fspath(argv[0])), *(os.fspath(word) for word in argv[1:]))
     done = _complete(words, stdin, env, _Limits(timeout, output_limit))
     if check and done.returncode != 0:
         raise ToolError(_failure(done))
@@ -120,13 +132,6 @@ class _Collector(threading.Thread):
                         self.overflow.set()
                         return
                     del self.data[: -self._limit]
-
-
-def _locate(program: str) -> str:
-    found = which(program)
-    if found is None:
-        raise ToolError(f"the program {program} is not installed", hint=_package_hint(program))
-    return found
 
 
 def _package_hint(program: str) -> str:
