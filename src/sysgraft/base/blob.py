@@ -137,14 +137,17 @@ class PaddedBlob:
 
     def read_at(self, offset: int, length: int) -> bytes:
         """See `Blob.read_at`."""
-        check_range(self, offset, length)
-        inside = max(0, min(length, self._base.size - offset))
-        data = self._base.read_at(offset, inside) if inside else b""
-        return data.ljust(length, b"\0")
+        data = bytearray(length)
+        self.readinto_at(offset, memoryview(data))
+        return bytes(data)
 
     def readinto_at(self, offset: int, view: memoryview) -> None:
         """See `Blob.readinto_at`."""
-        view[:] = self.read_at(offset, len(view))
+        check_range(self, offset, len(view))
+        inside = max(0, min(len(view), self._base.size - offset))
+        if inside:
+            self._base.readinto_at(offset, view[:inside])
+        view[inside:] = bytes(len(view) - inside)
 
 
 class JoinedBlob:
