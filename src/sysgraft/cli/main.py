@@ -42,6 +42,10 @@ NOUNS: Final = {
         "image policies: what a disk image may consist of",
         "sysgraft policy show @sysext-strict",
     ),
+    "keys": (
+        "keys of Secure Boot, PCR policies and extensions",
+        "sysgraft keys generate mykeys --output keys",
+    ),
     "completion": (
         "print a shell completion script",
         "sysgraft completion bash > ~/.local/share/bash-completion/completions/sysgraft",
