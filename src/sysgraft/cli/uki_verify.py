@@ -5,11 +5,9 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from sysgraft.cli.signer import signer_fields
-from sysgraft.errors import InputError
-from sysgraft.image.uki_checks import ON_REQUEST
+from sysgraft.errors import InputError, SysgraftError
+from sysgraft.image.uki_structure import ON_REQUEST
 from sysgraft.image.uki_verify import UkiVerification, UkiVerifyOptions, verify_uki
-from sysgraft.sign.verify import files as trust_files
 
 if TYPE_CHECKING:
     import argparse
@@ -23,13 +21,16 @@ if TYPE_CHECKING:
 
 def run(arguments: argparse.Namespace, out: Output) -> int:
     """Verify executables; 0 if all of them are good."""
-    options = UkiVerifyOptions(trust=_trust(arguments), allow_skip=frozenset(arguments.allow_skip))
+    trust = _Trust(arguments)
+    options = UkiVerifyOptions(trust=trust, allow_skip=frozenset(arguments.allow_skip))
     results: list[UkiVerification] = []
     errors: list[InputError] = []
     for file in arguments.files:
         try:
             result = verify_uki(file, options, progress=out.progress)
         except InputError as error:
+            if error is trust.problem:
+                raise
             # One unreadable file must not hide what there is to say of the others.
             errors.append(error)
             out.note(f"error: {error}")
@@ -48,16 +49,36 @@ def run(arguments: argparse.Namespace, out: Output) -> int:
     return 2 if errors else 0 if good else 1
 
 
-def _trust(arguments: argparse.Namespace) -> TrustStore:
-    store = trust_files.empty()
+class _Trust:
+    """Whom the options trust; read once, and not before the first file is being hashed."""
+
+    def __init__(self, arguments: argparse.Namespace) -> None:
+        self._arguments = arguments
+        self._store: TrustStore | None = None
+        self.problem: SysgraftError | None = None
+
+    def __call__(self) -> TrustStore:
+        if self._store is None:
+            try:
+                self._store = _read_trust(self._arguments)
+            except SysgraftError as error:
+                self.problem = error
+                raise
+        return self._store
+
+
+def _read_trust(arguments: argparse.Namespace) -> TrustStore:
+    from sysgraft.sign.verify import files  # noqa: PLC0415  see above
+
+    store = files.empty()
     for path in arguments.certificate:
-        store |= trust_files.certificate(path)
+        store |= files.certificate(path)
     for path in arguments.esl:
-        store |= trust_files.signature_lists(path, for_executables=True)
+        store |= files.signature_lists(path, for_executables=True)
     if arguments.dbx:
-        store |= trust_files.dbx(arguments.dbx)
+        store |= files.dbx(arguments.dbx)
     if arguments.efivars:
-        store |= trust_files.efivars(arguments.efivars, for_executables=True)
+        store |= files.efivars(arguments.efivars, for_executables=True)
     return store
 
 
@@ -101,6 +122,8 @@ def _outcome_json(outcome: Outcome) -> dict[str, object]:
 
 
 def _signer_json(signer: SignerInfo | None) -> dict[str, object] | None:
+    from sysgraft.cli.signer import signer_fields  # noqa: PLC0415  only for JSON
+
     if signer is None:
         return None
     certificate = signer.certificate

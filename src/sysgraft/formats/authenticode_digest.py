@@ -18,17 +18,25 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from sysgraft.errors import FormatError
-from sysgraft.formats.authenticode import ImageDigest
 from sysgraft.formats.wincert import ALIGNMENT, aligned
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
     from sysgraft.base.blob import Blob
+    from sysgraft.formats.authenticode import ImageDigest
     from sysgraft.formats.pe import Image
 
-BUFFER: Final = 1 << 20
-"""Bytes read and hashed at a time."""
+BUFFER: Final = 4 << 20
+"""Bytes read and hashed at a time: enough to keep a thread busy while others have the lock."""
+# Where a signature names its digest, the first of digestAlgorithms, if its outer lengths have two
+# bytes each, as they do from 256 bytes on. EDK II looks nowhere else (HashPeImageByType).
+_DIGEST_OID: Final = 32
+_OIDS: Final = {
+    bytes.fromhex("608648016503040201"): "sha256",
+    bytes.fromhex("608648016503040202"): "sha384",
+    bytes.fromhex("608648016503040203"): "sha512",
+}
 _CHECKSUM: Final = 4
 _DIRECTORY_ENTRY: Final = 8
 
@@ -118,6 +126,15 @@ def _joined(ranges: Iterable[Range]) -> tuple[Range, ...]:
     return tuple(found)
 
 
+def likely_algorithms(signatures: Iterable[bytes]) -> frozenset[str]:
+    """The digests that these signatures speak of, told by a glance; SHA-256 if there are none.
+
+    Hashing takes longest, so it may begin while whatever reads signatures is still being loaded.
+    """
+    names = (_OIDS.get(each[_DIGEST_OID : _DIGEST_OID + 9]) for each in signatures)
+    return frozenset(filter(None, names)) or frozenset(("sha256",))
+
+
 def compute(
     blob: Blob,
     covered: Coverage,
@@ -194,5 +211,7 @@ class SequentialDigest:
 
     def finish(self) -> ImageDigest:
         """The digest of all that was given and of zeros up to a multiple of 8 bytes."""
+        from sysgraft.formats.authenticode import ImageDigest  # noqa: PLC0415  see `compute`
+
         self._hash.update(bytes(aligned(self._at) - self._at))
         return ImageDigest("sha256", self._hash.digest())

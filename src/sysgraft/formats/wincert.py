@@ -11,7 +11,6 @@ from __future__ import annotations
 import struct
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
-from uuid import UUID
 
 from sysgraft.errors import FormatError, LimitError, TruncatedError, UnsupportedError
 
@@ -36,8 +35,8 @@ PKCS_SIGNED_DATA: Final = 0x0002
 """WIN_CERT_TYPE_PKCS_SIGNED_DATA: the certificate is PKCS#7 SignedData."""
 _EFI_GUID: Final = 0x0EF1
 """WIN_CERT_TYPE_EFI_GUID (UEFI §32.2.4): a GUID says what follows it."""
-_PKCS7_GUID: Final = UUID("4aafd29d-68df-49ee-8aa9-347d375665a7").bytes_le
-"""EFI_CERT_TYPE_PKCS7_GUID."""
+_PKCS7_GUID: Final = bytes.fromhex("9dd2af4adf68ee498aa9347d375665a7")
+"""EFI_CERT_TYPE_PKCS7_GUID, 4aafd29d-68df-49ee-8aa9-347d375665a7."""
 
 
 @dataclass(frozen=True, slots=True)

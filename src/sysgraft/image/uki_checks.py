@@ -1,32 +1,21 @@
-"""The checks an EFI executable has to pass: their names, and those about structure and content.
-
-What each one proves is in docs/guide/verify-a-uki.md. Who signed is for
-`sysgraft.sign.verify.authenticode` to say; here is what the file itself shows.
-"""
+"""Are the sections of an EFI executable what UAPI.5 and systemd-stub want? The check `content`."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from sysgraft.errors import FormatError
 from sysgraft.formats import pe, uki
-from sysgraft.formats.authenticode_digest import Coverage, coverage, filled_gaps
-from sysgraft.formats.pe_layout import layout_problem
-from sysgraft.formats.wincert import MAX_TABLE, Entry
-from sysgraft.formats.wincert import parse as parse_table
+from sysgraft.formats.authenticode_digest import filled_gaps
 from sysgraft.image.checks import Check, fail, ok
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from sysgraft.base.blob import Blob
+    from sysgraft.formats.authenticode_digest import Coverage
     from sysgraft.formats.pe import Image
-
-# In the order they are reported.
-CHECKS: Final = ("pe", "signature", "trust", "revocation", "content")
-# Required only when the caller gives what they compare with.
-ON_REQUEST: Final = frozenset({"revocation"})
+    from sysgraft.image.uki_structure import Structure
 
 _KINDS: Final = {
     "uki": "a unified kernel image",
@@ -35,38 +24,6 @@ _KINDS: Final = {
     "stub": "a stub without a kernel",
     "other": "an executable that is neither UKI nor addon",
 }
-
-
-@dataclass(frozen=True, slots=True)
-class Structure:
-    """An executable as far as its headers and its certificate table tell.
-
-    Attributes:
-        image: what the headers say.
-        covered: what its digest covers.
-        entries: its signatures, in their order.
-    """
-
-    image: Image
-    covered: Coverage
-    entries: tuple[Entry, ...]
-
-
-def read_structure(blob: Blob) -> Structure:
-    """Read what has to be right before anything can be said about signatures.
-
-    Raises:
-        FormatError: it is no executable, or one that may be read in two ways.
-    """
-    image = pe.parse(blob)
-    problem = layout_problem(image)
-    if problem:
-        raise FormatError(problem)
-    covered = coverage(image)
-    offset, size = image.security
-    if size > MAX_TABLE:
-        raise FormatError(f"the certificate table has {size} bytes; the limit is {MAX_TABLE}")
-    return Structure(image, covered, parse_table(blob.read_at(offset, size)))
 
 
 def check_content(blob: Blob, structure: Structure) -> tuple[Check, tuple[str, ...]]:

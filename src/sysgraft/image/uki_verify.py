@@ -7,25 +7,27 @@ signatures and content are looked at. It changes nothing and needs neither root 
 from __future__ import annotations
 
 import os
+import sys
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from threading import Thread
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Final, Self
 
 from sysgraft.base.progress import NoProgress
 from sysgraft.errors import FormatError, UsageError, in_file
-from sysgraft.formats import authenticode_digest, uki
+from sysgraft.formats.authenticode_digest import compute, likely_algorithms
 from sysgraft.host.files import OpenFile
 from sysgraft.image.checks import Check, fail, skipped
-from sysgraft.image.uki_checks import CHECKS, ON_REQUEST, check_content, read_structure
+from sysgraft.image.uki_structure import CHECKS, ON_REQUEST, read_structure
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-    from datetime import datetime
+    from collections.abc import Callable, Iterable
 
     from sysgraft.base.blob import Blob
     from sysgraft.base.progress import Progress
     from sysgraft.formats.authenticode_digest import Coverage
-    from sysgraft.image.uki_checks import Structure
+    from sysgraft.formats.uki import ImageKind
+    from sysgraft.image.uki_structure import Structure
     from sysgraft.sign.verify.authenticode import ImageVerdict
     from sysgraft.sign.verify.authenticode_signature import SignatureVerdict
     from sysgraft.sign.verify.trust import TrustStore
@@ -36,13 +38,13 @@ class UkiVerifyOptions:
     """What to hold an executable against.
 
     Attributes:
-        trust: certificates, digests and revocations, of a store for executables; None trusts
-            nobody, and `trust` fails.
+        trust: certificates, digests and revocations, of a store for executables, or what loads
+            one, called while the file is hashed; None trusts nobody, and `trust` fails.
         allow_skip: checks that may be left out without failing the executable.
         now: the time certificates are held against, for notes only; None for the clock's.
     """
 
-    trust: TrustStore | None = None
+    trust: TrustStore | Callable[[], TrustStore] | None = None
     allow_skip: frozenset[str] = frozenset()
     now: datetime | None = None
 
@@ -70,7 +72,7 @@ class UkiVerification:
     file: str
     checks: tuple[Check, ...]
     notes: tuple[str, ...] = ()
-    kind: uki.ImageKind | None = None
+    kind: ImageKind | None = None
     architecture: str | None = None
     digests: tuple[tuple[str, bytes], ...] = ()
     signatures: tuple[SignatureVerdict, ...] = ()
@@ -115,18 +117,25 @@ def _examine(
     options: UkiVerifyOptions,
     progress: Progress,
 ) -> UkiVerification:
-    # With the signature, the certificates and the arithmetic behind them.
-    from sysgraft.sign.verify.authenticode import Judge, needed_digests  # noqa: PLC0415
-    from sysgraft.sign.verify.authenticode_signature import open_signature  # noqa: PLC0415
-    from sysgraft.sign.verify.trust import TrustStore  # noqa: PLC0415
-
-    store = options.trust or TrustStore()
-    opened = [open_signature(entry.pkcs7) for entry in structure.entries]
-    algorithms = needed_digests(opened, store)
+    algorithms = likely_algorithms(entry.pkcs7 for entry in structure.entries)
     with _Hashing(blob, structure.covered, algorithms, progress) as hashing:
-        judge = Judge(opened, store, options.now or _now())
+        # Loading these takes a while, in which the thread hashes.
+        from sysgraft.formats import uki  # noqa: PLC0415
+        from sysgraft.image.uki_checks import check_content  # noqa: PLC0415
+        from sysgraft.sign.verify.authenticode import Judge  # noqa: PLC0415
+        from sysgraft.sign.verify.opened_signature import (  # noqa: PLC0415
+            needed_digests,
+            open_signature,
+        )
+
+        store = _store(options)
+        opened = [open_signature(entry.pkcs7) for entry in structure.entries]
+        judge = Judge(opened, store, options.now or datetime.now(UTC))
         content, notes = check_content(blob, structure)
         digests = hashing.result()
+    further = needed_digests(opened, store) - algorithms
+    if further:
+        digests |= compute(blob, structure.covered, further)
     verdict = judge.verdict(digests)
     checks = [_pe(structure), *_checks_of(verdict), content]
     return UkiVerification(
@@ -140,10 +149,10 @@ def _examine(
     )
 
 
-def _now() -> datetime:
-    from datetime import UTC, datetime  # noqa: PLC0415  while the thread hashes
+def _store(options: UkiVerifyOptions) -> TrustStore:
+    from sysgraft.sign.verify.trust import TrustStore  # noqa: PLC0415  while the thread hashes
 
-    return datetime.now(UTC)
+    return options.trust() if callable(options.trust) else options.trust or TrustStore()
 
 
 def _pe(structure: Structure) -> Check:
@@ -180,6 +189,11 @@ class _Cancelled(Exception):  # noqa: N818  no error: nobody wants the digests a
     """Ends the hashing."""
 
 
+# A thread that has hashed a piece gets the interpreter's lock back after this time at the latest,
+# not after the usual 5 ms, in which it could hash ten more.
+_SWITCH_SECONDS: Final = 0.0001
+
+
 class _Hashing:
     """Digests of a file, made by a thread: hashing releases the interpreter lock."""
 
@@ -194,10 +208,11 @@ class _Hashing:
         self._digests: dict[str, bytes] = {}
         self._error: BaseException | None = None
         self._thread = Thread(target=self._run)
+        self._interval = sys.getswitchinterval()
 
     def _run(self) -> None:
         try:
-            self._digests = authenticode_digest.compute(
+            self._digests = compute(
                 self._blob, self._covered, self._algorithms, advance=self._advance
             )
         except BaseException as error:  # noqa: BLE001  raised again where the result is wanted
@@ -210,12 +225,14 @@ class _Hashing:
 
     def __enter__(self) -> Self:
         self._progress.start("hashing", sum(length for _, length in self._covered.ranges))
+        sys.setswitchinterval(_SWITCH_SECONDS)
         self._thread.start()
         return self
 
     def __exit__(self, *_: object) -> None:
         self._cancelled = True
         self._thread.join()
+        sys.setswitchinterval(self._interval)
         self._progress.finish()
 
     def result(self) -> dict[str, bytes]:

@@ -21,7 +21,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from datetime import datetime
 
-    from sysgraft.sign.verify.authenticode_signature import Opened, SignatureVerdict
+    from sysgraft.sign.verify.authenticode_signature import SignatureVerdict
+    from sysgraft.sign.verify.opened_signature import Opened
     from sysgraft.sign.verify.trust import TrustedImage, TrustStore
 
 
@@ -44,18 +45,6 @@ class ImageVerdict:
     signatures: tuple[SignatureVerdict, ...]
     by_digest: str = ""
     notes: tuple[str, ...] = ()
-
-
-def needed_digests(signatures: Sequence[Opened], store: TrustStore) -> frozenset[str]:
-    """The digests of the executable that its signatures and the store speak of; SHA-256 always."""
-    return frozenset(
-        (
-            "sha256",
-            *(each.signature.digest.algorithm for each in signatures if each.signature),
-            *(each.algorithm for each in store.images),
-            *(name for name, _ in (store.revocations.images if store.revocations else ())),
-        )
-    )
 
 
 class Judge:

@@ -12,9 +12,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from sysgraft.errors import FormatError, KeyMaterialError, UnsupportedError
-from sysgraft.formats import authenticode, cms_signer
-from sysgraft.formats.x509 import parse_certificate
+from sysgraft.errors import KeyMaterialError
+from sysgraft.formats import cms_signer
 from sysgraft.formats.x509_issuing import read_issuing
 from sysgraft.sign.verify.chain import find_path
 from sysgraft.sign.verify.roothash import Outcome, SignerInfo
@@ -25,6 +24,7 @@ if TYPE_CHECKING:
 
     from sysgraft.formats.authenticode import ImageDigest, Signature
     from sysgraft.formats.x509 import Certificate
+    from sysgraft.sign.verify.opened_signature import Opened
     from sysgraft.sign.verify.trust import TrustStore
 
 _UNREADABLE = "the signature cannot be read"
@@ -71,34 +71,6 @@ class SignatureVerdict:
             f"the signature's {value.hex()}"
         )
         return replace(self, signature=Outcome("fail", reason))
-
-
-@dataclass(frozen=True, slots=True)
-class Opened:
-    """A signature that was read, or why it could not be.
-
-    Attributes:
-        signature: None if it cannot be read.
-        certificates: those inside.
-        problem: why it cannot be read.
-        malformed: whether that is because it is none.
-    """
-
-    signature: Signature | None
-    certificates: tuple[Certificate, ...] = ()
-    problem: str = ""
-    malformed: bool = False
-
-
-def open_signature(data: bytes) -> Opened:
-    """Read a signature of a certificate table; bad ones are answers, not errors."""
-    try:
-        signature = authenticode.parse(data)
-        return Opened(signature, tuple(map(parse_certificate, signature.signed.certificates)))
-    except UnsupportedError as error:
-        return Opened(None, problem=error.message)
-    except FormatError as error:
-        return Opened(None, problem=error.message, malformed=True)
 
 
 def judge_signature(opened: Opened, store: TrustStore, now: datetime) -> SignatureVerdict:

@@ -7,8 +7,6 @@ from __future__ import annotations
 
 from sysgraft.formats import esl
 from sysgraft.formats.x509 import MAX_BUNDLE
-from sysgraft.host.efivars import EfivarsFolder
-from sysgraft.host.folders import read_folder
 from sysgraft.host.small import read_small
 from sysgraft.sign.source import resolve
 from sysgraft.sign.verify import trust
@@ -32,6 +30,8 @@ def folder(path: str) -> TrustStore:
     Raises:
         InputError: the folder cannot be read.
     """
+    from sysgraft.host.folders import read_folder  # noqa: PLC0415  only for folders
+
     path = resolve(path).path
     contents = read_folder(path, suffix=".crt", limit=MAX_BUNDLE, what="certificate")
     return trust.from_folder(contents, path)
@@ -60,5 +60,7 @@ def efivars(path: str, *, for_executables: bool = False) -> TrustStore:
     Raises:
         InputError: there is no such folder, or it cannot be read.
     """
+    from sysgraft.host.efivars import EfivarsFolder  # noqa: PLC0415  only for firmware
+
     variables = EfivarsFolder(resolve(path).path)
     return trust.from_efivars(variables, for_executables=for_executables)
