@@ -1,9 +1,11 @@
 """The floor: the least work any tool has to do, in a fresh Python process.
 
-    python benchmarks/floor.py SOURCE [OUTPUT]
+    python benchmarks/floor.py [--one] SOURCE [OUTPUT]
 
 Reads every byte below SOURCE (a folder or a file) and takes SHA-256 over it, on all cores; with
-OUTPUT every byte is also written once. It builds nothing and keeps nothing.
+OUTPUT every byte is also written once. With ``--one`` SOURCE is a file, and one digest is taken of
+it from beginning to end, as a signature needs it, which only one core can do. It builds nothing
+and keeps nothing.
 """
 
 from __future__ import annotations
@@ -44,6 +46,15 @@ def main(source: Path, output: Path | None) -> None:
             sys.exit(worker.exitcode)
 
 
+def one_digest(source: Path) -> None:
+    """A single SHA-256 over a file."""
+    buffer = memoryview(bytearray(1 << 18))
+    digest = hashlib.sha256()
+    with source.open("rb", buffering=0) as file:
+        while count := file.readinto(buffer):
+            digest.update(buffer[:count])
+
+
 def cut(source: Path) -> list[Piece]:
     """All of `source` in pieces of a size that spreads evenly."""
     if source.is_file():
@@ -82,6 +93,9 @@ def work(pieces: list[Piece], output: Path | None) -> None:
 
 
 if __name__ == "__main__":
+    if sys.argv[1:2] == ["--one"] and len(sys.argv) == 3:
+        one_digest(Path(sys.argv[2]))
+        sys.exit()
     if len(sys.argv) not in (2, 3):
         sys.exit(__doc__)
     main(Path(sys.argv[1]), Path(sys.argv[2]) if len(sys.argv) == 3 else None)
