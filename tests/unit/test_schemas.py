@@ -31,6 +31,10 @@ NAMES_OF_SCHEMAS = {
     "ext.sign",
     "ext.unsign",
     "ext.verify",
+    "keys.certify",
+    "keys.enroll-vars",
+    "keys.generate",
+    "keys.sign",
     "policy.check",
     "policy.show",
 }

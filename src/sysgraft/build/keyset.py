@@ -150,8 +150,8 @@ def _identities(
     name: str, time: datetime, options: KeySetOptions
 ) -> Iterator[tuple[str, Identity]]:
     labels = ("PK", "KEK", "db", *((_EXTENSION,) if options.extension_key else ()))
-    for label in labels:
-        check_name(f"{name} {label}")
+    for common_name in (name, *(f"{name} {label}" for label in labels)):
+        check_name(common_name)
     for label in labels:
         yield (
             label,

@@ -44,6 +44,11 @@ TEMPLATES: Final = (
 NO_TIME: Final = datetime(1970, 1, 1, tzinfo=UTC)
 """When the keys were enrolled, if nobody says: any signed update is newer."""
 
+# EFI_FIRMWARE_VOLUME_HEADER (UEFI PI 1.8 vol. 3 §3.2.1), Signature.
+_VOLUME_AT: Final = 40
+_VOLUME: Final = b"_FVH"
+_QCOW2: Final = b"QFI\xfb"
+
 # Which say that Secure Boot is on, and that the owner of PK decides (OvmfPkg, SecurityPkg.dec).
 _SWITCHES: Final = (
     ("SecureBootEnable", UUID("f0a30bc7-af08-4556-99c4-001009c93a44"), b"\1"),
@@ -92,9 +97,8 @@ def enroll(  # noqa: PLR0913  the databases, each by its name
     if [len(each.signatures) for each in found["PK"]] != [1]:
         raise FormatError("the platform key has to be one certificate", file=pk)
     values = {name: esl.serialise(lists) for name, lists in found.items() if lists}
-    store = _write_variables(template, values, time)
     with atomic_output(output, replace=replace) as file:
-        file.write(store)
+        file.write(_write_variables(template, values, time))
 
 
 def _write_variables(template: str, values: dict[str, bytes], time: datetime) -> bytes:
@@ -105,10 +109,18 @@ def _write_variables(template: str, values: dict[str, bytes], time: datetime) ->
             json.dump({"version": 2, "variables": _described(values, time)}, file)
         copy = os.path.join(folder, "template")
         with open(copy, "wb") as file_out:
-            file_out.write(read_small(template, MAX_STORE, "variable store"))
+            file_out.write(_read_template(template))
         program = _program()
         run([program, "--input", copy, "--set-json", variables, "--output", result])
         return read_small(result, MAX_STORE, "variable store")
+
+
+def _read_template(path: str) -> bytes:
+    data = read_small(path, MAX_STORE, "variable store")
+    if data[_VOLUME_AT : _VOLUME_AT + len(_VOLUME)] != _VOLUME:
+        hint = "convert it with qemu-img to raw" if data.startswith(_QCOW2) else ""
+        raise FormatError("not a variable store of OVMF", file=path, hint=hint)
+    return data
 
 
 def _described(values: dict[str, bytes], time: datetime) -> list[dict[str, object]]:
