@@ -95,13 +95,24 @@ def verify_uki(
         InputError: the file cannot be read.
     """
     name = os.fspath(path)
-    options = options or UkiVerifyOptions()
     with OpenFile(name) as blob, in_file(name):
-        try:
-            structure = read_structure(blob)
-        except FormatError as error:
-            return _unreadable(name, error, options)
-        return _examine(name, blob, structure, options, progress or NoProgress())
+        return verify_blob(blob, name, options, progress=progress)
+
+
+def verify_blob(
+    blob: Blob,
+    name: str,
+    options: UkiVerifyOptions | None = None,
+    *,
+    progress: Progress | None = None,
+) -> UkiVerification:
+    """Check an executable wherever its bytes are; `name` is for the report."""
+    options = options or UkiVerifyOptions()
+    try:
+        structure = read_structure(blob)
+    except FormatError as error:
+        return _unreadable(name, error, options)
+    return _examine(name, blob, structure, options, progress or NoProgress())
 
 
 def _unreadable(name: str, error: FormatError, options: UkiVerifyOptions) -> UkiVerification:
