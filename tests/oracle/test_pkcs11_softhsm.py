@@ -346,6 +346,37 @@ def test_the_command_says_what_is_wrong_and_shows_no_pin(
     assert signing(signing_pair)
 
 
+def test_a_certificate_made_in_a_token_is_that_of_the_key_in_a_file(
+    hsm: SoftHsm, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SYSGRAFT_PASSPHRASE", softhsm.PIN)
+    key, _ = key_file(tmp_path, SIGNERS["rsa"])
+    uris = {"file": key, "token": hsm.uri("token=signers;object=rsa")}
+    for name, place in uris.items():
+        options = ("--private-key", place, "--time", "0", "-o", str(tmp_path / name))
+        done = sysgraft("keys", "certify", "in a token", *options)
+        assert done.code == 0, done.err
+    assert (tmp_path / "file").read_bytes() == (tmp_path / "token").read_bytes()
+    options = ("--private-key", hsm.uri("token=signers;object=p256"), "-o", str(tmp_path / "ec"))
+    assert sysgraft("keys", "certify", "on a curve", *options).code == 0
+    certificate = load_certificate_file(str(tmp_path / "ec"))
+    assert certificate.is_issued_by(certificate)
+
+
+def test_an_update_signed_in_a_token_has_the_bytes_of_one_signed_with_the_file(
+    hsm: SoftHsm, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SYSGRAFT_PASSPHRASE", softhsm.PIN)
+    key, certificate = key_file(tmp_path, SIGNERS["rsa"])
+    uri = hsm.uri("token=signers;object=rsa")
+    for name, pair in (("file", (key, certificate)), ("token", (uri, uri))):
+        signer = ("--private-key", pair[0], "--certificate", pair[1])
+        output = ("--time", "0", "--output", str(tmp_path / name))
+        done = sysgraft("keys", "sign", "db", certificate, *signer, *output)
+        assert done.code == 0, done.err
+    assert (tmp_path / "file").read_bytes() == (tmp_path / "token").read_bytes()
+
+
 def test_a_fresh_process_does_the_same(filled: SoftHsm, tmp_path: Path, sample_tree: Path) -> None:
     key, certificate = key_file(tmp_path, SIGNERS["rsa"])
     here = build(tmp_path, sample_tree, "--private-key", key, "--certificate", certificate)
