@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from sysgraft.cli.verbs import Options
 
-_KEY_HELP: Final = "private key: a path or file: URI (PEM, PKCS#8, encrypted too)"
-_CERTIFICATE_HELP: Final = "its certificate: a path or file: URI (PEM or DER)"
+_KEY_HELP: Final = "private key: a path, file: or pkcs11: URI (PEM, PKCS#8, encrypted too)"
+_CERTIFICATE_HELP: Final = "its certificate: a path, file: or pkcs11: URI (PEM or DER)"
 
 BUILD_EXAMPLE: Final = """\
 SOURCE is a path (a folder, .deb, tar, or a saved container image, told by its content) or
@@ -52,7 +52,8 @@ _SIGNING: Final[Options] = [
         ("--passphrase-file",),
         {
             "metavar": "FILE",
-            "help": "file with the key's passphrase (else $SYSGRAFT_PASSPHRASE, or a prompt)",
+            "help": "file with the key's passphrase or PIN (else $SYSGRAFT_PASSPHRASE, or a "
+            "prompt)",
         },
     ),
     (

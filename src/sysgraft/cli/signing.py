@@ -40,7 +40,7 @@ def signing_pair(arguments: argparse.Namespace) -> SigningPair:
 
 
 def ask_passphrase(file: str | None, key: str) -> bytes:
-    """A passphrase: from a file, the environment, or the person at the terminal.
+    """A passphrase or PIN: from a file, the environment, or the person at the terminal.
 
     Args:
         file: the value of ``--passphrase-file``.
@@ -56,9 +56,9 @@ def ask_passphrase(file: str | None, key: str) -> bytes:
         return os.environb[PASSPHRASE_VARIABLE.encode()]
     if sys.stdin is None or not sys.stdin.isatty():
         raise KeyMaterialError(
-            "the private key is encrypted and there is no passphrase",
+            "the private key needs a passphrase or PIN, and there is none",
             hint=f"give --passphrase-file or set {PASSPHRASE_VARIABLE}",
         )
     import getpass  # noqa: PLC0415  only for a person at a terminal
 
-    return getpass.getpass(f"passphrase of {key}: ").encode()
+    return getpass.getpass(f"passphrase or PIN of {key}: ").encode()
