@@ -9,6 +9,7 @@ from uuid import UUID
 
 import pytest
 from cryptography import x509
+from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from executables import image_digest, make_authority, make_pe, signature_of
 from sysgraft.formats import authenticode, cms, esl
@@ -213,7 +214,7 @@ def test_purposes_do_not_count() -> None:
     server = make_authority(
         "server",
         kind="p256",
-        extensions=[(x509.ExtendedKeyUsage([x509.ExtendedKeyUsageOID.SERVER_AUTH]), True)],
+        extensions=[(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), True)],
     )
     assert states(judge([signed_by(server)], trusting(server))) == ("ok", "ok", "skipped")
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 from cryptography import x509
+from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from executables import make_authority
 from sysgraft.formats import der as asn1
@@ -42,7 +43,7 @@ def issuing(*extensions: Extension) -> Issuing:
         (CA,),
         ((CA[0], False),),
         (CA, (usage(may_sign=True), True)),
-        (CA, (x509.ExtendedKeyUsage([x509.ExtendedKeyUsageOID.CODE_SIGNING]), True)),
+        (CA, (x509.ExtendedKeyUsage([ExtendedKeyUsageOID.CODE_SIGNING]), True)),
         (CA, (x509.SubjectAlternativeName([x509.DNSName("a")]), False)),
         (CA, (x509.NameConstraints([x509.DNSName("a")], None), False)),
     ],

@@ -21,7 +21,6 @@ _KINDS: Final = {
     "uki": "a unified kernel image",
     "addon": "an addon",
     "profile": "a profile to be joined to a unified kernel image",
-    "stub": "a stub without a kernel",
     "other": "an executable that is neither UKI nor addon",
 }
 
@@ -41,10 +40,13 @@ def check_content(blob: Blob, structure: Structure) -> tuple[Check, tuple[str, .
         return fail("content", error.message), ()
     if problems:
         return fail("content", "; ".join(problems)), notes
-    return ok("content", _described(image, kind)), notes
+    return ok("content", _described(blob, image, kind)), notes
 
 
-def _described(image: Image, kind: uki.ImageKind) -> str:
+def _described(blob: Blob, image: Image, kind: uki.ImageKind) -> str:
+    if kind == "stub":
+        stub = uki.stub_of(blob, image)
+        return f"{stub.name} {stub.version} by itself" if stub else "a stub by itself"
     parts = len(uki.profiles(image.sections)) if kind == "uki" else 1
     return _KINDS[kind] + (f" with {parts} profiles" if parts > 1 else "")
 
