@@ -30,7 +30,7 @@ class Spool:
         if self._file is None:
             # Held open for the life of the object on purpose: closing it deletes the data.
             self._file = tempfile.TemporaryFile(  # noqa: SIM115
-                prefix="sysgraft-", dir=_spool_folder()
+                prefix="sysgraft-", dir=spool_folder()
             )
         return self._file
 
@@ -40,9 +40,9 @@ class Spool:
         try:
             pwrite_all(self._opened().fileno(), start, data)
         except OSError as error:
-            raise cannot_write(error, _spool_folder()) from error
+            raise cannot_write(error, spool_folder()) from error
         except OutputError as error:
-            error.file = _spool_folder()
+            error.file = spool_folder()
             raise
         self._end += len(data)
         return start
@@ -63,8 +63,8 @@ class Spool:
         self.close()
 
 
-def _spool_folder() -> str:
-    """Where the spool goes: /tmp is often memory, and too small for a layer."""
+def spool_folder() -> str:
+    """Where large temporary files go: /tmp is often memory, and too small for a layer."""
     large = "/var/tmp"  # noqa: S108  the file has no name there
     if "TMPDIR" not in os.environ and os.access(large, os.W_OK):
         return large

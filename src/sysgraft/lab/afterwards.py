@@ -1,0 +1,136 @@
+"""What extends PCRs after the firmware's event log is closed, and whether it explains a value.
+
+* Linux' IMA starts its own list in PCR 10 with ``boot_aggregate``, a digest of PCRs 0 to 9
+  (``security/integrity/ima/ima_init.c`` and ``ima_template_lib.c``).
+* systemd extends PCR 11 with the phases of the boot (systemd-pcrphase(8)).
+* systemd keeps a log of all it extends, ``/run/log/systemd/tpm2-measure.log``, which the probe may
+  have brought along: JSON texts, each behind a record separator (RFC 7464).
+
+Each of these is a guess that the TPM confirms in every bank, or does not.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import struct
+from itertools import combinations
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from sysgraft.lab.report import Banks
+
+PHASES: Final = ("enter-initrd", "leave-initrd", "sysinit", "ready", "shutdown", "final")
+"""The words that systemd extends PCR 11 with. A boot may lack some; their order is this."""
+BOOT_AGGREGATE: Final = "boot_aggregate"
+"""What IMA calls its first measurement."""
+MAX_RECORDS: Final = 1000
+
+_IMA_PCR: Final = 10
+_AGGREGATED: Final = range(10)
+_PHASE_PCR: Final = 11
+# Fields of a measurement: the digest led by its algorithm, the name, in later templates a signature
+# (empty here). Each has its length before it.
+_LENGTH: Final = struct.Struct("<I")
+_TEMPLATES: Final = ((), (b"",))
+
+
+class Record(NamedTuple):
+    """An entry of systemd's log.
+
+    Attributes:
+        pcr: which PCR was extended.
+        digests: with what, by bank.
+        text: what was measured.
+    """
+
+    pcr: int
+    digests: Mapping[str, bytes]
+    text: str
+
+
+def explain(pcr: int, start: Banks, end: Banks, records: tuple[Record, ...]) -> tuple[str, ...]:
+    """The words for what lies between two values of a PCR; empty if nothing known leads there.
+
+    Args:
+        pcr: its number.
+        start: the values at the end of the firmware's log; only the banks to look at.
+        end: the TPM's values.
+        records: systemd's log; empty if there is none.
+    """
+    if mine := tuple(each for each in records if each.pcr == pcr):
+        known = [bank for bank in start if all(bank in each.digests for each in mine)]
+        if known and all(
+            _extended(bank, start[bank].get(pcr), [each.digests[bank] for each in mine])
+            == end[bank][pcr]
+            for bank in known
+        ):
+            return tuple(each.text for each in mine)
+    if pcr == _PHASE_PCR:
+        return _phases(start, end)
+    return (BOOT_AGGREGATE,) if pcr == _IMA_PCR and _is_boot_aggregate(start, end) else ()
+
+
+def _extended(bank: str, value: bytes | None, digests: list[bytes]) -> bytes:
+    value = bytes(hashlib.new(bank).digest_size) if value is None else value
+    for digest in digests:
+        value = hashlib.new(bank, value + digest).digest()
+    return value
+
+
+def _phases(start: Banks, end: Banks) -> tuple[str, ...]:
+    for count in range(1, len(PHASES) + 1):
+        for words in combinations(PHASES, count):
+            if all(
+                _extended(
+                    bank,
+                    start[bank].get(_PHASE_PCR),
+                    [hashlib.new(bank, word.encode()).digest() for word in words],
+                )
+                == end[bank][_PHASE_PCR]
+                for bank in start
+            ):
+                return words
+    return ()
+
+
+def _is_boot_aggregate(start: Banks, end: Banks) -> bool:
+    """Whether IMA measured the boot and nothing else; the digest may be of any bank's PCRs."""
+    for bank in end:
+        values = b"".join(end[bank][pcr] for pcr in _AGGREGATED if pcr in end[bank])
+        digest = f"{bank}:".encode() + b"\0" + hashlib.new(bank, values).digest()
+        for more in _TEMPLATES:
+            fields = (digest, BOOT_AGGREGATE.encode() + b"\0", *more)
+            data = b"".join(_LENGTH.pack(len(field)) + field for field in fields)
+            if all(
+                _extended(other, start[other].get(_IMA_PCR), [hashlib.new(other, data).digest()])
+                == end[other][_IMA_PCR]
+                for other in start
+            ):
+                return True
+    return False
+
+
+def read_records(log: bytes) -> tuple[Record, ...]:
+    """The entries of systemd's log; a damaged one ends it."""
+    found = []
+    for text in log.split(b"\x1e")[1 : MAX_RECORDS + 1]:
+        try:
+            found += list(_record(json.loads(text)))
+        except (ValueError, KeyError, TypeError, RecursionError):
+            break
+    return tuple(found)
+
+
+def _record(fields: dict[str, object]) -> Iterator[Record]:
+    """One entry; those about NV indices are of no interest here."""
+    pcr, digests, content = fields.get("pcr"), fields["digests"], fields.get("content")
+    if not isinstance(pcr, int):
+        return
+    if not isinstance(digests, list):
+        raise TypeError
+    text = content.get("string") if isinstance(content, dict) else None
+    values = {str(each["hashAlg"]): bytes.fromhex(each["digest"]) for each in digests}
+    yield Record(pcr, values, str(text or "without words"))
