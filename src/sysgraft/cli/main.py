@@ -46,6 +46,10 @@ NOUNS: Final = {
         "keys of Secure Boot, PCR policies and extensions",
         "sysgraft keys generate mykeys --output keys",
     ),
+    "lab": (
+        "boot what you are about to ship, in a virtual machine",
+        "sysgraft lab run --uki linux.efi --extra firmware.sysext.raw --script check.sh",
+    ),
     "completion": (
         "print a shell completion script",
         "sysgraft completion bash > ~/.local/share/bash-completion/completions/sysgraft",
