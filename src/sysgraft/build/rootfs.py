@@ -38,10 +38,18 @@ _CONTAINER_FILES: Final = (b".dockerenv", b"run/.containerenv")
 """What container engines leave behind."""
 
 # What may be the first program, in this order; the kernel starts /init.
-_INITS: Final = (b"usr/bin/immucore", b"usr/lib/systemd/systemd", b"lib/systemd/systemd")
+_INITS: Final = (
+    b"usr/bin/immucore",
+    b"usr/lib/systemd/systemd",
+    b"lib/systemd/systemd",
+    b"usr/sbin/init",
+    b"sbin/init",
+)
 _OS_RELEASE: Final = (b"etc/os-release", b"usr/lib/os-release")
-_KERNEL: Final = re.compile(
-    rb"(?:usr/)?lib/modules/[^/]+/vmlinuz|boot/(?:vmlinuz|vmlinux|Image)[^/]*"
+# Where kernels are, the better place first: distributions that use it put a copy into /boot.
+_KERNELS: Final = (
+    re.compile(rb"(?:usr/)?lib/modules/[^/]+/vmlinuz"),
+    re.compile(rb"boot/(?:vmlinuz|vmlinux|Image)[^/]*"),
 )
 _MAX_OS_RELEASE: Final = 1 << 20
 _DEVICES: Final = (stat.S_IFCHR, stat.S_IFBLK)
@@ -56,7 +64,7 @@ class Rootfs:
         tree: what goes into the initrd.
         architecture: what the source says it is for, None if it says nothing.
         os_release: the content of its os-release file, None if it has none.
-        kernels: its kernels by path, also those below ``boot``.
+        kernels: its kernels by path; those below ``boot`` only if there are no others.
     """
 
     description: str
@@ -91,7 +99,7 @@ def open_rootfs(spec: SourceSpec, workspace: Workspace, stack: ExitStack) -> Roo
         tree=tree,
         architecture=source.architecture,
         os_release=_os_release(everything),
-        kernels=_kernels(everything),
+        kernels=_kernels(everything, Rules(workspace.options)),
     )
 
 
@@ -160,12 +168,16 @@ def _os_release(tree: Tree) -> bytes | None:
     return None
 
 
-def _kernels(tree: Tree) -> dict[str, Blob]:
-    return {
-        printable(path): inode.content
-        for path, inode in sorted(tree.items())
-        if inode.content is not None and _KERNEL.fullmatch(path)
-    }
+def _kernels(tree: Tree, rules: Rules) -> dict[str, Blob]:
+    for place in _KERNELS:
+        found = {
+            printable(path): inode.content
+            for path, inode in sorted(tree.items())
+            if inode.content is not None and place.fullmatch(path) and not rules.leave_out(path)
+        }
+        if found:
+            return found
+    return {}
 
 
 def pack(rootfs: Rootfs, workspace: Workspace, *, level: int) -> Blob:

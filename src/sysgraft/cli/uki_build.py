@@ -7,76 +7,81 @@ from typing import TYPE_CHECKING
 
 from sysgraft.build.uki.budget import MEGABYTE, Budget, cost_of
 from sysgraft.build.uki.build import build_uki
-from sysgraft.build.uki.join_pcrsig import join_signatures
-from sysgraft.cli import uki_arguments, uki_report
+from sysgraft.cli import uki_arguments, uki_join, uki_report
 from sysgraft.cli.signing import ask_passphrase
+from sysgraft.cli.uki_arguments import signing_pair
 from sysgraft.errors import UsageError
 from sysgraft.formats import pcrsig
-from sysgraft.sign.pair import load_pair
 
 if TYPE_CHECKING:
     import argparse
 
+    from sysgraft.build.uki.budget import Cost
     from sysgraft.build.uki.options import UkiOptions
+    from sysgraft.build.uki.report import UkiReport
     from sysgraft.cli.output import Output
     from sysgraft.sign.pair import SigningPair
 
 
 def run(arguments: argparse.Namespace, out: Output) -> int:
-    """Build a UKI."""
+    """Build a UKI, or put PCR signatures into one."""
+    if arguments.join_pcrsig:
+        return uki_join.run(arguments, out)
     config = uki_arguments.read_config(arguments, out)
-    uki_arguments.apply_config(arguments, config)
-    if arguments.join_pcrsig or arguments.pcrsig:
-        return _join(arguments, out)
+    uki_arguments.apply_config(arguments, config.settings)
+    if arguments.pcrsig:
+        raise UsageError(
+            "--pcrsig (PCRSig=) needs an image to put the signatures into",
+            hint="name it with --join-pcrsig",
+        )
     options = uki_arguments.build_options(arguments, config)
-    return _build(arguments, options, out, measure=arguments.measure)
-
-
-def run_addon(arguments: argparse.Namespace, out: Output) -> int:
-    """Build an addon."""
-    return _build(arguments, uki_arguments.addon_options(arguments), out, measure=False)
-
-
-def _build(
-    arguments: argparse.Namespace, options: UkiOptions, out: Output, *, measure: bool
-) -> int:
-    signing = _signing(arguments)
+    signing = signing_pair(arguments)
     report = build_uki(
         options,
         arguments.output or _default_output(options, signing),
         signing=signing,
-        passphrase=lambda: ask_passphrase(arguments.passphrase_file, "the PCR signing key"),
-        measure=measure,
+        passphrase=lambda key: ask_passphrase(
+            arguments.pcr_passphrase_file or arguments.passphrase_file, key
+        ),
+        measure=bool(arguments.measure),
         replace=arguments.force,
         progress=out.progress,
     )
     cost = cost_of(report, _budget(arguments))
-    for note in report.notes:
-        out.note(f"note: {note}")
-    for warning in cost.warnings:
-        out.note(f"warning: {warning}")
+    _tell_notes(report, cost, out)
     if out.json_wanted:
-        out.json("uki.build", 1, uki_report.as_json(report, cost))
+        out.json("uki.build", 1, uki_report.uki_as_json(report, cost))
     elif options.policy_digest:
         out.note(uki_report.title(report))
         out.script(pcrsig.render(report.policies))
     else:
-        uki_report.show(report, cost, out, measure=measure)
+        uki_report.show(report, cost, out, measured=bool(arguments.measure))
     return 0
 
 
-def _signing(arguments: argparse.Namespace) -> SigningPair | None:
-    key, certificate = arguments.secureboot_private_key, arguments.secureboot_certificate
-    if bool(key) != bool(certificate):
-        raise UsageError(
-            "--secureboot-private-key and --secureboot-certificate go together",
-            hint="give both, or neither for an unsigned image",
-        )
-    if not key:
-        return None
-    return load_pair(
-        key, certificate, passphrase=lambda: ask_passphrase(arguments.passphrase_file, key)
+def run_addon(arguments: argparse.Namespace, out: Output) -> int:
+    """Build an addon."""
+    report = build_uki(
+        uki_arguments.addon_options(arguments),
+        arguments.output,
+        signing=signing_pair(arguments),
+        replace=arguments.force,
+        progress=out.progress,
     )
+    cost = cost_of(report, Budget())
+    _tell_notes(report, cost, out)
+    if out.json_wanted:
+        out.json("uki.addon", 1, uki_report.as_json(report, cost))
+    else:
+        uki_report.show(report, cost, out, measured=False)
+    return 0
+
+
+def _tell_notes(report: UkiReport, cost: Cost, out: Output) -> None:
+    for note in report.notes:
+        out.note(f"note: {note}")
+    for warning in cost.warnings:
+        out.note(f"warning: {warning}")
 
 
 def _default_output(options: UkiOptions, signing: SigningPair | None) -> str:
@@ -88,8 +93,6 @@ def _default_output(options: UkiOptions, signing: SigningPair | None) -> str:
 
 
 def _budget(arguments: argparse.Namespace) -> Budget:
-    if not hasattr(arguments, "esp_copies"):
-        return Budget()
     if arguments.esp_copies < 1 or arguments.efi_size_warn < 1:
         raise UsageError("--esp-copies and --efi-size-warn are at least 1")
     size = arguments.esp_size
@@ -98,30 +101,3 @@ def _budget(arguments: argparse.Namespace) -> Budget:
         copies=arguments.esp_copies,
         esp_size=None if size is None else size * MEGABYTE,
     )
-
-
-def _join(arguments: argparse.Namespace, out: Output) -> int:
-    """Put PCR signatures made elsewhere into an image."""
-    if not (arguments.join_pcrsig and arguments.pcrsig):
-        raise UsageError("--join-pcrsig and --pcrsig go together")
-    if arguments.linux or arguments.initrd or arguments.cmdline or arguments.pcr_private_key:
-        raise UsageError("--join-pcrsig changes no other sections")
-    if not arguments.output:
-        raise UsageError("--output is needed with --join-pcrsig")
-    report = join_signatures(
-        arguments.join_pcrsig,
-        arguments.pcrsig,
-        arguments.output,
-        signing=_signing(arguments),
-        replace=arguments.force,
-        progress=out.progress,
-    )
-    if out.json_wanted:
-        out.json("uki.join-pcrsig", 1, uki_report.join_as_json(report))
-        return 0
-    for note in report.notes:
-        out.note(f"note: {note}")
-    signed = "signed" if report.signed else "unsigned"
-    policies = f"{report.attached} of {report.policies} PCR policies signed"
-    out.text(f"{report.path}  ({signed}, {policies})")
-    return 0

@@ -6,6 +6,7 @@ line says can be told from what it leaves open.
 
 from __future__ import annotations
 
+import argparse
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
@@ -49,6 +50,11 @@ def _value(metavar: str, text: str) -> dict[str, Any]:
 
 def _list(metavar: str, text: str) -> dict[str, Any]:
     return {"metavar": metavar, "action": "append", "help": f"{text}; again for more"}
+
+
+def _yes_or_no(text: str) -> dict[str, Any]:
+    """A switch that a config file may set, and the command line set back."""
+    return {"action": argparse.BooleanOptionalAction, "default": None, "help": text}
 
 
 def _switch(text: str) -> dict[str, Any]:
@@ -135,34 +141,26 @@ BUILD: Final[Options] = [
     (("--pcr-certificate",), _list("FILE", "a certificate with its public half, instead")),
     (("--phases",), _list("PATH…", "phase paths to sign for, with commas")),
     (("--policyref",), _list("TEXT", "what the signatures are bound to")),
-    (
-        ("--sign-initrd-pcrs",),
-        {"action": "store_true", "default": None, "help": "sign also for the initrd alone"},
-    ),
+    (("--sign-initrd-pcrs",), _yes_or_no("sign also for the initrd alone")),
     (("--pcr-banks",), _value("BANK…", "banks, with commas (default: sha1,sha256,sha384,sha512)")),
+    (
+        ("--pcr-passphrase-file",),
+        _value("FILE", "passphrase or PIN of the PCR signing keys (default: as for Secure Boot)"),
+    ),
     (("--pcrpkey",), _value("FILE", "public key for sealing [.pcrpkey] (default: the only one)")),
     (
         ("--policy-digest",),
-        _switch("print PCR policies to be signed elsewhere, and leave room for them"),
+        _yes_or_no("print PCR policies to be signed elsewhere, and leave room for them"),
     ),
     (("--join-pcrsig",), _value("UKI", "put the signatures of --pcrsig into this UKI")),
     (("--pcrsig",), _value("TEXT|@PATH", "PCR signatures made elsewhere, JSON")),
     *_SECURE_BOOT,
     (
         ("--sign-kernel",),
-        {"action": "store_true", "default": None, "help": "sign the kernel inside again"},
-    ),
-    (
-        ("--no-sign-kernel",),
-        {
-            "action": "store_false",
-            "dest": "sign_kernel",
-            "default": None,
-            "help": "leave the kernel inside as it is (default: it is signed if it is not yet)",
-        },
+        _yes_or_no("sign the kernel inside, or do not (default: if it bears no signature)"),
     ),
     *_INITRD,
-    (("--measure",), _switch("show what PCR 11 will be")),
+    (("--measure",), _yes_or_no("show what PCR 11 will be")),
     (
         ("--efi-size-warn",),
         {

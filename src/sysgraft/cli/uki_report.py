@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from sysgraft.cli.output import human_size
+from sysgraft.measure import pcr11
 
 if TYPE_CHECKING:
     from sysgraft.build.uki.budget import Cost
@@ -22,7 +23,7 @@ def title(report: UkiReport) -> str:
     return f"{report.path}  ({signed} {kind} for {report.architecture})"
 
 
-def show(report: UkiReport, cost: Cost, out: Output, *, measure: bool) -> None:
+def show(report: UkiReport, cost: Cost, out: Output, *, measured: bool) -> None:
     """The summary for a person."""
     out.text(title(report))
     rows = [
@@ -39,7 +40,7 @@ def show(report: UkiReport, cost: Cost, out: Output, *, measure: bool) -> None:
         rows.append(("PCR policies", f"{policies} for {', '.join(report.policies)}"))
     out.table(rows, indent=2)
     _show_sections(report, out)
-    if measure:
+    if measured:
         _show_values(report, out)
 
 
@@ -66,7 +67,7 @@ def _show_values(report: UkiReport, out: Output) -> None:
 
 
 def as_json(report: UkiReport, cost: Cost) -> dict[str, object]:
-    """The report as ``sysgraft.uki.build/1``."""
+    """The report as ``sysgraft.uki.addon/1``."""
     return {
         "file": report.path,
         "kind": report.kind,
@@ -81,21 +82,25 @@ def as_json(report: UkiReport, cost: Cost) -> dict[str, object]:
             for one in report.sections
         ],
         "cost": {"esp": cost.esp, "memory": cost.memory},
-        "pcrs": [
-            {
-                "pcr": 11,
-                "profile": value.profile,
-                "hardware": value.hardware or None,
-                "phase": value.phase,
-                "bank": value.bank,
-                "value": value.value.hex(),
-            }
-            for value in report.pcrs
-        ],
-        "policies": _policies_json(report),
         "warnings": list(cost.warnings),
         "notes": list(report.notes),
     }
+
+
+def uki_as_json(report: UkiReport, cost: Cost) -> dict[str, object]:
+    """The report as ``sysgraft.uki.build/1``: what an addon's says, and PCR 11."""
+    values = [
+        {
+            "pcr": pcr11.INDEX,
+            "profile": value.profile,
+            "hardware": value.hardware or None,
+            "phase": value.phase,
+            "bank": value.bank,
+            "value": value.value.hex(),
+        }
+        for value in report.pcrs
+    ]
+    return {**as_json(report, cost), "pcrs": values, "policies": _policies_json(report)}
 
 
 def _policies_json(report: UkiReport) -> dict[str, object]:
@@ -124,3 +129,9 @@ def join_as_json(report: JoinReport) -> dict[str, object]:
         "attached": report.attached,
         "notes": list(report.notes),
     }
+
+
+def join_title(report: JoinReport) -> str:
+    """One line on what came of joining."""
+    signed = "signed" if report.signed else "unsigned"
+    return f"{report.path}  ({signed}, {report.attached} of {report.policies} PCR policies signed)"

@@ -115,7 +115,7 @@ def _choose(images: Sequence[oci.Descriptor], architecture: str | None) -> oci.D
         return fitting[0]
     raise UsageError(
         f"{len(fitting) or 'none'} of {len(images)} images fit: {_listed(images)}",
-        hint="choose one with --arch, or with :TAG behind the name",
+        hint="choose one with --arch (for a UKI --efi-arch), or with :TAG behind the name",
     )
 
 

@@ -30,13 +30,15 @@ class Assembly:
     """An image in the making.
 
     Attributes:
+        kind: what it will be.
         stub: what it starts with.
         base: the new sections of the base and of the first profile.
         joined: those of each further profile.
         signatures: PCR signatures by the number of the profile.
-        room: how many signatures room is left for, by the number of the profile.
+        room: whether room is left for signatures made elsewhere.
     """
 
+    kind: uki.ImageKind
     stub: LoadedStub
     base: list[Part]
     joined: list[list[Part]] = field(default_factory=list)

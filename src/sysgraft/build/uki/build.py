@@ -14,29 +14,31 @@ from dataclasses import dataclass
 from typing import IO, TYPE_CHECKING
 
 from sysgraft.base.progress import NoProgress
+from sysgraft.build.uki import measuring, pcr_keys
 from sysgraft.build.uki import parts as making
-from sysgraft.build.uki import pcr_keys, pcrs
 from sysgraft.build.uki.assembly import Assembly
 from sysgraft.build.uki.inputs import Inputs
-from sysgraft.build.uki.kernel import load_kernel, prepare
+from sysgraft.build.uki.kernel import find_kernel, uname
 from sysgraft.build.uki.options import UkiOptions, check
-from sysgraft.build.uki.profiles import joined, profile_id
+from sysgraft.build.uki.profiles import joined
 from sysgraft.build.uki.report import UkiReport, sections_of
 from sysgraft.build.uki.signed_kernel import is_signed, signed_kernel
-from sysgraft.build.uki.stub import load_stub
+from sysgraft.build.uki.stub import LINUX, load_stub
 from sysgraft.build.uki.writer import write_image
-from sysgraft.errors import InputError, UsageError
+from sysgraft.errors import UsageError
 from sysgraft.formats import pcrsig, uki
 from sysgraft.host.output import atomic_output
-from sysgraft.measure import pcr11
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from sysgraft.base.progress import Progress
     from sysgraft.build.uki.kernel import Kernel
     from sysgraft.build.uki.parts import Part
-    from sysgraft.build.uki.pcr_keys import PcrKeys
+    from sysgraft.build.uki.pcr_keys import Asker, PcrKeys
     from sysgraft.build.uki.pcrs import Value
-    from sysgraft.sign.keys import Passphrase
+    from sysgraft.build.uki.stub import LoadedStub
+    from sysgraft.formats.pe_image import Layout
     from sysgraft.sign.pair import SigningPair
 
 
@@ -45,7 +47,7 @@ def build_uki(
     output: str | os.PathLike[str],
     *,
     signing: SigningPair | None = None,
-    passphrase: Passphrase = None,
+    passphrase: Asker | None = None,
     measure: bool = False,
     replace: bool = False,
     progress: Progress | None = None,
@@ -56,7 +58,7 @@ def build_uki(
         options: what it is made of.
         output: where it goes.
         signing: who signs it for Secure Boot; None leaves it unsigned.
-        passphrase: of the keys for PCR policies.
+        passphrase: gives that of a key for PCR policies, which it is told.
         measure: whether the report gets the values of PCR 11.
         replace: whether an existing file is replaced.
         progress: told how far it is.
@@ -75,7 +77,9 @@ def build_uki(
         atomic_output(path, replace=replace, make_folders=True) as file,
         Inputs(options, progress or NoProgress()) as inputs,
     ):
-        return _Job(options, inputs, signing, passphrase, measure).run(file, path)
+        # Keys first: they are what people get wrong, and a root file system takes long to read.
+        keys = pcr_keys.load(options, inputs, passphrase)
+        return _Job(options, inputs, signing, keys, measure).run(file, path)
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,136 +89,99 @@ class _Job:
     options: UkiOptions
     inputs: Inputs
     signing: SigningPair | None
-    passphrase: Passphrase
+    keys: PcrKeys
     measure: bool
 
     def run(self, file: IO[bytes], path: str) -> UkiReport:
-        options, inputs = self.options, self.inputs
-        keys = pcr_keys.load(options, inputs, self.passphrase)
-        inputs.open_initrds()
+        """Build the file; `path` is what the report calls it."""
+        self.inputs.open_initrds()
         kernel = self._kernel()
-        stub = load_stub(options, inputs, kernel)
-        base = making.base_parts(options, inputs, kernel, keys.pcrpkey)
-        assembly = Assembly(
-            stub=stub,
-            base=self._framed(base, making.sbat_part(options, inputs, stub, kernel)),
-            joined=[joined(each, inputs, options) for each in options.join_profiles],
-            room=options.policy_digest,
-        )
-        _refuse_idle(assembly)
-        values = self._measure(assembly, keys)
+        assembly = self._assembly(kernel)
+        values = self._measure(assembly)
         layout = assembly.layout(nx_compat=kernel is None or kernel.nx_compat)
         digest = write_image(
             file,
             layout,
-            stub.blob,
+            assembly.stub.blob,
             assembly.parts,
             signing=self.signing,
-            progress=inputs.workspace.progress,
+            progress=self.inputs.workspace.progress,
         )
         return UkiReport(
             path=path,
-            kind=_kind(assembly),
-            architecture=stub.image.architecture or "unknown",
+            kind=assembly.kind,
+            architecture=assembly.stub.image.architecture or "unknown",
             size=os.fstat(file.fileno()).st_size,
-            memory_size=max(
-                one.section.virtual_address + one.section.virtual_size for one in layout.placed
-            ),
-            stub=stub.version,
-            uname=self._uname(kernel),
+            memory_size=_memory_size(layout),
+            stub=assembly.stub.version,
+            uname=uname(self.options.uname, kernel),
             sections=sections_of(assembly.parts),
             signed=self.signing is not None,
             digest=digest,
-            pcrs=tuple(values),
+            pcrs=values,
             policies=pcrsig.merge(*assembly.signatures.values()),
-            notes=tuple(inputs.workspace.notes),
+            notes=tuple(self.inputs.workspace.notes),
         )
 
     def _kernel(self) -> Kernel | None:
         """The kernel, signed if that is wanted; None for addons and profiles."""
-        if not self.options.with_kernel:
-            return None
-        if self.options.linux is not None:
-            kernel = load_kernel(self.options.linux, self.inputs)
-        elif self.inputs.rootfs:
-            kernel = self._kernel_of_rootfs()
-        else:
-            return None
+        kernel = find_kernel(self.options, self.inputs) if self.options.with_kernel else None
+        if kernel is None or self.signing is None:
+            return kernel
         wanted = self.options.sign_kernel
-        if self.signing is not None and (not is_signed(kernel) if wanted is None else wanted):
-            return signed_kernel(kernel, self.signing)
-        return kernel
+        if wanted is None:
+            wanted = not is_signed(kernel)
+        return signed_kernel(kernel, self.signing) if wanted else kernel
 
-    def _kernel_of_rootfs(self) -> Kernel:
-        """The only kernel of the root file systems."""
-        found = {name: blob for each in self.inputs.rootfs for name, blob in each.kernels.items()}
-        if len(found) != 1:
-            names = f" ({', '.join(found)})" if found else ""
-            raise InputError(
-                f"the root file system has {len(found)} kernels{names}, one is needed",
-                hint="name the kernel with --linux; looked for were usr/lib/modules/*/vmlinuz "
-                "and boot/vmlinuz*",
-            )
-        ((name, blob),) = found.items()
-        self.inputs.workspace.note(f"the kernel is /{name} of the root file system")
-        return prepare(name, blob, self.inputs)
-
-    def _framed(self, base: list[Part], sbat: Part) -> list[Part]:
-        """The base with SBAT and its profile where they belong."""
-        own = making.profile_part(self.options, self.inputs)
-        if own is None:
-            return [*base, sbat]
-        if self.options.join_profiles:
+    def _assembly(self, kernel: Kernel | None) -> Assembly:
+        options, inputs = self.options, self.inputs
+        stub = load_stub(options, inputs, kernel)
+        kind = _kind(options, kernel, stub)
+        pcrpkey = self.keys.pcrpkey if kind == "uki" or options.pcrpkey else None
+        base = making.base_parts(options, inputs, kernel, pcrpkey)
+        own = making.profile_part(options, inputs)
+        if kind == "profile" and own is not None:
+            base = [own, *base]
+        else:
+            base.append(making.sbat_part(options, inputs, stub, kernel))
             # What comes before it is shared by all profiles.
-            return [*base, sbat, own]
-        return [own, *base]
+            base += [own] if own is not None else []
+        _refuse_idle(kind, base)
+        profiles = [joined(each, inputs, options) for each in options.join_profiles]
+        return Assembly(kind, stub, base, profiles, room=options.policy_digest)
 
-    def _measure(self, assembly: Assembly, keys: PcrKeys) -> list[Value]:
+    def _measure(self, assembly: Assembly) -> tuple[Value, ...]:
         """Values of PCR 11 where somebody wants them; signs what is to be signed."""
-        if not (keys.groups or self.measure):
-            return []
-        phases = dict.fromkeys(phase for group in keys.groups for phase in group.phases)
-        measurer = pcrs.Measurer(
-            self.options.pcr_banks, assembly.stub.version.major, self.inputs.workspace.progress
-        )
-        profiles = assembly.profiles()
-        self.inputs.workspace.progress.start("measuring", measurer.work(profiles))
-        values: list[Value] = []
-        for number, parts in enumerate(profiles):
-            found = measurer.values(parts, phases or pcr11.DEFAULT_PATHS, number)
-            values += found
-            if self._is_signed_for(assembly, number):
-                documents = [pcrs.entries(found, group) for group in keys.groups]
-                assembly.signatures[number] = pcrsig.merge(*documents)
-        self.inputs.workspace.progress.finish()
-        return values
-
-    def _is_signed_for(self, assembly: Assembly, number: int) -> bool:
-        """Whether PCR signatures are made for a profile; by its ID where some are named."""
-        wanted = self.options.sign_profiles
-        if not wanted:
-            return True
-        parts = assembly.base if number == 0 else assembly.joined[number - 1]
-        description = next((part for part in parts if part.name == uki.PROFILE), None)
-        return profile_id(description) in wanted
-
-    def _uname(self, kernel: Kernel | None) -> str | None:
-        return self.options.uname or (kernel.release if kernel else None)
+        workspace = self.inputs.workspace
+        if not (self.keys.groups or self.measure):
+            return ()
+        if assembly.kind != "uki":
+            workspace.note(
+                f"PCR 11 is about UKIs: nothing is measured or signed for this {assembly.kind}"
+            )
+            return ()
+        return measuring.measure(assembly, self.keys.groups, self.options, workspace.progress)
 
 
-def _refuse_idle(assembly: Assembly) -> None:
+def _kind(options: UkiOptions, kernel: Kernel | None, stub: LoadedStub) -> uki.ImageKind:
+    """What the options make; a profile with a kernel of its own is one on the addons' stub."""
+    starts = kernel is not None and stub.version.name == LINUX
+    if options.join_profiles and not starts:
+        raise UsageError("--join-profile adds profiles to a UKI, which needs a kernel")
+    if starts:
+        return "uki"
+    return "addon" if options.profile is None else "profile"
+
+
+def _memory_size(layout: Layout) -> int:
+    sections = [placed.section for placed in layout.placed]
+    return max(section.virtual_address + section.virtual_size for section in sections)
+
+
+def _refuse_idle(kind: uki.ImageKind, parts: Sequence[Part]) -> None:
     """An addon that the stub would pass over is a mistake."""
-    if _kind(assembly) == "addon" and not {part.name for part in assembly.base} & set(
-        uki.ADDON_CONTENT
-    ):
+    if kind == "addon" and not {part.name for part in parts} & set(uki.ADDON_CONTENT):
         raise UsageError(
             "there is nothing in this addon that the stub would take",
             hint="give --cmdline, --initrd, --microcode or --devicetree; a UKI needs --linux",
         )
-
-
-def _kind(assembly: Assembly) -> uki.ImageKind:
-    names = [part.name for part in assembly.base]
-    if ".linux" in names:
-        return "uki"
-    return "profile" if names and names[0] == uki.PROFILE else "addon"

@@ -1,9 +1,11 @@
 """ukify's config file: ``[UKI]`` and ``[PCRSignature:NAME]`` (ukify(1), "Configuration settings").
 
-Lines of ``Key = value``, comments from ``#`` on, an indented line continues the one above. The
-keys are those of systemd 252 to 262. Unlike ukify, which prints a warning, an unknown key is an
-error that names file, line and key: a mistyped ``SecureBootPrivateKey=`` must not give an unsigned
-image. Relative paths are relative to the current folder, as there.
+Lines of ``Key = value``, comments from ``#`` on. A line that is indented deeper than the setting
+above it continues that; an empty line or a comment ends it (Python's configparser, which is what
+ukify reads it with). The keys are those of systemd 252 to 262. Unlike ukify, which prints a
+warning, an unknown key is an error that names file, line and key: a mistyped
+``SecureBootPrivateKey=`` must not give an unsigned image. Relative paths are relative to the
+current folder, as there.
 """
 
 from __future__ import annotations
@@ -11,7 +13,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias
 
 from sysgraft.errors import InputError
 
@@ -65,15 +67,24 @@ PCR_KEYS: Final[Mapping[str, str]] = MappingProxyType(
         "PolicyRef": "policyref",
     }
 )
-LISTS: Final = frozenset({"initrd", "devicetree_auto", "efifw"})
-"""Options whose value is a list of words separated by white space."""
-BOOLEANS: Final = frozenset({"sign_kernel", "sign_initrd_pcrs"})
+_WORDS: Final = frozenset({"initrd", "devicetree_auto"})
+"""Options whose value is a list of words with white space between them."""
+_ONE_OF_MANY: Final = frozenset({"efifw", "sbat"})
+"""Options that may be given several times on the command line, here once."""
+_SWITCHES: Final = frozenset({"sign_kernel", "sign_initrd_pcrs"})
+_EMPTY_COUNTS: Final = frozenset({"os_release", "cmdline", "hwids", "uname"})
+"""Options whose empty value means something else than no value: no such section."""
 
 _UKI: Final = "UKI"
 _PCR: Final = "PCRSignature"
-_SECTION: Final = re.compile(r"\[([^\]]+)\]\s*\Z")
+_SECTION: Final = re.compile(r"\[([^\]]+)\]\Z")
+_COMMENT: Final = re.compile(r"(?:\A|(?<=\s))#")
+_LINE_END: Final = re.compile(r"\r\n|\r|\n")
 _TRUE: Final = frozenset({"1", "true", "yes", "y", "t", "on"})
 _FALSE: Final = frozenset({"0", "false", "no", "n", "f", "off"})
+
+Value: TypeAlias = "str | bool | list[str]"
+"""What a setting says: a list where the command line's values are added to it."""
 
 
 @dataclass(slots=True)
@@ -85,8 +96,15 @@ class Config:
         signatures: of each ``[PCRSignature:NAME]`` in turn, values by the names in `PCR_KEYS`.
     """
 
-    settings: dict[str, str] = field(default_factory=dict)
+    settings: dict[str, Value] = field(default_factory=dict)
     signatures: dict[str, dict[str, str]] = field(default_factory=dict)
+
+
+class _Line(NamedTuple):
+    """A setting or the head of a section, with the lines that continue it."""
+
+    number: int
+    text: str
 
 
 def parse(text: str, file: str) -> Config:
@@ -97,72 +115,85 @@ def parse(text: str, file: str) -> Config:
         file: its name, for messages.
 
     Raises:
-        InputError: a line is no setting, or a key or section is not known; named with its line.
+        InputError: a line is no setting, a key or section is not known, or a value is none that
+            its key takes; named with its line.
     """
     config = Config()
-    target: dict[str, str] | None = None
-    keys: Mapping[str, str] = {}
-    for number, line in _lines(text):
-        where = f"line {number}"
-        found = _SECTION.match(line)
+    section: str | None = None
+    for line in _lines(text):
+        found = _SECTION.match(line.text)
         if found:
-            target, keys = _section(config, found[1].strip(), file, where)
+            section = _checked_section(found[1], line, file)
             continue
-        key, equals, value = line.partition("=")
-        key = key.strip()
-        if not equals or target is None:
-            raise InputError(f"{where} is no setting: {line.strip()!r}", file=file)
-        option = keys.get(key)
-        if option is None:
-            raise InputError(
-                f"{where}: unknown key {key}", file=file, hint=f"known here: {', '.join(keys)}"
-            )
-        target[option] = value.strip()
+        key, equals, value = (part.strip() for part in line.text.partition("="))
+        if not equals or not key or "\n" in key or section is None:
+            raise InputError(f"line {line.number} is no setting: {line.text!r}", file=file)
+        kind, _, group = section.partition(":")
+        option = _option(UKI_KEYS if kind == _UKI else PCR_KEYS, key, line, file)
+        if kind == _UKI:
+            _set(config.settings, option, value, f"line {line.number}: {key}", file)
+        else:
+            config.signatures.setdefault(group, {})[option] = value
     return config
 
 
-def _lines(text: str) -> Iterator[tuple[int, str]]:
-    """Each setting with the number of its first line; comments and blank lines are gone."""
-    held: tuple[int, str] | None = None
-    for number, raw in enumerate(text.splitlines(), 1):
-        line = _without_comment(raw).rstrip()
-        if not line.strip():
-            continue
-        if held is not None and line[0].isspace():
-            held = held[0], f"{held[1]}\n{line.strip()}"
+def _lines(text: str) -> Iterator[_Line]:
+    """Each setting and section head with the number of its first line; comments are gone."""
+    held: _Line | None = None
+    depth = 0
+    for number, raw in enumerate(_LINE_END.split(text), 1):
+        comment = _COMMENT.search(raw)
+        line = raw[: comment.start()] if comment else raw
+        indent = len(line) - len(line.lstrip())
+        if held is not None and line.strip() and indent > depth and held.text[0] != "[":
+            held = _Line(held.number, f"{held.text}\n{line.strip()}")
             continue
         if held is not None:
             yield held
-        held = number, line
+        held, depth = (_Line(number, line.strip()), indent) if line.strip() else (None, 0)
     if held is not None:
         yield held
 
 
-def _without_comment(line: str) -> str:
-    """A ``#`` begins a comment at the start of a line or behind white space."""
-    found = re.search(r"(?:^|(?<=\s))#", line)
-    return line[: found.start()] if found else line
-
-
-def _section(
-    config: Config, name: str, file: str, where: str
-) -> tuple[dict[str, str], Mapping[str, str]]:
+def _checked_section(name: str, line: _Line, file: str) -> str:
     kind, _, group = name.partition(":")
-    if name == _UKI:
-        return config.settings, UKI_KEYS
-    if kind == _PCR and group and ":" not in group:
-        return config.signatures.setdefault(group, {}), PCR_KEYS
-    problem = "needs a name behind the colon" if kind == _PCR else "is not known"
+    if name == _UKI or (kind == _PCR and group and ":" not in group):
+        return name
+    problem = "needs a name behind one colon" if kind == _PCR else "is not known"
     raise InputError(
-        f"{where}: the section [{name}] {problem}",
+        f"line {line.number}: the section [{name}] {problem}",
         file=file,
         hint=f"known: [{_UKI}] and [{_PCR}:NAME]",
     )
 
 
-def boolean(text: str) -> bool | None:
-    """What a switch is set to; None if the word is none that ukify knows."""
-    word = text.strip().lower()
-    if word in _TRUE:
-        return True
-    return False if word in _FALSE else None
+def _option(keys: Mapping[str, str], key: str, line: _Line, file: str) -> str:
+    found = keys.get(key)
+    if found is None:
+        raise InputError(
+            f"line {line.number}: unknown key {key}",
+            file=file,
+            hint=f"known here: {', '.join(keys)}",
+        )
+    return found
+
+
+def _set(settings: dict[str, Value], option: str, text: str, where: str, file: str) -> None:
+    """Enter a value; the last one of a key counts, and an empty one takes it back."""
+    if not text and option not in _EMPTY_COUNTS:
+        settings.pop(option, None)
+    elif option in _WORDS:
+        settings[option] = text.split()
+    elif option in _ONE_OF_MANY:
+        settings[option] = [text]
+    elif option in _SWITCHES:
+        settings[option] = _boolean(text, where, file)
+    else:
+        settings[option] = text
+
+
+def _boolean(text: str, where: str, file: str) -> bool:
+    word = text.lower()
+    if word not in _TRUE | _FALSE:
+        raise InputError(f"{where} is {text!r}, yes or no is wanted", file=file)
+    return word in _TRUE

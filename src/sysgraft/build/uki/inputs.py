@@ -17,9 +17,11 @@ from sysgraft.build.sources.image_files import open_unchanged
 from sysgraft.build.sources.model import Options as SourceOptions
 from sysgraft.build.sources.model import Workspace
 from sysgraft.build.sources.spec import KINDS, SourceSpec, resolve
+from sysgraft.build.uki.options import EFI_ARCHITECTURES
 from sysgraft.errors import InputError, LimitError, UsageError, in_file
 from sysgraft.formats import pe
 from sysgraft.host.files import close_files
+from sysgraft.host.small import read_small
 from sysgraft.host.spool import Spool
 
 if TYPE_CHECKING:
@@ -52,6 +54,7 @@ class Inputs:
                 whiteouts="drop",
                 excludes=options.excludes,
                 source_date_epoch=options.source_date_epoch,
+                architecture=EFI_ARCHITECTURES.get(options.efi_arch or ""),
             ),
             spool=self._stack.enter_context(Spool()),
             kept_prefixes=(b"",),
@@ -83,10 +86,7 @@ class Inputs:
         """What ``TEXT|@PATH`` means; a file's content as it is."""
         if not value.startswith("@"):
             return value.encode("utf-8", "surrogateescape")
-        blob = self.file(value[1:], what)
-        if blob.size > _MAX_TEXT:
-            raise LimitError(f"too large for a {what}: {blob.size} bytes", file=value[1:])
-        return blob.read_at(0, blob.size)
+        return read_small(value[1:], _MAX_TEXT, what)
 
     def open_initrds(self) -> None:
         """Look into the root file systems among the initrds; `packed_initrd` needs it done.

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass, replace
-from typing import IO, TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, Final
 
 from sysgraft.base.blob import BytesBlob, JoinedBlob, PaddedBlob, SubBlob
 from sysgraft.base.progress import NoProgress
@@ -21,16 +21,19 @@ from sysgraft.build.uki.signed_kernel import without_signature
 from sysgraft.build.uki.writer import write_sealed
 from sysgraft.errors import FormatError, InputError, KeyMaterialError, in_file
 from sysgraft.formats import pcrsig, pe, uki
+from sysgraft.formats.pe_layout import layout_problem
 from sysgraft.host.output import atomic_output
 from sysgraft.sign import pcr as sign_pcr
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
     from sysgraft.base.blob import Blob
     from sysgraft.base.progress import Progress
     from sysgraft.build.uki.sealing import Unsealed
     from sysgraft.sign.pair import SigningPair
+
+_PUBLIC_KEY: Final = ".pcrpkey"
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,11 +96,12 @@ class _Join:
     progress: Progress
 
     def run(self, file: IO[bytes], path: str, signed: pcrsig.Signatures) -> JoinReport:
+        blob = self.inputs.file(self.image, "image")
         with in_file(self.image):
-            blob = self.inputs.file(self.image, "UKI")
-            parsed = pe.parse(blob)
-            documents = _documents(blob, parsed)
-            _check(blob, parsed, signed)
+            image = pe.parse(blob)
+            _check_layout(image)
+            documents = _documents(blob, image)
+            unproven = _check(blob, image, signed)
             joined = {at: pcrsig.attach(each, signed) for at, each in documents.items()}
             total, attached = _count(joined.values())
             if not attached:
@@ -105,14 +109,24 @@ class _Join:
                     "none of the signatures is for a PCR policy of this image",
                     hint="sign what --policy-digest printed when this very image was built",
                 )
-            unsealed = _rewritten(blob, parsed, joined)
+            unsealed = _rewritten(blob, image, joined)
         write_sealed(file, unsealed, self.signing, self.progress)
-        return JoinReport(path, self.signing is not None, total, attached, self._notes(parsed))
+        notes = self._notes(image, total - attached, unproven)
+        return JoinReport(path, self.signing is not None, total, attached, tuple(notes))
 
-    def _notes(self, parsed: pe.Image) -> tuple[str, ...]:
-        if parsed.security == (0, 0) or self.signing is not None:
-            return ()
-        return ("the signature for Secure Boot no longer held and is gone: sign the result",)
+    def _notes(self, image: pe.Image, unsigned: int, unproven: int) -> Iterator[str]:
+        if unsigned:
+            yield f"{unsigned} PCR policies of the image are still without a signature"
+        if unproven:
+            yield f"{unproven} signatures are not by the key in .pcrpkey and were not verified"
+        if image.security != (0, 0) and self.signing is None:
+            yield "the signature for Secure Boot no longer held and is gone: sign the result"
+
+
+def _check_layout(image: pe.Image) -> None:
+    problem = layout_problem(image)
+    if problem:
+        raise FormatError(problem)
 
 
 def _documents(blob: Blob, image: pe.Image) -> dict[int, pcrsig.Signatures]:
@@ -127,25 +141,26 @@ def _documents(blob: Blob, image: pe.Image) -> dict[int, pcrsig.Signatures]:
     return found
 
 
-def _check(blob: Blob, image: pe.Image, signed: pcrsig.Signatures) -> None:
-    """Refuse signatures that the image's own key did not make, though they bear its name."""
-    section = image.find(".pcrpkey")
+def _check(blob: Blob, image: pe.Image, signed: pcrsig.Signatures) -> int:
+    """Refuse signatures that the image's own key did not make, though they bear its name.
+
+    Returns:
+        How many there are by other keys.
+    """
+    entries = [entry for each in signed.values() for entry in each if entry.signature]
+    section = image.find(_PUBLIC_KEY)
     if section is None:
-        return
+        return len(entries)
     key = public_key_in(uki.read_text(blob, section).encode())
     name = sign_pcr.fingerprint(key)
-    claimed = (
-        entry
-        for entries in signed.values()
-        for entry in entries
-        if entry.signature and entry.fingerprint in (b"", name)
-    )
+    claimed = [entry for entry in entries if entry.fingerprint in (b"", name)]
     for entry in claimed:
         if not sign_pcr.verifies(entry, key):
             raise KeyMaterialError(
                 f"the signature of the policy {entry.policy.hex()} was not made by the key in "
-                ".pcrpkey"
+                f"{_PUBLIC_KEY}"
             )
+    return len(entries) - len(claimed)
 
 
 def _count(documents: Iterable[pcrsig.Signatures]) -> tuple[int, int]:
@@ -161,16 +176,10 @@ def _rewritten(blob: Blob, image: pe.Image, documents: dict[int, pcrsig.Signatur
     parts: list[Blob] = []
     at = len(header)
     for number in sorted(documents, key=lambda each: image.sections[each].offset):
-        section = image.sections[number]
         data = pcrsig.render(documents[number]).encode("ascii")
-        if len(data) > section.raw_size:
-            raise FormatError(
-                f"the section {section.name} has room for {section.raw_size} bytes, the policies "
-                f"with their signatures need {len(data)}",
-                hint="build the image with --policy-digest, which leaves room",
-            )
+        section = _resized(image.sections[number], len(data))
         place = image.table_offset + pe.SECTION.size * number
-        header[place : place + pe.SECTION.size] = bytes(replace(section, virtual_size=len(data)))
+        header[place : place + pe.SECTION.size] = bytes(section)
         parts += [
             SubBlob(whole, at, section.offset - at),
             PaddedBlob(BytesBlob(data), section.raw_size),
@@ -178,3 +187,13 @@ def _rewritten(blob: Blob, image: pe.Image, documents: dict[int, pcrsig.Signatur
         at = section.end
     parts.append(SubBlob(whole, at, whole.size - at))
     return replace(unsealed, header=bytes(header), body=JoinedBlob(parts))
+
+
+def _resized(section: pe.Section, size: int) -> pe.Section:
+    if size > section.raw_size:
+        raise FormatError(
+            f"the section {section.name} has room for {section.raw_size} bytes, the policies "
+            f"with their signatures need {size}",
+            hint="build the image with --policy-digest, which leaves room",
+        )
+    return replace(section, virtual_size=size)

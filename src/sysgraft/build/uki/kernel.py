@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from sysgraft.base.blob import SubBlob
-from sysgraft.errors import FormatError, UnsupportedError, UsageError, in_file
+from sysgraft.errors import FormatError, InputError, UnsupportedError, UsageError, in_file
 from sysgraft.formats import linux_image, pe, pe_image
 from sysgraft.formats.allowance import Allowance, Limits
 from sysgraft.formats.compression import HEAD_SIZE, Compression, Decompressor, detect
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from sysgraft.base.blob import Blob
     from sysgraft.build.uki.inputs import Inputs
+    from sysgraft.build.uki.options import UkiOptions
 
 MAX_KERNEL: Final = 1 << 30
 """Bytes of a decompressed kernel; a debug kernel for arm64 has about 300 MB."""
@@ -52,9 +53,28 @@ class Kernel:
     nx_compat: bool
 
 
-def load_kernel(path: str, inputs: Inputs) -> Kernel:
-    """Read a kernel from a file; raises like `prepare`."""
-    return prepare(path, inputs.file(path, "kernel"), inputs)
+def find_kernel(options: UkiOptions, inputs: Inputs) -> Kernel | None:
+    """The kernel that is named, else the only one of the root file systems; None without either.
+
+    Raises:
+        InputError: the root file systems have none, or several.
+        FormatError: see `prepare`.
+    """
+    if options.linux is not None:
+        return prepare(options.linux, inputs.file(options.linux, "kernel"), inputs)
+    if not inputs.rootfs:
+        return None
+    found = {name: blob for each in inputs.rootfs for name, blob in each.kernels.items()}
+    if len(found) != 1:
+        names = f" ({', '.join(found)})" if found else ""
+        raise InputError(
+            f"one kernel is needed, the root file system has {len(found) or 'none'}{names}",
+            hint="name the kernel with --linux, or leave others out with --exclude; looked for "
+            "were usr/lib/modules/*/vmlinuz, else boot/vmlinuz*",
+        )
+    ((name, blob),) = found.items()
+    inputs.workspace.note(f"the kernel is /{name} of the root file system")
+    return prepare(name, blob, inputs)
 
 
 def prepare(name: str, blob: Blob, inputs: Inputs) -> Kernel:
@@ -121,12 +141,14 @@ def _release(blob: Blob) -> str | None:
         return None  # only its release stays unknown: the kernel unpacks itself in its own way
 
 
-def uname(wanted: str | None, kernel: Kernel) -> str | None:
-    """What goes into ``.uname``.
+def uname(wanted: str | None, kernel: Kernel | None) -> str | None:
+    """What goes into ``.uname``; nothing for an addon that does not say, or if it is empty.
 
     Raises:
         UsageError: what is wanted is not what the kernel says; addons for either would be refused.
     """
+    if kernel is None or wanted == "":
+        return wanted or None
     if wanted is None:
         return kernel.release
     if kernel.release is not None and wanted != kernel.release:

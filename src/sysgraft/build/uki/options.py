@@ -7,6 +7,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
 from sysgraft.errors import UsageError
+from sysgraft.formats import uki
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -24,7 +25,10 @@ EFI_ARCHITECTURES: Final[Mapping[str, str]] = MappingProxyType(
 DEFAULT_LEVEL: Final = 9
 """zstd level of an initrd made from a root file system: half the time of 15 for 2 % more bytes."""
 MAX_LEVEL: Final = 19
-"""Levels above need more memory to decompress than the kernel grants (lib/decompress_unzstd.c)."""
+"""Levels above use windows of up to 128 MiB (zstd(1), ``--ultra``), which the kernel would need
+beside the initrd and its contents."""
+# Sections that mean more than their content, so that an option of their own makes them.
+_BY_OPTION: Final = {".linux": "--linux", uki.PROFILE: "--profile"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,14 +36,15 @@ class PcrKey:
     """A key that signs PCR policies, ukify's ``[PCRSignature:NAME]``.
 
     Attributes:
-        private_key: a path or URI.
-        public_key: a path to its public half; None takes it from the private key.
-        certificate: a path to a certificate with its public half, instead.
+        private_key: a path or URI; None if the signatures are made elsewhere.
+        public_key: its public half, a path or the URI of a certificate; None takes it from the
+            private key.
+        certificate: a certificate with its public half, instead; a path or URI.
         phases: the phase paths to sign for; empty for the usual four.
         reference: what the signatures are bound to (policyRef).
     """
 
-    private_key: str
+    private_key: str | None
     public_key: str | None = None
     certificate: str | None = None
     phases: tuple[str, ...] = ()
@@ -57,12 +62,12 @@ class UkiOptions:
         initrds: files, or root file systems (``dir:PATH``, ``oci-archive:FILE``, …), joined.
         cmdline: TEXT|@PATH.
         os_release: TEXT|@PATH; empty for none, None for the root file system's or this machine's.
-        uname: the kernel's release; None reads it from the kernel.
+        uname: the kernel's release; empty for none, None reads it from the kernel.
         microcode: a file.
         splash: a BMP file.
         devicetree: a file.
         devicetree_auto: files, of which the stub takes the one that fits.
-        hwids: a folder with JSON descriptions; empty for none.
+        hwids: a folder with JSON descriptions; empty for none, None for systemd's own in a UKI.
         efifw: folders with one firmware file each.
         sbat: TEXT|@PATH, each.
         pcrpkey: a file with the public key that secrets are sealed to.
@@ -73,12 +78,10 @@ class UkiOptions:
         efi_arch: EFI's name of the architecture; None takes the kernel's.
         stub: a file; None looks where systemd installs it.
         pcr_banks: names; empty for all four.
-        pcr_keys: who signs PCR policies.
-        pcr_public_key: whose fingerprint policy digests get, a path.
-        pcr_certificate: likewise, a certificate.
-        digest_phases: the phase paths of policy digests; empty for the usual four.
-        sign_initrd_pcrs: sign also a policy that holds in the initrd only (policyRef "initrd").
-        policy_digest: leave room for PCR signatures made elsewhere.
+        pcr_keys: who signs PCR policies; only UKIs have them.
+        sign_initrd_pcrs: the first of them signs also a policy that holds in the initrd only
+            (policyRef "initrd").
+        policy_digest: leave room for PCR signatures made elsewhere: no key is private.
         with_kernel: whether it is a UKI where it can be; an addon or a profile has no kernel.
         sign_kernel: whether the kernel inside is signed too; None: if it bears no signature.
         level: zstd level for initrds made from root file systems; 0 leaves them uncompressed.
@@ -107,9 +110,6 @@ class UkiOptions:
     stub: str | None = None
     pcr_banks: tuple[str, ...] = ()
     pcr_keys: tuple[PcrKey, ...] = ()
-    pcr_public_key: str | None = None
-    pcr_certificate: str | None = None
-    digest_phases: tuple[str, ...] = ()
     sign_initrd_pcrs: bool = False
     policy_digest: bool = False
     with_kernel: bool = True
@@ -125,15 +125,7 @@ def check(options: UkiOptions) -> None:
     Raises:
         UsageError: two options exclude each other, or one needs another.
     """
-    if options.policy_digest and options.pcr_keys:
-        raise UsageError("--policy-digest and --pcr-private-key exclude each other")
-    if options.policy_digest and bool(options.pcr_public_key) == bool(options.pcr_certificate):
-        raise UsageError(
-            "--policy-digest needs one public key, whose fingerprint the digests get",
-            hint="give --pcr-public-key or --pcr-certificate, once",
-        )
-    if options.sign_initrd_pcrs and not (options.pcr_keys or options.policy_digest):
-        raise UsageError("--sign-initrd-pcrs needs --pcr-private-key or --policy-digest")
+    _check_pcr_keys(options)
     if options.efi_arch is not None and options.efi_arch not in EFI_ARCHITECTURES:
         raise UsageError(
             f"images for {options.efi_arch!r} cannot be built",
@@ -143,6 +135,33 @@ def check(options: UkiOptions) -> None:
         raise UsageError(f"a zstd level of {options.level}; 1 to {MAX_LEVEL} are possible")
     for name, _ in options.sections:
         check_section_name(name)
+        if name in _BY_OPTION:
+            raise UsageError(f"--section does not take {name}", hint=f"use {_BY_OPTION[name]}")
+
+
+def _check_pcr_keys(options: UkiOptions) -> None:
+    if options.sign_initrd_pcrs and not options.pcr_keys:
+        raise UsageError("--sign-initrd-pcrs needs --pcr-private-key or --policy-digest")
+    if options.policy_digest and not options.pcr_keys:
+        raise UsageError(
+            "--policy-digest needs a public key, whose fingerprint the digests get",
+            hint="give --pcr-public-key or --pcr-certificate",
+        )
+    if options.pcr_keys and uki.SIGNATURES in dict(options.sections):
+        raise UsageError(f"--section {uki.SIGNATURES} and PCR signing keys exclude each other")
+    for key in options.pcr_keys:
+        if options.policy_digest and key.private_key:
+            raise UsageError("--policy-digest and --pcr-private-key exclude each other")
+        if key.public_key and key.certificate:
+            raise UsageError("--pcr-public-key and --pcr-certificate exclude each other")
+        if not (key.private_key or key.public_key or key.certificate):
+            raise UsageError("a PCR signing key has neither a private nor a public half")
+        if not (options.policy_digest or key.private_key):
+            raise UsageError(
+                "a public key for PCR policies, but no private one",
+                hint="give --pcr-private-key, or --policy-digest to have them signed elsewhere; "
+                "--pcrpkey only puts a public key into the image",
+            )
 
 
 def check_section_name(name: str) -> None:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 from sysgraft.base.blob import BytesBlob
 from sysgraft.build.uki.kernel import uname
+from sysgraft.build.uki.options import EFI_ARCHITECTURES
 from sysgraft.errors import FormatError, InputError, UsageError, in_file
 from sysgraft.formats import pe, sbat, uki
 from sysgraft.host.folders import walk
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
 
 DEFAULT_PROFILE: Final = "ID=main"
 """The first profile where others join it and it has no description of its own; ukify's word."""
+HWIDS: Final = "/usr/lib/systemd/boot/hwids"
+"""Where systemd installs descriptions of hardware, a folder for each architecture."""
 _MACHINE_OS_RELEASE: Final = ("/etc/os-release", "/usr/lib/os-release")
 _MAX_OS_RELEASE: Final = 1 << 20
 _MAX_JSON: Final = 1 << 20
@@ -58,7 +61,7 @@ def base_parts(
         _text(".cmdline", options.cmdline, inputs, "command line", squeeze=True),
         _file(".dtb", options.devicetree, inputs, "devicetree"),
         *(_file(".dtbauto", path, inputs, "devicetree") for path in options.devicetree_auto),
-        _hwids(options),
+        _hwids(options, inputs, kernel),
         _uname(options, kernel),
         _file(".splash", options.splash, inputs, "splash image"),
         None if pcrpkey is None else Part(".pcrpkey", BytesBlob(pcrpkey)),
@@ -68,7 +71,7 @@ def base_parts(
         _file(".ucode", options.microcode, inputs, "microcode"),
         *(_text(name, text, inputs, f"section {name}") for name, text in options.sections),
     )
-    return [part for part in makers if part is not None and part.content.size]
+    return [part for part in makers if part is not None]
 
 
 def profile_part(options: UkiOptions, inputs: Inputs) -> Part | None:
@@ -76,19 +79,25 @@ def profile_part(options: UkiOptions, inputs: Inputs) -> Part | None:
     text = options.profile
     if text is None and options.join_profiles:
         text = DEFAULT_PROFILE
-    return None if text is None else _text(".profile", text, inputs, "profile")
+    part = _text(uki.PROFILE, text, inputs, "profile")
+    if text is not None and part is None:
+        raise UsageError("--profile is empty", hint="a profile has at least an ID: --profile ID=x")
+    return part
 
 
 def _text(
     name: str, value: str | None, inputs: Inputs, what: str, *, squeeze: bool = False
 ) -> Part | None:
+    """A section with a text; none for an empty one, which no stub would see either."""
     if value is None:
         return None
     data = inputs.text(value, what)
-    is_file = value.startswith("@")
-    if squeeze and not is_file:
+    source = value[1:] if value.startswith("@") else ""
+    if squeeze and not source:
         data = b" ".join(data.split())
-    return Part(name, BytesBlob(data), value[1:] if is_file else "")
+    if not data and source:
+        inputs.workspace.note(f"{source} is empty: there is no section {name}")
+    return Part(name, BytesBlob(data), source) if data else None
 
 
 def _file(name: str, path: str | None, inputs: Inputs, what: str) -> Part | None:
@@ -115,7 +124,7 @@ def _os_release(options: UkiOptions, inputs: Inputs, kernel: Kernel | None) -> P
 
 
 def _uname(options: UkiOptions, kernel: Kernel | None) -> Part | None:
-    text = options.uname if kernel is None else uname(options.uname, kernel)
+    text = uname(options.uname, kernel)
     return None if text is None else Part(".uname", BytesBlob(text.encode()))
 
 
@@ -124,9 +133,11 @@ def _initrd(options: UkiOptions, inputs: Inputs) -> Part | None:
     return None if blob is None else Part(".initrd", blob, ", ".join(options.initrds))
 
 
-def _hwids(options: UkiOptions) -> Part | None:
-    """From a folder with JSON descriptions, at any depth."""
+def _hwids(options: UkiOptions, inputs: Inputs, kernel: Kernel | None) -> Part | None:
+    """From a folder with JSON descriptions, at any depth; systemd's own where none is named."""
     folder = options.hwids
+    if folder is None and kernel is not None:
+        folder = _own_hwids(kernel.image, inputs)
     if not folder:
         return None
     from sysgraft.formats import hwids  # noqa: PLC0415  few images have hardware descriptions
@@ -137,8 +148,19 @@ def _hwids(options: UkiOptions) -> Part | None:
     return Part(".hwids", BytesBlob(hwids.render(devices)), folder)
 
 
+def _own_hwids(kernel: pe.Image, inputs: Inputs) -> str | None:
+    """Where systemd has descriptions for an architecture, as ukify takes them since v258."""
+    for efi, name in EFI_ARCHITECTURES.items():
+        folder = os.path.join(HWIDS, efi)
+        if name == kernel.architecture and os.path.isdir(folder):
+            inputs.workspace.note(f"hardware IDs are those of {folder} (--hwids= for none)")
+            return folder
+    return None
+
+
 def _json_files(folder: str) -> Iterator[str]:
-    for found in sorted(walk(folder), key=lambda each: each.path):
+    """In ukify's order, which the section keeps: folder by folder, names in byte order."""
+    for found in sorted(walk(folder), key=lambda each: each.path.split(b"/")):
         if found.path.endswith(b".json"):
             yield os.path.join(folder, os.fsdecode(found.path))
 
@@ -170,10 +192,20 @@ def _efifw(folder: str, inputs: Inputs) -> Part:
 def sbat_part(options: UkiOptions, inputs: Inputs, stub: LoadedStub, kernel: Kernel | None) -> Part:
     """SBAT of stub, kernel and options in one; an addon's is its own."""
     values = options.sbat or ((sbat.UKI,) if kernel else (sbat.ADDON,))
-    texts = [inputs.text(value, "SBAT").decode("utf-8", "replace") for value in values]
+    texts = [_sbat_text(value, inputs) for value in values]
     if kernel is not None:
         texts = [*_sbat_of(stub.name, stub.blob), *_sbat_of(kernel.name, kernel.blob), *texts]
     return Part(".sbat", BytesBlob(sbat.merge(texts).encode("utf-8")))
+
+
+def _sbat_text(value: str, inputs: Inputs) -> str:
+    with in_file(value[1:] if value.startswith("@") else ""):
+        try:
+            text = inputs.text(value, "SBAT metadata").decode("utf-8")
+        except UnicodeDecodeError as error:
+            raise FormatError("the SBAT metadata is not text in UTF-8") from error
+        sbat.parse(text)
+        return text
 
 
 def _sbat_of(name: str, blob: Blob) -> list[str]:

@@ -1,7 +1,8 @@
 """The keys that sign PCR policies, and the public key that goes into the image.
 
-Public halves may be given in PEM or as a certificate; where they are given, they must belong to
-the private key: signatures by one key under another's name would unlock nothing.
+Public halves may be given in PEM or as a certificate, which may be in a token; where they are
+given, they must belong to the private key: signatures by one key under another's name would unlock
+nothing.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 import base64
 import textwrap
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 from sysgraft.build.uki.pcrs import INITRD_ONLY, SigningGroup
 from sysgraft.errors import FormatError, KeyMaterialError, in_file
@@ -21,12 +22,18 @@ from sysgraft.sign.pair import load_certificate_file, load_signer
 from sysgraft.sign.source import resolve
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from sysgraft.build.uki.inputs import Inputs
     from sysgraft.build.uki.options import PcrKey, UkiOptions
     from sysgraft.sign.keys import Passphrase, Signer
 
 _BEGIN: Final = b"-----BEGIN PUBLIC KEY-----"
 _END: Final = b"-----END PUBLIC KEY-----"
+_CERTIFICATE: Final = b"-----BEGIN CERTIFICATE-----"
+
+Asker: TypeAlias = "Callable[[str], bytes]"
+"""Gives the passphrase of an encrypted key, or the PIN of a token, whose name it is told."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,12 +41,12 @@ class PublicKey:
     """A public key.
 
     Attributes:
-        der: SubjectPublicKeyInfo.
         pem: the bytes that go into ``.pcrpkey``.
+        fingerprint: how signatures name it.
     """
 
-    der: bytes
     pem: bytes
+    fingerprint: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +62,7 @@ class PcrKeys:
     pcrpkey: bytes | None = None
 
 
-def load(options: UkiOptions, inputs: Inputs, passphrase: Passphrase) -> PcrKeys:
+def load(options: UkiOptions, inputs: Inputs, passphrase: Asker | None = None) -> PcrKeys:
     """Read all keys the options name.
 
     Raises:
@@ -64,56 +71,67 @@ def load(options: UkiOptions, inputs: Inputs, passphrase: Passphrase) -> PcrKeys
     """
     groups, public = [], []
     for key in options.pcr_keys:
-        signer = load_signer(key.private_key, passphrase)
-        public.append(_public_half(key, signer))
-        groups.append(_group(signer, signer.key_der, key.phases, key.reference))
-    if options.policy_digest:
-        public.append(_read_public(options.pcr_public_key, options.pcr_certificate))
-        groups.append(_group(None, public[0].der, options.digest_phases, ""))
-    if options.sign_initrd_pcrs and groups:
+        signer = _signer(key, passphrase)
+        half = _public_half(key, signer, passphrase)
+        public.append(half)
+        groups.append(_group(signer, half, key.phases, key.reference))
+    if options.sign_initrd_pcrs:
         phase, reference = INITRD_ONLY
-        first = groups[0]
-        groups.append(_group(first.signer, public[0].der, (phase,), reference))
+        groups.append(_group(groups[0].signer, public[0], (phase,), reference))
     return PcrKeys(tuple(groups), _pcrpkey(options, inputs, public))
 
 
+def _signer(key: PcrKey, passphrase: Asker | None) -> Signer | None:
+    if key.private_key is None:
+        return None
+    return load_signer(key.private_key, _asking(passphrase, key.private_key))
+
+
+def _asking(passphrase: Asker | None, name: str) -> Passphrase:
+    return None if passphrase is None else lambda: passphrase(name)
+
+
 def _group(
-    signer: Signer | None, key_der: bytes, phases: tuple[str, ...], reference: str
+    signer: Signer | None, public: PublicKey, phases: tuple[str, ...], reference: str
 ) -> SigningGroup:
     return SigningGroup(
         signer=signer,
-        fingerprint=sign_pcr.fingerprint(key_der),
+        fingerprint=public.fingerprint,
         phases=phases or pcr11.DEFAULT_PATHS,
         reference=reference,
     )
 
 
-def _public_half(key: PcrKey, signer: Signer) -> PublicKey:
+def _public_half(key: PcrKey, signer: Signer | None, passphrase: Asker | None) -> PublicKey:
     """The public key as its file has it, or made from the private one."""
-    path = key.public_key or key.certificate
-    if path is None:
-        return PublicKey(signer.key_der, _as_pem(signer.key_der))
-    found = _read_public(key.public_key, key.certificate)
-    if sign_pcr.fingerprint(found.der) != sign_pcr.fingerprint(signer.key_der):
+    with in_file(key.private_key or ""):
+        own = None if signer is None else _public_key(signer.key_der)
+    name = key.public_key or key.certificate
+    if name is None and own is not None:
+        return own
+    found = _read_public(name or "", passphrase, is_certificate=key.public_key is None)
+    if own is not None and found.fingerprint != own.fingerprint:
         raise KeyMaterialError(
             "the public key does not belong to the private key",
-            file=path,
+            file=name or "",
             hint="leave it out: the private key knows its public half",
         )
     return found
 
 
-def _read_public(public_key: str | None, certificate: str | None) -> PublicKey:
-    if public_key is None:
-        der = load_certificate_file(certificate or "").key_der
-        return PublicKey(der, _as_pem(der))
-    path = resolve(public_key).name
-    with in_file(path):
-        data = read_small(path, MAX_BUNDLE, "public key")
-        if b"-----BEGIN CERTIFICATE-----" in data:
-            der = load_certificate_file(public_key).key_der
-            return PublicKey(der, _as_pem(der))
-        return PublicKey(public_key_in(data), data)
+def _public_key(der: bytes, pem: bytes | None = None) -> PublicKey:
+    return PublicKey(pem or _as_pem(der), sign_pcr.fingerprint(der))
+
+
+def _read_public(name: str, passphrase: Asker | None, *, is_certificate: bool) -> PublicKey:
+    """A public key or a certificate; a certificate is taken for the key too, as by ukify."""
+    source = resolve(name)
+    with in_file(source.name):
+        if source.kind == "file" and not is_certificate:
+            data = read_small(source.path, MAX_BUNDLE, "public key")
+            if _CERTIFICATE not in data:
+                return _public_key(public_key_in(data), data)
+        return _public_key(load_certificate_file(name, _asking(passphrase, name)).key_der)
 
 
 def public_key_in(data: bytes) -> bytes:
@@ -139,7 +157,15 @@ def _as_pem(der: bytes) -> bytes:
 
 def _pcrpkey(options: UkiOptions, inputs: Inputs, public: list[PublicKey]) -> bytes | None:
     """What was given, else the only key's public half, as ukify does it."""
-    if options.pcrpkey is not None:
-        blob = inputs.file(options.pcrpkey, "public key")
-        return blob.read_at(0, blob.size)
-    return public[0].pem if len(public) == 1 else None
+    path = options.pcrpkey
+    if path is None:
+        return public[0].pem if len(public) == 1 else None
+    with in_file(path):
+        data = read_small(path, MAX_BUNDLE, "public key")
+        name = sign_pcr.fingerprint(public_key_in(data))
+    if public and name not in [each.fingerprint for each in public]:
+        inputs.workspace.note(
+            f"{path} is none of the keys that sign PCR policies: "
+            "what is sealed to it needs other signatures"
+        )
+    return data

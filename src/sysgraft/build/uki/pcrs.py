@@ -106,13 +106,15 @@ class Measurer:
         variants = list(self._variants(parts))
         if len(variants) * len(paths) * len(self.banks) > MAX_VALUES:
             raise LimitError(f"one profile has more than {MAX_VALUES} different values of PCR 11")
-        return [
-            Value(profile, label, path, bank, pcr11.at_phase(bank, after, path))
-            for label, measured in variants
-            for bank in self.banks
-            for after in (pcr11.after_stub(bank, measured),)
-            for path in paths
-        ]
+        found = []
+        for label, measured in variants:
+            after = {bank: pcr11.after_stub(bank, measured) for bank in self.banks}
+            found += [
+                Value(profile, label, path, bank, pcr11.at_phase(bank, value, path))
+                for path in paths
+                for bank, value in after.items()
+            ]
+        return found
 
     def _variants(self, parts: Sequence[Part]) -> Iterator[tuple[str, tuple[pcr11.Measured, ...]]]:
         """What may be measured: of each kind of section for certain hardware one, or none."""

@@ -17,7 +17,7 @@ from sysgraft.host.digests import feed
 from sysgraft.sign import authenticode
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from sysgraft.base.blob import Blob
     from sysgraft.base.progress import Progress
@@ -69,6 +69,7 @@ def seal(
     image: Unsealed,
     signing: SigningPair | None,
     *,
+    others: Sequence[wincert.Entry] = (),
     sink: Callable[[int, memoryview], object] | None = None,
     progress: Progress = _NO_PROGRESS,
 ) -> Sealed:
@@ -77,6 +78,7 @@ def seal(
     Args:
         image: the executable.
         signing: who signs; None leaves it unsigned.
+        others: signatures it bears already, which stay before the new one.
         sink: is given each piece of the body with its place in the file.
         progress: told of the bytes of the body.
     """
@@ -90,13 +92,11 @@ def seal(
         checksum.update(chunk)
         offset += len(chunk)
     found = digest.finish()
-    table = b"" if signing is None else _signature(found, signing)
+    entries = list(others)
+    if signing is not None:
+        entries.append(wincert.Entry(authenticode.sign(found, signing.key, signing.certificate)))
+    table = wincert.serialise(dict.fromkeys(entries))
     return Sealed(_final_header(image, checksum, table), table, found)
-
-
-def _signature(digest: ImageDigest, signing: SigningPair) -> bytes:
-    pkcs7 = authenticode.sign(digest, signing.key, signing.certificate)
-    return wincert.serialise([wincert.Entry(pkcs7)])
 
 
 def _final_header(image: Unsealed, checksum: Checksum, table: bytes) -> bytes:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from sysgraft.base.blob import BytesBlob, JoinedBlob, PaddedBlob, SubBlob
 from sysgraft.build.uki.sealing import Unsealed, seal
-from sysgraft.errors import in_file
+from sysgraft.errors import FormatError, in_file
 from sysgraft.formats import pe, wincert
 from sysgraft.formats.authenticode_digest import coverage
 
@@ -27,14 +27,17 @@ def is_signed(kernel: Kernel) -> bool:
 
 
 def signed_kernel(kernel: Kernel, signing: SigningPair) -> Kernel:
-    """The kernel with a signature; signatures it has are replaced.
+    """The kernel with one more signature; those it has stay, as with sbsign.
 
     Raises:
-        FormatError: it is laid out so that firmware could not check a signature.
+        FormatError: it is laid out so that firmware could not check a signature, or has one that
+            cannot be read.
     """
     with in_file(kernel.name):
+        offset, size = kernel.image.security
+        others = wincert.parse(kernel.blob.read_at(offset, min(size, wincert.MAX_TABLE + 1)))
         unsealed = without_signature(kernel.blob, kernel.image)
-        sealed = seal(unsealed, signing)
+        sealed = seal(unsealed, signing, others=others)
         blob: Blob = JoinedBlob([BytesBlob(sealed.header), unsealed.body, BytesBlob(sealed.table)])
         return replace(kernel, blob=blob, image=pe.parse(blob))
 
@@ -45,8 +48,15 @@ def without_signature(blob: Blob, image: pe.Image) -> Unsealed:
     Raises:
         FormatError: it is laid out so that firmware could not check a signature.
     """
-    end = coverage(image).end
-    padded = PaddedBlob(SubBlob(blob, 0, end), wincert.aligned(end))
+    if not image.security_offset:
+        raise FormatError("the executable's headers have no room for a signature")
+    covered = coverage(image)
+    if covered.gaps:
+        raise FormatError(
+            f"{covered.gaps[0][1]} bytes at byte {covered.gaps[0][0]} of the executable are in no "
+            "section, no signature would cover them"
+        )
+    padded = PaddedBlob(SubBlob(blob, 0, covered.end), wincert.aligned(covered.end))
     head = image.size_of_headers
     return Unsealed(
         header=padded.read_at(0, head),

@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 
 FOLDER: Final = "/usr/lib/systemd/boot/efi"
 """Where systemd installs its stubs (``linuxx64.efi.stub``)."""
+LINUX: Final = "systemd-stub"
+ADDON: Final = "systemd-addon"
+"""What the two kinds of stub call themselves; the second starts nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +47,7 @@ def load_stub(options: UkiOptions, inputs: Inputs, kernel: Kernel | None) -> Loa
 
     Raises:
         InputError: there is none.
-        FormatError: it is no stub of systemd, or for another architecture than the kernel.
+        FormatError: it is no stub of systemd, the wrong one, or for another architecture.
     """
     path = options.stub or _default_path(options, kernel)
     if not os.path.exists(path):
@@ -57,11 +60,14 @@ def load_stub(options: UkiOptions, inputs: Inputs, kernel: Kernel | None) -> Loa
     with in_file(path):
         image = pe.parse(blob)
         version = uki.stub_of(blob, image)
-        if version is None:
+        if version is None or version.name not in (LINUX, ADDON):
+            name = "its section .sdmagic does not name one" if version is None else version.name
             raise FormatError(
-                "not a stub of systemd: the section .sdmagic is missing",
-                hint="without it nobody knows what it measures; give linux*.efi.stub of systemd",
+                f"not a stub of systemd: {name}",
+                hint="what a stub measures has to be known; give linux*.efi.stub of systemd",
             )
+        if kernel is not None and version.name == ADDON and options.profile is None:
+            raise FormatError("a stub for addons, which starts no kernel")
         _check_architecture(image, options, kernel)
     return LoadedStub(path, blob, image, version)
 
