@@ -109,7 +109,8 @@ def parse_prefix(memory: Memory, offset: int = 0) -> Log:
 def find_logs(memory: Memory) -> Iterator[Found]:
     """The crypto-agile logs in a large memory, such as that of a virtual machine, in order.
 
-    Firmware, boot loader and kernel keep one each: the longest is the most complete.
+    Firmware and kernel keep one each. The longest is the most complete: the last events, of the
+    start of the kernel itself, are in the kernel's only.
     """
     position = memory.find(records.SIGNATURE, records.OLD_EVENT.size)
     while position >= 0:
