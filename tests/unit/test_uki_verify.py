@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import struct
+import sys
+import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -124,6 +126,21 @@ def test_a_store_may_be_loaded_while_the_file_is_hashed() -> None:
     assert caught.value.file == "db.pem"
 
 
+def test_large_files_are_hashed_by_a_thread_that_ends_with_the_verdict() -> None:
+    data = signed_pe(make_pe(uki_pieces((".splash", b"splash" * (2 << 20)))), SIGNER)
+    before = sys.getswitchinterval()
+    assert verify(data).ok
+    assert not verify(patched(data, len(data) // 2, b"!")).ok
+
+    def interrupted() -> trust.TrustStore:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        verify(data, trust=interrupted)
+    assert threading.active_count() == 1
+    assert sys.getswitchinterval() == before
+
+
 class Shrinking(BytesBlob):
     """A file that is cut off once its headers were read."""
 
@@ -131,8 +148,9 @@ class Shrinking(BytesBlob):
         raise TruncatedError(f"the file shrank at {offset}, {len(view)} bytes are missing")
 
 
-def test_a_file_that_changes_meanwhile_is_an_error_not_a_verdict() -> None:
-    data = signed_pe(make_pe(uki_pieces()), SIGNER)
+@pytest.mark.parametrize("size", [1, 3 << 20])
+def test_a_file_that_changes_meanwhile_is_an_error_not_a_verdict(size: int) -> None:
+    data = signed_pe(make_pe(uki_pieces((".splash", bytes(size)))), SIGNER)
     with pytest.raises(TruncatedError, match="the file shrank"):
         verify_blob(Shrinking(data), "it", UkiVerifyOptions(trust=STORE))
 

@@ -154,7 +154,8 @@ def compute(
         TruncatedError: the file ends before its headers say.
     """
     hashes = {name: hashlib.new(name) for name in algorithms}
-    buffer = memoryview(bytearray(BUFFER))
+    longest = max((length for _, length in covered.ranges), default=0)
+    buffer = memoryview(bytearray(min(BUFFER, longest)))
     for offset, length in _pieces(covered.ranges):
         view = buffer[:length]
         blob.readinto_at(offset, view)

@@ -203,10 +203,12 @@ class _Cancelled(Exception):  # noqa: N818  no error: nobody wants the digests a
 # A thread that has hashed a piece gets the interpreter's lock back after this time at the latest,
 # not after the usual 5 ms, in which it could hash ten more.
 _SWITCH_SECONDS: Final = 0.0001
+# Below this many bytes, starting a thread takes longer than the hashing.
+_WORTH_A_THREAD: Final = 1 << 20
 
 
 class _Hashing:
-    """Digests of a file, made by a thread: hashing releases the interpreter lock."""
+    """Digests of a file, of a large one made by a thread: hashing releases the interpreter lock."""
 
     def __init__(
         self, blob: Blob, covered: Coverage, algorithms: Iterable[str], progress: Progress
@@ -218,7 +220,8 @@ class _Hashing:
         self._cancelled = False
         self._digests: dict[str, bytes] = {}
         self._error: BaseException | None = None
-        self._thread = Thread(target=self._run)
+        self._total = sum(length for _, length in covered.ranges)
+        self._thread = Thread(target=self._run) if self._total >= _WORTH_A_THREAD else None
         self._interval = sys.getswitchinterval()
 
     def _run(self) -> None:
@@ -235,20 +238,25 @@ class _Hashing:
         self._progress.advance(amount)
 
     def __enter__(self) -> Self:
-        self._progress.start("hashing", sum(length for _, length in self._covered.ranges))
-        sys.setswitchinterval(_SWITCH_SECONDS)
-        self._thread.start()
+        self._progress.start("hashing", self._total)
+        if self._thread is not None:
+            sys.setswitchinterval(_SWITCH_SECONDS)
+            self._thread.start()
         return self
 
     def __exit__(self, *_: object) -> None:
         self._cancelled = True
-        self._thread.join()
-        sys.setswitchinterval(self._interval)
+        if self._thread is not None:
+            self._thread.join()
+            sys.setswitchinterval(self._interval)
         self._progress.finish()
 
     def result(self) -> dict[str, bytes]:
         """The digests by algorithm; raises what the thread met with."""
-        self._thread.join()
+        if self._thread is None:
+            self._run()
+        else:
+            self._thread.join()
         if self._error is not None:
             raise self._error
         return self._digests
