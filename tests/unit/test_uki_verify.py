@@ -16,6 +16,7 @@ from command import sysgraft
 from executables import (
     CHECKSUM,
     MAGIC,
+    OPTIONAL,
     PE_OFFSET,
     SECURITY,
     Piece,
@@ -279,8 +280,9 @@ def test_only_applications_are_ukis() -> None:
 
 def test_a_section_that_claims_much_more_than_it_holds_fails() -> None:
     data = patched(UNSIGNED, SECTIONS + 4 * 40 + 8, struct.pack("<I", 1 << 30))
-    # The others have to move out of its way in memory.
+    # The next one has to move out of its way in memory, and the image has to grow.
     data = patched(data, SECTIONS + 5 * 40 + 12, struct.pack("<I", 0x7000_0000))
+    data = patched(data, OPTIONAL + 56, struct.pack("<I", 0x7000_1000))
     result = verify(signed_pe(data, SIGNER))
     assert statuses(result)["pe"] == "ok"
     assert "is said to have 1073741824 bytes" in reason(result, "content")
