@@ -35,6 +35,7 @@ def run(arguments: argparse.Namespace, out: Output) -> int:
             hint="name it with --join-pcrsig",
         )
     options = uki_arguments.build_options(arguments, config)
+    budget = _budget(arguments)
     signing = signing_pair(arguments)
     report = build_uki(
         options,
@@ -47,7 +48,7 @@ def run(arguments: argparse.Namespace, out: Output) -> int:
         replace=arguments.force,
         progress=out.progress,
     )
-    cost = cost_of(report, _budget(arguments))
+    cost = cost_of(report, budget)
     _tell_notes(report, cost, out)
     if out.json_wanted:
         out.json("uki.build", 1, uki_report.uki_as_json(report, cost))
