@@ -15,7 +15,10 @@ _MASK: Final = (1 << 32) - 1
 
 
 class Checksum:
-    """Takes a file's bytes in their order; the field itself must be given as four zeros."""
+    """Takes a file's bytes in their order; the field itself must be given as four zeros.
+
+    Pieces of an even length may come in any order: a sum does not ask for it.
+    """
 
     __slots__ = ("_any", "_odd", "_sum")
 
@@ -24,31 +27,31 @@ class Checksum:
         self._odd = b""
         self._any = False
 
-    def update(self, data: bytes | memoryview) -> None:
+    def update(self, data: bytes | bytearray | memoryview) -> None:
         """Take the next bytes."""
-        if self._odd and len(data):
-            self._add(self._odd + bytes(data[:1]))
+        view = memoryview(data)
+        if self._odd and view:
+            self._add(memoryview(self._odd + bytes(view[:1])))
             self._odd = b""
-            data = data[1:]
-        if len(data) % 2:
-            self._odd = bytes(data[-1:])
-            data = data[:-1]
-        self._add(data)
+            view = view[1:]
+        if len(view) % 2:
+            self._odd = bytes(view[-1:])
+            view = view[:-1]
+        self._add(view)
 
-    def _add(self, data: bytes | memoryview) -> None:
-        # Folding carries back in is arithmetic modulo 0xffff, and a lane's weight in that is 1.
-        number = int.from_bytes
+    def _add(self, view: memoryview) -> None:
+        # Adding carries back in is arithmetic modulo 0xffff, where 1 << 16 is 1: a lane's number
+        # is the sum of its words.
         total = self._sum
-        for start in range(0, len(data), _LANE):
-            total += number(data[start : start + _LANE], "little")
+        for start in range(0, len(view), _LANE):
+            total += int.from_bytes(view[start : start + _LANE], "little")
         self._any = self._any or bool(total)
         self._sum = total % _MODULUS
 
     def value(self, size: int) -> int:
         """The checksum of a file of `size` bytes, all of which were given."""
-        if self._odd:
-            self._add(self._odd + b"\0")
-            self._odd = b""
-        # Modulo 0xffff a sum of 0xffff is 0; only a file of zeros really has that.
-        folded = self._sum or (_MODULUS if self._any else 0)
+        last = int.from_bytes(self._odd, "little")
+        folded = (self._sum + last) % _MODULUS
+        if not folded and (self._any or last):
+            folded = _MODULUS  # 0 as a sum with carries; only a file of zeros really has 0
         return folded + size & _MASK
