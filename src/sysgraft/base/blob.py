@@ -122,11 +122,18 @@ class SubBlob:
 
 
 class PaddedBlob:
-    """Another blob with zeros behind it."""
+    """Another blob with zeros behind it.
+
+    Args:
+        base: what comes first.
+        size: of both together in bytes, at least that of `base`.
+    """
 
     __slots__ = ("_base", "_size")
 
     def __init__(self, base: Blob, size: int) -> None:
+        if size < base.size:
+            raise ValueError(f"{base.size} bytes cannot be padded to {size}")
         self._base = base
         self._size = size
 
@@ -137,9 +144,7 @@ class PaddedBlob:
 
     def read_at(self, offset: int, length: int) -> bytes:
         """See `Blob.read_at`."""
-        data = bytearray(length)
-        self.readinto_at(offset, memoryview(data))
-        return bytes(data)
+        return _collect(self, offset, length)
 
     def readinto_at(self, offset: int, view: memoryview) -> None:
         """See `Blob.readinto_at`."""
@@ -151,7 +156,7 @@ class PaddedBlob:
 
 
 class JoinedBlob:
-    """Several blobs, one behind the other."""
+    """Several blobs, one behind the other; their sizes are taken once, at the start."""
 
     __slots__ = ("_parts", "_starts")
 
@@ -166,9 +171,7 @@ class JoinedBlob:
 
     def read_at(self, offset: int, length: int) -> bytes:
         """See `Blob.read_at`."""
-        data = bytearray(length)
-        self.readinto_at(offset, memoryview(data))
-        return bytes(data)
+        return _collect(self, offset, length)
 
     def readinto_at(self, offset: int, view: memoryview) -> None:
         """See `Blob.readinto_at`."""
@@ -182,3 +185,11 @@ class JoinedBlob:
             view = view[count:]
             offset += count
             number += 1
+
+
+def _collect(blob: Blob, offset: int, length: int) -> bytes:
+    """`Blob.read_at` for blobs that put their bytes together; no memory is taken in vain."""
+    check_range(blob, offset, length)
+    data = bytearray(length)
+    blob.readinto_at(offset, memoryview(data))
+    return bytes(data)
