@@ -6,6 +6,7 @@ its release where bzImages do. What was built is read with pefile.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import struct
 from dataclasses import dataclass
@@ -19,7 +20,7 @@ from sysgraft.cli import uki_arguments
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
     from pathlib import Path
 
     import pytest
@@ -170,3 +171,51 @@ def section(path: Path, name: str) -> bytes:
 def pcr_signatures(path: Path) -> list[dict[str, Any]]:
     """The documents of all sections ``.pcrsig``, in their order."""
     return [json.loads(data) for name, data in sections_of(path) if name == ".pcrsig"]
+
+
+# --- What the TPM will hold ----------------------------------------------------------------------
+
+# systemd's src/fundamental/uki.h, as UKI sections are measured since v258.
+_MEASURED: Final = [
+    ".linux",
+    ".osrel",
+    ".cmdline",
+    ".initrd",
+    ".ucode",
+    ".splash",
+    ".dtb",
+    ".uname",
+    ".sbat",
+    ".pcrpkey",
+    ".profile",
+    ".dtbauto",
+    ".hwids",
+    ".efifw",
+]
+
+
+def pcr11(sections: Mapping[str, bytes], phase: str, bank: str) -> str:
+    """PCR 11 after a stub that found these sections, at the end of a phase path."""
+    value = bytes(hashlib.new(bank).digest_size)
+    measured = [
+        data
+        for name in _MEASURED
+        if sections.get(name)
+        for data in (f"{name}\0".encode(), sections[name])
+    ]
+    for data in [*measured, *(word.encode() for word in phase.split(":") if word)]:
+        value = hashlib.new(bank, value + hashlib.new(bank, data).digest()).digest()
+    return value.hex()
+
+
+def policy(value: str, bank: str) -> str:
+    """The digest of a TPM policy that wants this value in PCR 11 of the bank."""
+    number = {"sha1": 4, "sha256": 11, "sha384": 12, "sha512": 13}[bank]
+    selection = struct.pack(">IHB3s", 1, number, 3, b"\0\x08\0")
+    digest = hashlib.sha256(bytes.fromhex(value)).digest()
+    return hashlib.sha256(bytes(32) + b"\0\0\1\x7f" + selection + digest).hexdigest()
+
+
+def paths(count: int = len(PHASES)) -> list[str]:
+    """The usual phase paths."""
+    return [":".join(PHASES[: number + 1]) for number in range(count)]
