@@ -14,6 +14,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID
 from executables import image_digest, make_authority, make_pe, signature_of
 from sysgraft.formats import authenticode, cms, esl
 from sysgraft.formats import der as asn1
+from sysgraft.formats.cms_attributes import attribute
 from sysgraft.sign.verify import chain, trust
 from sysgraft.sign.verify.authenticode import ImageVerdict, Judge
 from sysgraft.sign.verify.opened_signature import needed_digests, open_signature
@@ -208,6 +209,23 @@ def test_dates_are_a_note_only(now: datetime, words: str) -> None:
     assert states(verdict) == ("ok", "ok", "skipped")
     (note,) = verdict.notes
     assert words in note
+
+
+def test_what_nobody_signed_is_a_note() -> None:
+    signed = authenticode.parse(signed_by(LEAF, INTER, ALONE)).signed
+    kinds = ("1.3.6.1.4.1.311.3.3.1", "1.2.3.4")
+    found = (attribute(asn1.encode_oid(kind), asn1.encode_integer(1)) for kind in kinds)
+    unsigned = asn1.encode(asn1.SET, *found)
+    signer = dataclasses.replace(signed.signers[0], unsigned_attributes=unsigned)
+    der = cms.serialise(dataclasses.replace(signed, signers=(signer,)))
+    verdict = judge([der], trusting(ROOT))
+    assert states(verdict) == ("ok", "ok", "skipped")
+    assert verdict.signatures[0].timestamp == "RFC 3161"
+    assert verdict.notes == (
+        "the time stamp (RFC 3161) is not verified",
+        "nobody signed the attributes 1.2.3.4 of the signature",
+        "nothing was done with 1 further certificates inside the signature",
+    )
 
 
 def test_purposes_do_not_count() -> None:

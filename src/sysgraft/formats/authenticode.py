@@ -27,6 +27,7 @@ from sysgraft.formats.der import (
     algorithm_text,
     encode,
     encode_oid,
+    oid_text,
 )
 from sysgraft.formats.wincert import ALIGNMENT
 
@@ -85,11 +86,13 @@ class Signature:
         signed: the PKCS#7 structure.
         digest: of the executable, as the signature has it.
         timestamp: the kind of time stamp that is there, unverified; empty if there is none.
+        unsigned: object identifiers of further attributes that nobody signed.
     """
 
     signed: cms.SignedData
     digest: ImageDigest
     timestamp: str = ""
+    unsigned: tuple[str, ...] = ()
 
     @property
     def signer(self) -> SignerInfo:
@@ -127,7 +130,8 @@ def parse(data: bytes) -> Signature:
         )
     if len(value) != hashlib.new(algorithm).digest_size:
         raise FormatError(f"{WHAT} has a {algorithm} of {len(value)} bytes")
-    return Signature(signed, ImageDigest(algorithm, value), _timestamp(signer))
+    timestamp, unsigned = _read_unsigned(signer)
+    return Signature(signed, ImageDigest(algorithm, value), timestamp, unsigned)
 
 
 def _without_padding(data: bytes) -> bytes:
@@ -158,11 +162,18 @@ def _read_content(content: bytes) -> tuple[bytes, bytes]:
     return algorithm, value
 
 
-def _timestamp(signer: SignerInfo) -> str:
+def _read_unsigned(signer: SignerInfo) -> tuple[str, tuple[str, ...]]:
+    """The kind of time stamp among unsigned attributes, and what else is there."""
     if signer.unsigned_attributes is None:
-        return ""
-    found = read_attributes(signer.unsigned_attributes)
-    return next((name for kind, name in _TIMESTAMPS.items() if kind in found), "")
+        return "", ()
+    kinds = read_attributes(signer.unsigned_attributes)
+    stamps = (name for kind, name in _TIMESTAMPS.items() if kind in kinds)
+    others = (kind for kind in kinds if kind not in _TIMESTAMPS)
+    return next(stamps, ""), tuple(oid_text(_contents(kind)) for kind in others)
+
+
+def _contents(oid: bytes) -> bytes:
+    return DerReader(oid, WHAT).take(OBJECT_IDENTIFIER).content
 
 
 def content_for(digest: bytes) -> bytes:

@@ -61,6 +61,10 @@ DIGESTS: Final[Mapping[bytes, str]] = MappingProxyType(
     },
 )
 """AlgorithmIdentifiers, byte for byte, of the digests that are accepted."""
+_OLD_DIGESTS: Final[Mapping[str, str]] = MappingProxyType(
+    {"1.2.840.113549.2.5": "MD5", "1.3.14.3.2.26": "SHA-1"}
+)
+"""Digests that are named in messages, and accepted nowhere."""
 _RSASSA_PSS: Final = "1.2.840.113549.1.1.10"
 
 # Context tags of SignedData and SignerInfo: [0] and [1], constructed.
@@ -127,8 +131,10 @@ def read_signer(fields: DerReader, rules: Rules) -> SignerInfo:
     issuer, serial = _read_identifier(fields.enter(SEQUENCE))
     digest = fields.take(SEQUENCE).raw
     if digest not in DIGESTS:
+        oid = algorithm_text(digest)
+        name = f"{_OLD_DIGESTS[oid]} ({oid})" if oid in _OLD_DIGESTS else oid
         raise UnsupportedError(
-            f"{WHAT} uses the digest {algorithm_text(digest)}; SHA-256, 384 and 512 are accepted",
+            f"{WHAT} uses the digest {name}; SHA-256, 384 and 512 are accepted",
         )
     attributes = fields.take_optional(CONTEXT_0)
     algorithm = fields.take(SEQUENCE).raw

@@ -67,6 +67,7 @@ _ALL: Final = (
     Tool("mount", "mount", (2, 38)),
     Tool("objcopy", "binutils", (2, 40)),
     Tool("openssl", "openssl", (3, 0), "version"),
+    Tool("osslsigncode", "osslsigncode", (2, 5)),
     Tool("pkcs11-tool", "opensc"),
     Tool("qemu-system-x86_64", "qemu-system-x86", (7, 2)),
     Tool("sbsiglist", "sbsigntool"),

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from sysgraft.formats.authenticode import ImageDigest, Signature
     from sysgraft.formats.x509 import Certificate
+    from sysgraft.sign.verify.chain import Path
     from sysgraft.sign.verify.opened_signature import Opened
     from sysgraft.sign.verify.trust import TrustStore
 
@@ -91,16 +92,16 @@ def judge_signature(opened: Opened, store: TrustStore, now: datetime) -> Signatu
     info = opened.signature.signer
     certificate, problem = _find_signer(opened.signature, opened.certificates)
     signer = SignerInfo(info.issuer, info.serial, certificate)
-    trust, source = _trust(signer, opened, store)
+    trust, path = _trust(signer, opened, store)
     text = f"{info.scheme.key.upper()} with {info.digest} by {signer.identity}"
     return SignatureVerdict(
         signature=Outcome("fail", problem) if problem else Outcome("ok", text),
         trust=trust,
         revocation=_revocation(certificate, opened, store),
-        signer=replace(signer, source=source),
+        signer=replace(signer, source=path.anchor.source if path else ""),
         digest=opened.signature.digest,
         timestamp=opened.signature.timestamp,
-        notes=tuple(_remarks(certificate, opened.signature, now)),
+        notes=(*_unread(opened.signature, opened, path), *_dates(certificate, now)),
     )
 
 
@@ -124,22 +125,22 @@ def _find_signer(
     return named[0], problem
 
 
-def _trust(signer: SignerInfo, opened: Opened, store: TrustStore) -> tuple[Outcome, str]:
-    """The answer, and where trust comes from."""
+def _trust(signer: SignerInfo, opened: Opened, store: TrustStore) -> tuple[Outcome, Path | None]:
+    """The answer, and the way trust takes."""
     if not store.certificates:
         reason = "; ".join(("no trusted certificate given", *store.notes[:1]))
-        return Outcome("fail", reason), ""
+        return Outcome("fail", reason), None
     if signer.certificate is None:
-        return Outcome("fail", "the signer's certificate is not known"), ""
+        return Outcome("fail", "the signer's certificate is not known"), None
     path = find_path(signer.certificate, store.certificates, opened.certificates)
     if path is None:
         reason = f"no trusted certificate is, or stands above, that of {signer.identity}"
-        return Outcome("fail", _refused_issuer(signer.certificate, store) or reason), ""
+        return Outcome("fail", _refused_issuer(signer.certificate, store) or reason), None
     source = path.anchor.source
     if len(path.links) == 1:
-        return Outcome("ok", f"{signer.identity} is trusted by {source}"), source
+        return Outcome("ok", f"{signer.identity} is trusted by {source}"), path
     anchor = path.anchor.certificate.subject
-    return Outcome("ok", f"{signer.identity} is below {anchor}, trusted by {source}"), source
+    return Outcome("ok", f"{signer.identity} is below {anchor}, trusted by {source}"), path
 
 
 def _refused_issuer(certificate: Certificate, store: TrustStore) -> str:
@@ -164,9 +165,18 @@ def _revocation(certificate: Certificate | None, opened: Opened, store: TrustSto
     return Outcome("ok", "no revocation concerns the signer")
 
 
-def _remarks(certificate: Certificate | None, signature: Signature, now: datetime) -> Iterator[str]:
+def _unread(signature: Signature, opened: Opened, path: Path | None) -> Iterator[str]:
+    """What is in a signature, and neither signed nor looked at."""
     if signature.timestamp:
         yield f"the time stamp ({signature.timestamp}) is not verified"
+    if signature.unsigned:
+        yield f"nobody signed the attributes {', '.join(signature.unsigned)} of the signature"
+    further = len(set(opened.certificates) - set(path.links)) if path else 0
+    if further:
+        yield f"nothing was done with {further} further certificates inside the signature"
+
+
+def _dates(certificate: Certificate | None, now: datetime) -> Iterator[str]:
     if certificate is not None and now > certificate.not_after:
         yield (
             f"the signer's certificate expired on {certificate.not_after:%Y-%m-%d}; "
