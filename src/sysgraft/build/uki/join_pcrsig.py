@@ -84,8 +84,9 @@ def join_signatures(
         atomic_output(path, replace=replace, make_folders=True) as file,
         Inputs(UkiOptions(), progress) as inputs,
     ):
-        job = _Join(image, inputs, signing, progress or NoProgress())
-        return job.run(file, path, pcrsig.parse(inputs.text(signatures, "PCR signatures")))
+        with in_file(signatures[1:] if signatures.startswith("@") else ""):
+            signed = pcrsig.parse(inputs.text(signatures, "PCR signatures"))
+        return _Join(image, inputs, signing, progress or NoProgress()).run(file, path, signed)
 
 
 @dataclass(frozen=True, slots=True)
