@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import contextlib
 from datetime import UTC, datetime
+from uuid import UUID
 
 from hypothesis import given
 from hypothesis import strategies as st
 
 from sysgraft.errors import FormatError
-from sysgraft.formats import authvar
+from sysgraft.formats import authvar, esl
+from sysgraft.formats.signature_input import read_entries
 from sysgraft.sign.authvar import sign_update
 from sysgraft.sign.keys import load_private_key
 from sysgraft.testing.certificates import make_identity
@@ -74,3 +76,28 @@ def test_any_bytes_are_refused_or_read(data: bytes) -> None:
         with contextlib.suppress(FormatError):
             update = authvar.parse(each)
             authvar.verify(update, DB, IDENTITY.certificate)
+
+
+OWNER = UUID(int=7)
+certificates = st.sampled_from([IDENTITY.certificate.der, IDENTITY.certificate_pem])
+texts = st.binary(min_size=32, max_size=32).map(lambda digest: digest.hex().encode() + b"\n")
+
+
+@given(st.one_of(st.binary(max_size=200), certificates, texts, st.just(UPDATE)), st.data())
+def test_files_with_entries_are_refused_or_read(file: bytes, data: st.DataObject) -> None:
+    changed = bytearray(file)
+    at = data.draw(st.integers(0, len(changed)))
+    changed[at : at + data.draw(st.integers(0, 8))] = data.draw(st.binary(max_size=8))
+    with contextlib.suppress(FormatError):
+        lists = read_entries(bytes(changed), OWNER)
+        assert esl.parse(esl.serialise(lists)) == lists
+        assert all(each.signatures for each in lists)
+
+
+@given(st.lists(st.binary(max_size=40), min_size=1, max_size=3))
+def test_lists_are_lists_whatever_they_hold(entries: list[bytes]) -> None:
+    lists = tuple(
+        esl.SignatureList(esl.CERT_X509, (esl.Signature(OWNER, b"-----BEGIN " + each),))
+        for each in entries
+    )
+    assert read_entries(esl.serialise(lists), UUID(int=8)) == lists

@@ -26,6 +26,20 @@ MAX_INPUT: Final = authvar.MAX_UPDATE
 _DER_START: Final = b"\x30\x82"
 """A SEQUENCE with a length of two bytes, as every certificate in DER begins."""
 _PEM_START: Final = b"-----BEGIN "
+_PEM_WITHIN: Final = 64 << 10
+"""Bytes in which the first certificate begins, behind what openssl writes about it."""
+_TYPE: Final = 16
+_LIST_TYPES: Final = frozenset(
+    kind.bytes_le
+    for kind in (
+        esl.CERT_X509,
+        esl.CERT_SHA256,
+        esl.CERT_X509_SHA256,
+        esl.CERT_X509_SHA384,
+        esl.CERT_X509_SHA512,
+    )
+)
+"""What signature lists begin with; lists of other types are told by being nothing else."""
 _HASH_LINE: Final = re.compile(rb"([0-9A-Fa-f]{64})(?:\s.*)?")
 
 
@@ -45,7 +59,9 @@ def read_entries(data: bytes, owner: UUID) -> tuple[esl.SignatureList, ...]:
     """
     if authvar.is_update(data):
         data = authvar.parse(data).value
-    elif data.startswith(_DER_START) or _PEM_START in data[: 64 << 10]:
+    elif data[:_TYPE] in _LIST_TYPES:
+        pass  # whatever is inside, such as the words that PEM begins with
+    elif data.startswith(_DER_START) or _PEM_START in data[:_PEM_WITHIN]:
         return tuple(certificate_list(each, owner) for each in load_certificates(data))
     elif hashes := _read_hashes(data):
         return (hash_list(hashes, owner),)
