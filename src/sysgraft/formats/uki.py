@@ -24,7 +24,7 @@ MAX_TEXT: Final = 1 << 20
 """Bytes of a section that is read as text; a .pcrsig of some hundred signatures has 100 KiB."""
 MAX_PADDING: Final = 64 << 20
 """Zeros that a section may have in memory beyond what the file holds. More is no section a tool
-made (systemd's own limit, src/shared/pe-binary.c, since v257), and would cost hours of hashing."""
+made, and would cost seconds of hashing each (systemd's own limit, src/shared/pe-binary.c, v261)."""
 
 MEASURED: Final[Mapping[str, int]] = MappingProxyType(
     {
@@ -45,14 +45,16 @@ MEASURED: Final[Mapping[str, int]] = MappingProxyType(
     }
 )
 """What the stub measures into PCR 11, in that order, and the version it began with
-(``src/fundamental/uki.h``; the order of UAPI.5's list is another one). 252 stands for older too."""
+(``src/fundamental/uki.h``; the order of UAPI.5's list is another one). 252 stands for older too.
+Each counts with its VirtualSize; one of no size is not there to the stub (``src/boot/pe.c``)."""
 
 SIGNATURES: Final = ".pcrsig"
 """Holds signatures of what is measured, and so is not measured itself."""
 PROFILE: Final = ".profile"
 """Begins a profile: sections behind it, up to the next one, replace those of the base."""
 BY_HARDWARE: Final = (".dtbauto", ".efifw")
-"""May be there several times in one profile; the stub takes the one that fits the machine."""
+"""May be there several times in one profile; the stub takes the first that fits the machine, and
+one of the base's where none of the profile's own does."""
 TEXT: Final = (".osrel", ".cmdline", ".uname", ".sbat", ".pcrpkey", ".pcrsig", ".profile")
 """Sections whose content is text."""
 KNOWN: Final = (*MEASURED, SIGNATURES)
@@ -97,7 +99,8 @@ def profiles(sections: Iterable[_Section]) -> tuple[tuple[_Section, ...], ...]:
     """The profiles of a file, each with all its sections.
 
     Of each profile: the base's sections that it does not replace, then its own, in the order of
-    the file. A file without ``.profile`` has one profile, the base.
+    the file. A section of no size replaces too: it is how a profile does without one. A file
+    without ``.profile`` has one profile, the base.
 
     Raises:
         FormatError: a section that may be there once is there twice.
@@ -122,7 +125,7 @@ def _check_unique(sections: Sequence[Named]) -> None:
 
 
 def _over(base: Sequence[_Section], own: Sequence[_Section]) -> tuple[_Section, ...]:
-    replaced = {section.name for section in own}
+    replaced = {section.name for section in own if section.name not in BY_HARDWARE}
     return (*(section for section in base if section.name not in replaced), *own)
 
 
@@ -133,7 +136,7 @@ def kind_of(image: pe.Image) -> ImageKind:
         return "uki"
     if not set(names) & set(KNOWN) - {".sbat", ".osrel"}:
         return "stub" if _MAGIC in names else "other"
-    ours = [name for name in names if name in KNOWN]
+    ours = [name for name in names if name in KNOWN and name != ".sbat"]
     return "profile" if ours[0] == PROFILE else "addon"
 
 
@@ -154,7 +157,7 @@ def read_text(blob: Blob, section: pe.Section) -> str:
 
     Raises:
         LimitError: it has more than `MAX_TEXT` bytes.
-        FormatError: it is not UTF-8.
+        FormatError: it is not UTF-8, or goes on behind a NUL, where the stub stops.
     """
     content = checked_content(blob, section)
     if content.size > MAX_TEXT:
@@ -162,6 +165,8 @@ def read_text(blob: Blob, section: pe.Section) -> str:
             f"the section {section.name} has {content.size} bytes; the limit is {MAX_TEXT}"
         )
     data = content.read_at(0, content.size).rstrip(b"\0")
+    if b"\0" in data:
+        raise FormatError(f"the text in the section {section.name} goes on behind a NUL")
     try:
         return data.decode("utf-8")
     except UnicodeDecodeError as error:
