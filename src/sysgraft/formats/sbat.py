@@ -31,12 +31,15 @@ def parse(text: str) -> tuple[str, ...]:
     """The lines of SBAT metadata behind the first.
 
     Raises:
-        FormatError: it does not begin with the line about the format.
+        FormatError: it does not begin with the line about the format, or holds a NUL.
     """
-    lines = text.rstrip("\0").splitlines()
-    if not lines or not lines[0].startswith("sbat,"):
+    # Not splitlines: to shim other characters do not end a line.
+    first, *rest = text.rstrip("\0").replace("\r\n", "\n").split("\n")
+    if not first.startswith("sbat,"):
         raise FormatError("not SBAT metadata: the first line does not begin with 'sbat,'")
-    return tuple(line for line in lines[1:] if line.strip())
+    if "\0" in text.rstrip("\0"):
+        raise FormatError("the SBAT metadata go on behind a NUL, where shim stops")
+    return tuple(line for line in rest if line.strip())
 
 
 def merge(texts: Iterable[str]) -> str:
