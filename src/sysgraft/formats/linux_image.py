@@ -1,8 +1,8 @@
 """Linux kernels as files: which are executables for EFI, which are compressed, which release.
 
 Sources: Documentation/arch/x86/boot.rst (the header of bzImage), drivers/firmware/efi/libstub/
-zboot-header.S (compressed kernels that unpack themselves), and the kernel's own version line. It
-does not decompress; that is the caller's, with `Payload`.
+zboot-header.S (compressed kernels that unpack themselves), and the kernel's own version line. Of
+compressed kernels it says where the rest is; decompressing that is the caller's.
 """
 
 from __future__ import annotations
@@ -14,17 +14,17 @@ from typing import TYPE_CHECKING, Final
 from sysgraft.errors import FormatError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from sysgraft.base.blob import Blob
 
 # offset size  bzImage, boot.rst "The Real-Mode Kernel Header"
 #  0x202    4  "HdrS"
-#  0x20e    2  where the version text is, less 0x200
+#  0x20e    2  where the version text is, less 0x200; 0 for none
 _BZIMAGE_MAGIC: Final = b"HdrS"
 _BZIMAGE_HEADER: Final = 0x202
+_BZIMAGE_BASE: Final = 0x200
 _BZIMAGE_END: Final = 0x210
-_VERSION_LENGTH: Final = 256
 
 # offset size  EFI zboot
 #      0    2  "MZ"
@@ -35,11 +35,12 @@ _VERSION_LENGTH: Final = 256
 _ZBOOT_MAGIC: Final = b"zimg"
 _ZBOOT_END: Final = 56
 
-_RELEASE: Final = re.compile(rb"([A-Za-z0-9._+-]+) \([^ )]+\) #")
-# "Linux version 6.12.48-arm64 (builder@host) …": init/version.c, linux_banner.
-_BANNER: Final = re.compile(rb"Linux version ([0-9][A-Za-z0-9._+~-]{0,127}) \(")
+# "6.12.48-arm64 (builder@host) …" behind "Linux version " (init/version.c, linux_banner), and
+# alone in bzImage (arch/x86/boot/version.c). A release is UTS_RELEASE, at most 64 characters.
+_RELEASE: Final = re.compile(rb"([0-9][\x21-\x7e]{0,63}) \(")
+_BANNER: Final = re.compile(rb"Linux version " + _RELEASE.pattern)
 _BANNER_START: Final = b"Linux version "
-_BANNER_LENGTH: Final = 256
+_BANNER_LENGTH: Final = len(_BANNER_START) + 64 + len(b" (")
 _CHUNK: Final = 1 << 20
 
 
@@ -70,7 +71,7 @@ def zboot_payload(blob: Blob) -> Payload | None:
     if not head.startswith(b"MZ") or head[4:8] != _ZBOOT_MAGIC:
         return None
     offset, size = (int.from_bytes(head[at : at + 4], "little") for at in (8, 12))
-    if not _ZBOOT_END <= offset <= offset + size <= blob.size:
+    if offset < _ZBOOT_END or offset + size > blob.size:
         raise FormatError(
             f"the compressed kernel would be bytes {offset} to {offset + size} of {blob.size}"
         )
@@ -78,19 +79,21 @@ def zboot_payload(blob: Blob) -> Payload | None:
 
 
 def bzimage_release(blob: Blob) -> str | None:
-    """The release of an x86 kernel, as ``uname -r`` prints it; None if it is none."""
+    """The release of an x86 kernel, as ``uname -r`` prints it; None if it says none."""
     if blob.size < _BZIMAGE_END:
         return None
     head = blob.read_at(_BZIMAGE_HEADER, _BZIMAGE_END - _BZIMAGE_HEADER)
     if not head.startswith(_BZIMAGE_MAGIC):
         return None
-    start = 0x200 + int.from_bytes(head[12:14], "little")
-    text = blob.read_at(start, min(_VERSION_LENGTH, max(0, blob.size - start)))
-    found = _RELEASE.match(text)
+    pointer = int.from_bytes(head[12:14], "little")
+    start = _BZIMAGE_BASE + pointer
+    if not pointer or start >= blob.size:
+        return None
+    found = _RELEASE.match(blob.read_at(start, min(_BANNER_LENGTH, blob.size - start)))
     return found[1].decode("ascii") if found else None
 
 
-def banner_release(chunks: Iterator[bytes]) -> str | None:
+def banner_release(chunks: Iterable[bytes]) -> str | None:
     """The release in the version line of an uncompressed kernel; None if there is none.
 
     Args:
@@ -99,10 +102,10 @@ def banner_release(chunks: Iterator[bytes]) -> str | None:
     tail = b""
     for chunk in chunks:
         data = tail + chunk
-        for found in _BANNER.finditer(data):
+        found = _BANNER.search(data)
+        if found:
             return found[1].decode("ascii")
-        at = data.rfind(_BANNER_START, max(0, len(data) - _BANNER_LENGTH))
-        tail = data[at:] if at >= 0 else data[-len(_BANNER_START) :]
+        tail = data[-_BANNER_LENGTH:]
     return None
 
 
