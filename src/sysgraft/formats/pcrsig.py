@@ -2,16 +2,17 @@
 
 An object with a list for each bank; each entry names the PCRs, the key by its fingerprint, the
 policy digest and its signature (systemd-measure(1), ``sign``). Entries without a signature are
-what ``policy-digest`` prints, to be signed elsewhere. Nothing is verified here.
+what ``policy-digest`` prints, to be signed elsewhere. Nothing is verified here, and fields that
+are not known are not kept.
 """
 
 from __future__ import annotations
 
 import base64
-import binascii
 import json
+import re
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Final, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeAlias
 
 from sysgraft.errors import FormatError, LimitError
 
@@ -21,7 +22,11 @@ if TYPE_CHECKING:
 MAX_SIZE: Final = 4 << 20
 """Bytes of one document: room for 4,096 RSA-4096 signatures."""
 MAX_ENTRIES: Final = 8192
+"""Entries of one document, of all banks together."""
+PCRS: Final = 24
+"""PCRs of a PC (TCG PC Client Platform TPM Profile §3.7); an entry names some of them."""
 _DIGEST: Final = 32
+_BANK: Final = re.compile(r"[a-z0-9][a-z0-9_-]{0,15}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,16 +60,11 @@ def parse(text: str | bytes) -> Signatures:
 
     Raises:
         LimitError: more than `MAX_SIZE` bytes or `MAX_ENTRIES` entries.
-        FormatError: it is not such a document.
+        FormatError: it is not such a document, or one that two programs may read differently.
     """
     if len(text) > MAX_SIZE:
         raise LimitError(f"PCR signatures of {len(text)} bytes; the limit is {MAX_SIZE}")
-    try:
-        if isinstance(text, bytes):
-            text = text.decode("utf-8")
-        document = json.loads(text.rstrip("\0 \n"))
-    except (ValueError, RecursionError) as error:
-        raise FormatError("the PCR signatures are not JSON") from error
+    document = _load(text)
     if not isinstance(document, dict):
         raise FormatError("the PCR signatures are not an object with a list for each bank")
     if sum(len(each) for each in document.values() if isinstance(each, list)) > MAX_ENTRIES:
@@ -72,48 +72,88 @@ def parse(text: str | bytes) -> Signatures:
     return {bank: _read_bank(bank, entries) for bank, entries in document.items()}
 
 
-def _read_bank(bank: str, entries: object) -> tuple[Entry, ...]:
-    if not isinstance(entries, list):
-        raise FormatError(f"the PCR signatures of {bank} are not a list")
-    return tuple(_read_entry(bank, entry) for entry in entries)
+def _load(text: str | bytes) -> object:
+    try:
+        if isinstance(text, bytes):
+            text = text.decode("utf-8")
+        return json.loads(
+            text.rstrip("\0 \t\r\n"), object_pairs_hook=_unique, parse_constant=_refuse_constant
+        )
+    except (ValueError, RecursionError) as error:
+        raise FormatError("the PCR signatures are not JSON") from error
 
 
-def _read_entry(bank: str, entry: object) -> Entry:
-    if not isinstance(entry, dict):
-        raise FormatError(f"a PCR signature of {bank} is not an object")
-    pcrs = entry.get("pcrs")
-    if not isinstance(pcrs, list) or not all(type(pcr) is int and 0 <= pcr < 24 for pcr in pcrs):
-        raise FormatError(f"a PCR signature of {bank} does not name its PCRs")
-    reference = entry.get("ref", "")
-    if not isinstance(reference, str):
-        raise FormatError(f"a PCR signature of {bank} has a reference that is no text")
-    found = Entry(
-        pcrs=tuple(pcrs),
-        fingerprint=_hex(entry.get("pkfp", ""), bank),
-        policy=_hex(entry.get("pol"), bank),
-        signature=_base64(entry.get("sig", ""), bank),
-        reference=reference,
-        to_sign=_hex(entry.get("tbs", ""), bank),
-    )
-    if len(found.policy) != _DIGEST or len(found.fingerprint) not in (0, _DIGEST):
-        raise FormatError(f"a PCR signature of {bank} has a digest of a wrong length")
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise FormatError("the PCR signatures have a name twice in one object")
     return found
 
 
-def _hex(value: object, bank: str) -> bytes:
-    if not isinstance(value, str):
-        raise FormatError(f"a PCR signature of {bank} has no policy digest")
+def _refuse_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is not JSON")  # RFC 8259 §6; Python reads NaN and Infinity
+
+
+def _read_bank(bank: str, entries: object) -> tuple[Entry, ...]:
+    if not _BANK.fullmatch(bank):
+        raise FormatError("the PCR signatures name something that is no PCR bank")
+    if not isinstance(entries, list):
+        raise FormatError(f"the PCR signatures of {bank} are not a list")
+    return tuple(_read_entry(f"a PCR signature of {bank}", entry) for entry in entries)
+
+
+def _read_entry(what: str, entry: object) -> Entry:
+    if not isinstance(entry, dict):
+        raise FormatError(f"{what} is not an object")
+    found = Entry(
+        pcrs=_read_pcrs(what, entry.get("pcrs")),
+        fingerprint=_read_hex(what, entry, "pkfp"),
+        policy=_read_hex(what, entry, "pol"),
+        signature=_read_base64(what, entry.get("sig", "")),
+        reference=_read_reference(what, entry.get("ref", "")),
+        to_sign=_read_hex(what, entry, "tbs"),
+    )
+    if len(found.policy) != _DIGEST or len(found.fingerprint) not in (0, _DIGEST):
+        raise FormatError(f"{what} has no policy digest, or a digest of a wrong length")
+    return found
+
+
+def _read_pcrs(what: str, value: object) -> tuple[int, ...]:
+    """Indexes of PCRs, in order; systemd reads the list as a set."""
+    if not isinstance(value, list) or not value:
+        raise FormatError(f"{what} does not name its PCRs")
+    # Not isinstance: True is no PCR.
+    if not all(type(pcr) is int and 0 <= pcr < PCRS for pcr in value):
+        raise FormatError(f"{what} names something that is no PCR")
+    if len(set(value)) != len(value):
+        raise FormatError(f"{what} names a PCR twice")
+    return tuple(sorted(value))
+
+
+def _read_reference(what: str, value: object) -> str:
+    """Text that has bytes: JSON can also spell halves of characters, and NULs."""
+    if (
+        not isinstance(value, str)
+        or "\0" in value
+        or value != value.encode(errors="replace").decode()
+    ):
+        raise FormatError(f"{what} has a reference that is no text")
+    return value
+
+
+def _read_hex(what: str, entry: Mapping[str, object], name: str) -> bytes:
+    value = entry.get(name, "")
     try:
-        return bytes.fromhex(value)
+        return bytes.fromhex(value if isinstance(value, str) else "?")
     except ValueError as error:
-        raise FormatError(f"a PCR signature of {bank} holds something that is no hex") from error
+        raise FormatError(f"{what} has a field {name} that is not hexadecimal") from error
 
 
-def _base64(value: object, bank: str) -> bytes:
+def _read_base64(what: str, value: object) -> bytes:
     try:
-        return base64.b64decode(value if isinstance(value, str) else "=", validate=True)
-    except (binascii.Error, ValueError) as error:
-        raise FormatError(f"a PCR signature of {bank} is not base64") from error
+        return base64.b64decode(value if isinstance(value, str) else "?", validate=True)
+    except ValueError as error:
+        raise FormatError(f"{what} has a signature that is not base64") from error
 
 
 def render(signatures: Mapping[str, Iterable[Entry]]) -> str:
@@ -124,6 +164,7 @@ def render(signatures: Mapping[str, Iterable[Entry]]) -> str:
 
 
 def _as_json(entry: Entry) -> dict[str, Any]:
+    """The fields in the order of systemd-measure."""
     fields: dict[str, Any] = {"pcrs": list(entry.pcrs)}
     if entry.fingerprint:
         fields["pkfp"] = entry.fingerprint.hex()
@@ -138,7 +179,7 @@ def _as_json(entry: Entry) -> dict[str, Any]:
 
 
 def merge(*documents: Mapping[str, Iterable[Entry]]) -> Signatures:
-    """All entries of all documents, each once, in their order."""
+    """All entries of all documents, each once, in their order (``systemd-measure --append``)."""
     found: dict[str, dict[Entry, None]] = {}
     for document in documents:
         for bank, entries in document.items():
@@ -146,28 +187,33 @@ def merge(*documents: Mapping[str, Iterable[Entry]]) -> Signatures:
     return {bank: tuple(entries) for bank, entries in found.items()}
 
 
+_Question: TypeAlias = "tuple[tuple[int, ...], bytes, str]"
+
+
 def attach(document: Mapping[str, Iterable[Entry]], signed: Signatures) -> Signatures:
     """`document` with the signatures that `signed` has for the same policies.
 
     An entry of `document` belongs to one of `signed` if bank, PCRs, policy and reference are the
-    same, and the key too where both name one.
+    same, and the key too where both name one. Of several the first is taken.
     """
-    return {
-        bank: tuple(_attached(entry, signed.get(bank, ())) for entry in entries)
-        for bank, entries in document.items()
-    }
+    return {bank: _attach(entries, signed.get(bank, ())) for bank, entries in document.items()}
 
 
-def _attached(entry: Entry, candidates: Iterable[Entry]) -> Entry:
+def _attach(entries: Iterable[Entry], signed: Iterable[Entry]) -> tuple[Entry, ...]:
+    answers: dict[_Question, list[Entry]] = {}
+    for entry in signed:
+        if entry.signature:
+            answers.setdefault(_question(entry), []).append(entry)
+    return tuple(_answered(entry, answers.get(_question(entry), ())) for entry in entries)
+
+
+def _answered(entry: Entry, candidates: Iterable[Entry]) -> Entry:
     for other in candidates:
-        same_key = not (entry.fingerprint and other.fingerprint) or (
-            entry.fingerprint == other.fingerprint
-        )
-        if other.signature and same_key and _question(entry) == _question(other):
+        if not entry.fingerprint or other.fingerprint in (b"", entry.fingerprint):
             fingerprint = entry.fingerprint or other.fingerprint
             return replace(entry, signature=other.signature, fingerprint=fingerprint)
     return entry
 
 
-def _question(entry: Entry) -> tuple[tuple[int, ...], bytes, str]:
+def _question(entry: Entry) -> _Question:
     return entry.pcrs, entry.policy, entry.reference
