@@ -11,7 +11,7 @@ import hashlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from sysgraft.errors import UsageError
+from sysgraft.errors import UnsupportedError, UsageError
 from sysgraft.formats import uki
 from sysgraft.measure.pcr import extend_all, start
 
@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
 INDEX: Final = 11
+
+_WHOLE_NAMES: Final = 257
+"""Older stubs compare only as many characters as the name has they look for."""
 
 PHASES: Final = (
     "enter-initrd",
@@ -31,7 +34,8 @@ PHASES: Final = (
     "shutdown",
     "final",
 )
-"""The words of systemd-pcrphase.service(8); the first six of ukify, the others since v258."""
+"""The words of systemd-pcrphase.service(8). ukify knows those that are older than v258, in which
+the two about storage target mode and the one about factory reset came."""
 
 DEFAULT_PATHS: Final = (
     "enter-initrd",
@@ -56,7 +60,7 @@ class Measured:
 
 
 def check_path(path: str) -> str:
-    """A phase path without blanks: words joined by colons, empty for none.
+    """A phase path without blanks: words joined by colons, empty for none (``:`` is none too).
 
     Raises:
         UsageError: a word is not a phase.
@@ -74,10 +78,18 @@ def in_order(sections: Iterable[Measured], version: int) -> tuple[Measured, ...]
     """What a stub measures of these sections, in its order.
 
     Args:
-        sections: at most one of each name.
+        sections: at most one of each name, none of no size: to the stub those are not there.
         version: the stub's systemd release; it knows no section that came later.
+
+    Raises:
+        UnsupportedError: the stub would mistake one section for another.
     """
     found = {section.name: section for section in sections}
+    if version < _WHOLE_NAMES and ".dtbauto" in found:
+        raise UnsupportedError(
+            f"the stub of systemd {version} takes the section .dtbauto for .dtb",
+            hint="take a stub of systemd 257 or newer, or --devicetree",
+        )
     return tuple(
         found[name] for name, since in uki.MEASURED.items() if name in found and since <= version
     )
@@ -94,10 +106,10 @@ def after_stub(bank: str, measured: Sequence[Measured]) -> bytes:
 
 
 def at_phase(bank: str, value: bytes, path: str) -> bytes:
-    """The value at the end of a phase path."""
+    """The value at the end of a phase path, whatever its words are."""
     words = path.split(":") if path else []
     return extend_all(bank, value, (_word(bank, word) for word in words))
 
 
 def _word(bank: str, text: str) -> bytes:
-    return hashlib.new(bank, text.encode("ascii")).digest()
+    return hashlib.new(bank, text.encode()).digest()

@@ -10,15 +10,17 @@ import hashlib
 import struct
 from typing import TYPE_CHECKING, Final
 
+from sysgraft.errors import UsageError
+from sysgraft.formats.pcrsig import PCRS
 from sysgraft.measure.pcr import BANKS
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
 _POLICY_PCR: Final = 0x0000_017F
 """TPM_CC_PolicyPCR."""
-_SELECT_SIZE: Final = 3
-"""Bytes of a PCR mask: 24 PCRs, as every PC has."""
+_SELECT_SIZE: Final = PCRS // 8
+"""Bytes of a PCR mask."""
 
 
 def policy_pcr(bank: str, values: Mapping[int, bytes]) -> bytes:
@@ -34,8 +36,16 @@ def policy_pcr(bank: str, values: Mapping[int, bytes]) -> bytes:
     ).digest()
 
 
-def selection(bank: str, pcrs: Mapping[int, bytes]) -> bytes:
-    """TPML_PCR_SELECTION with one bank (Part 2, "TPML_PCR_SELECTION")."""
-    mask = sum(1 << index for index in pcrs)
+def selection(bank: str, pcrs: Iterable[int]) -> bytes:
+    """TPML_PCR_SELECTION with one bank (Part 2, "TPML_PCR_SELECTION").
+
+    Raises:
+        UsageError: there is no such PCR.
+    """
+    mask = 0
+    for index in pcrs:
+        if not 0 <= index < PCRS:
+            raise UsageError(f"no PCR {index}: a TPM of a PC has 0 to {PCRS - 1}")
+        mask |= 1 << index
     head = struct.pack(">IHB", 1, BANKS[bank], _SELECT_SIZE)
     return head + mask.to_bytes(_SELECT_SIZE, "little")
