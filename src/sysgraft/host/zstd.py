@@ -1,8 +1,8 @@
 """Compression with zstd on all cores.
 
-The bytes depend on the release of libzstd and the level, not on how many cores there are: the
-multi-threaded compressor cuts its input in the same places for any number of threads, and it is
-used for one thread too.
+The bytes depend on the release of libzstd and the level, not on how many cores there are, nor on
+how the input comes in pieces: the multi-threaded compressor cuts it in the same places for any
+number of threads (zstd.h, ZSTD_c_nbWorkers), and it is used for one thread too.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import importlib
 import sys
 from typing import TYPE_CHECKING
 
-from sysgraft.host.parallel import cores
+from sysgraft.host.parallel import MAX_WORKERS, cores
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -33,9 +33,10 @@ def compress(pieces: Iterable[bytes], level: int) -> Iterator[bytes]:
     zstd = _module()
     parameter = zstd.CompressionParameter
     options = {parameter.compression_level: level, parameter.checksum_flag: 1}
-    # A library built without threads says so, and has the other compressor only.
-    if parameter.nb_workers.bounds()[1]:
-        options[parameter.nb_workers] = cores()
+    # A library built without threads says so: its bound is 0, and it has the other compressor only.
+    workers = min(cores(), MAX_WORKERS, parameter.nb_workers.bounds()[1])
+    if workers:
+        options[parameter.nb_workers] = workers
     compressor = zstd.ZstdCompressor(options=options)
     for piece in pieces:
         data: bytes = compressor.compress(piece)
