@@ -210,8 +210,8 @@ def _place_kept(
     """The stub's sections: addresses as they were, data in their old order from `offset` on."""
     placed: dict[_Entry, Placed] = {}
     for entry in sorted(kept, key=lambda each: each.old.offset):
-        size = entry.old.raw_size if entry.number is None else new[entry.number].size
-        raw_size = align(size, stub.file_alignment)
+        size = 0 if entry.number is None else new[entry.number].size
+        raw_size = align(max(size, entry.old.raw_size), stub.file_alignment)
         section = replace(entry.old, offset=offset if raw_size else 0, raw_size=raw_size)
         if entry.number is None:
             placed[entry] = Placed(section, stub_section=entry.old)
