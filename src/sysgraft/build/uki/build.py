@@ -136,6 +136,7 @@ class _Job:
     def _assembly(self, kernel: Kernel | None) -> Assembly:
         options, inputs = self.options, self.inputs
         stub = load_stub(options, inputs, kernel)
+        _note_architectures(stub, inputs)
         kind = _kind(options, kernel, stub)
         pcrpkey = self.keys.pcrpkey if kind == "uki" or options.pcrpkey else None
         base = making.base_parts(options, inputs, kernel, pcrpkey)
@@ -171,6 +172,15 @@ def _kind(options: UkiOptions, kernel: Kernel | None, stub: LoadedStub) -> uki.I
     if starts:
         return "uki"
     return "addon" if options.profile is None else "profile"
+
+
+def _note_architectures(stub: LoadedStub, inputs: Inputs) -> None:
+    for each in inputs.rootfs:
+        if each.architecture not in (None, stub.image.architecture):
+            inputs.workspace.note(
+                f"{each.description} is for {each.architecture}, the stub for "
+                f"{stub.image.architecture}"
+            )
 
 
 def _memory_size(layout: Layout) -> int:
