@@ -13,14 +13,24 @@ from cryptography.hazmat.primitives import hashes, serialization
 
 from sysgraft.base.blob import BytesBlob
 from sysgraft.formats import authenticode_digest, pe, wincert
+from sysgraft.formats import der as asn1
 from sysgraft.formats.authenticode import ImageDigest
 from sysgraft.formats.x509 import parse_certificate
 from sysgraft.sign.authenticode import sign
 from sysgraft.sign.keys import load_private_key
-from sysgraft.testing.certificates import NOT_AFTER, NOT_BEFORE, Identity, KeyType, make_key
+from sysgraft.testing.certificates import (
+    NOT_AFTER,
+    NOT_BEFORE,
+    Identity,
+    KeyType,
+    make_identity,
+    make_key,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from sysgraft.formats.x509 import Certificate
 
 PE_OFFSET: Final = 0x40
 OPTIONAL: Final = PE_OFFSET + 4 + 20
@@ -176,3 +186,32 @@ def make_authority(
     signer = issuer.key if issuer else key
     made = builder.sign(signer, hashes.SHA256())
     return Identity(key, parse_certificate(made.public_bytes(serialization.Encoding.DER)))
+
+
+def key_usage(*, may_sign: bool) -> x509.KeyUsage:
+    """The extension keyUsage of a signer."""
+    return x509.KeyUsage(
+        digital_signature=True,
+        content_commitment=False,
+        key_encipherment=False,
+        data_encipherment=False,
+        key_agreement=False,
+        key_cert_sign=may_sign,
+        crl_sign=False,
+        encipher_only=False,
+        decipher_only=False,
+    )
+
+
+def version_1(*, self_issued: bool) -> Certificate:
+    """A certificate without extensions and without a version; its signature does not matter."""
+    made = make_identity(kind="p256", issuer=None if self_issued else make_identity("other"))
+    outer = asn1.open_der(made.certificate.der, "it")
+    fields = asn1.DerReader(outer.take(asn1.SEQUENCE).content, "it")
+    fields.take(0xA0)
+    kept = []
+    while fields.next_tag is not None and fields.next_tag != 0xA3:
+        kept.append(fields.take_any().raw)
+    rest = [outer.take(asn1.SEQUENCE).raw, outer.take(asn1.BIT_STRING).raw]
+    tbs = asn1.encode(asn1.SEQUENCE, *kept)
+    return parse_certificate(asn1.encode(asn1.SEQUENCE, tbs, *rest))

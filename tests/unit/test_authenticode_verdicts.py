@@ -237,6 +237,14 @@ def test_purposes_do_not_count() -> None:
     assert states(judge([signed_by(server)], trusting(server))) == ("ok", "ok", "skipped")
 
 
+def test_a_signer_with_an_unknown_critical_extension_does_not_count() -> None:
+    unknown = (x509.UnrecognizedExtension(x509.ObjectIdentifier("1.2.3"), b""), True)
+    odd = make_authority("odd", kind="p256", extensions=[unknown])
+    verdict = judge([signed_by(odd)], trusting(odd))
+    assert states(verdict) == ("ok", "fail", "skipped")
+    assert "its critical extension 1.2.3 is not evaluated" in verdict.trust.reason
+
+
 # --- Several signatures, and none ----------------------------------------------------------------
 
 

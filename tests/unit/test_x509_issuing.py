@@ -6,27 +6,13 @@ import pytest
 from cryptography import x509
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
-from executables import make_authority
+from executables import key_usage, make_authority, version_1
 from sysgraft.formats import der as asn1
 from sysgraft.formats.x509 import Certificate, parse_certificate
-from sysgraft.formats.x509_issuing import Issuing, read_issuing
+from sysgraft.formats.x509_issuing import Issuing, read_issuing, unknown_extension
 from sysgraft.testing.certificates import make_identity
 
 Extension = tuple[x509.ExtensionType, bool]
-
-
-def usage(*, may_sign: bool) -> x509.KeyUsage:
-    return x509.KeyUsage(
-        digital_signature=True,
-        content_commitment=False,
-        key_encipherment=False,
-        data_encipherment=False,
-        key_agreement=False,
-        key_cert_sign=may_sign,
-        crl_sign=False,
-        encipher_only=False,
-        decipher_only=False,
-    )
 
 
 CA = (x509.BasicConstraints(ca=True, path_length=None), True)
@@ -42,7 +28,7 @@ def issuing(*extensions: Extension) -> Issuing:
     [
         (CA,),
         ((CA[0], False),),
-        (CA, (usage(may_sign=True), True)),
+        (CA, (key_usage(may_sign=True), True)),
         (CA, (x509.ExtendedKeyUsage([ExtendedKeyUsageOID.CODE_SIGNING]), True)),
         (CA, (x509.SubjectAlternativeName([x509.DNSName("a")]), False)),
         (CA, (x509.NameConstraints([x509.DNSName("a")], None), False)),
@@ -56,9 +42,9 @@ def test_authorities_may_issue(extensions: tuple[Extension, ...]) -> None:
     ("extensions", "problem"),
     [
         ((), "it has no basicConstraints"),
-        (((usage(may_sign=True), True),), "it has no basicConstraints"),
+        (((key_usage(may_sign=True), True),), "it has no basicConstraints"),
         ((NO_CA,), "its basicConstraints do not name it an authority"),
-        ((CA, (usage(may_sign=False), True)), "its keyUsage has no keyCertSign"),
+        ((CA, (key_usage(may_sign=False), True)), "its keyUsage has no keyCertSign"),
         (
             (CA, (x509.NameConstraints([x509.DNSName("a")], None), True)),
             "its critical extension 2.5.29.30 is not evaluated",
@@ -77,20 +63,6 @@ def test_others_may_not(extensions: tuple[Extension, ...], problem: str) -> None
 def test_the_length_of_the_path_is_read(length: int) -> None:
     found = read_issuing(make_authority("ca", kind="p256", path_length=length).certificate)
     assert found == Issuing(path_length=length)
-
-
-def version_1(*, self_issued: bool) -> Certificate:
-    """A certificate without extensions and without a version; its signature does not matter."""
-    made = make_identity(kind="p256", issuer=None if self_issued else make_identity("other"))
-    outer = asn1.open_der(made.certificate.der, "it")
-    fields = asn1.DerReader(outer.take(asn1.SEQUENCE).content, "it")
-    fields.take(0xA0)
-    kept = []
-    while fields.next_tag is not None and fields.next_tag != 0xA3:
-        kept.append(fields.take_any().raw)
-    rest = [outer.take(asn1.SEQUENCE).raw, outer.take(asn1.BIT_STRING).raw]
-    tbs = asn1.encode(asn1.SEQUENCE, *kept)
-    return parse_certificate(asn1.encode(asn1.SEQUENCE, tbs, *rest))
 
 
 def test_a_root_of_version_1_may_issue_but_nobody_else_of_that_version() -> None:
@@ -149,3 +121,33 @@ def test_an_extension_twice_denies_the_right() -> None:
 def test_a_negative_path_length_allows_nothing_between() -> None:
     value = asn1.encode(asn1.SEQUENCE, TRUE, asn1.encode_integer(-5))
     assert read_issuing(with_extensions(constraints(value))) == Issuing(path_length=0)
+
+
+@pytest.mark.parametrize(
+    ("extension", "problem"),
+    [
+        ((x509.NameConstraints([x509.DNSName("a")], None), True), ""),
+        ((x509.InhibitAnyPolicy(0), True), ""),
+        ((x509.UnrecognizedExtension(x509.ObjectIdentifier("1.2.3"), b""), False), ""),
+        (
+            (x509.UnrecognizedExtension(x509.ObjectIdentifier("1.2.3"), b""), True),
+            "its critical extension 1.2.3 is not evaluated",
+        ),
+        (
+            (x509.OCSPNoCheck(), True),
+            "its critical extension 1.3.6.1.5.5.7.48.1.5 is not evaluated",
+        ),
+    ],
+)
+def test_who_signs_may_have_no_unknown_critical_extension(
+    extension: Extension, problem: str
+) -> None:
+    found = make_authority("x", kind="p256", extensions=[extension]).certificate
+    assert unknown_extension(found) == problem
+
+
+def test_broken_extensions_are_no_better_than_unknown_ones() -> None:
+    good = constraints(asn1.encode(asn1.SEQUENCE, TRUE))
+    assert unknown_extension(with_extensions(good)) == ""
+    assert "twice" in unknown_extension(with_extensions(good, good))
+    assert unknown_extension(version_1(self_issued=True)) == ""

@@ -1,8 +1,9 @@
-"""Whether an X.509 certificate may stand above others in a chain (RFC 5280 §4.2.1.3, §4.2.1.9).
+"""What extensions say of a certificate's place in a chain (RFC 5280 §4.2).
 
-Reads the extensions that decide it: basicConstraints and keyUsage. An issuer with a critical
-extension that is not evaluated here, such as nameConstraints, may not issue: RFC 5280 §4.2 wants it
-so. It looks at no dates and no names.
+An issuer needs basicConstraints and, if there is one, the right keyUsage; and no certificate may
+have a critical extension that nobody evaluates. Of those that OpenSSL knows, and so firmware, an
+issuer may have only what changes nothing: nameConstraints are not evaluated here, and an issuer
+with critical ones is refused. It looks at no dates and no names.
 """
 
 from __future__ import annotations
@@ -46,6 +47,19 @@ _KEY_CERT_SIGN: Final = 0x04
 _HARMLESS: Final = frozenset(map(encode_oid, ("2.5.29.37", "2.5.29.32", "2.5.29.17")))
 """May be critical without changing anything for firmware, which takes every purpose: extended
 key usage, policies, alternative names."""
+_KNOWN: Final = _HARMLESS | frozenset(
+    map(
+        encode_oid,
+        (
+            *("2.5.29.15", "2.5.29.19", "2.5.29.30", "2.5.29.31", "2.5.29.33", "2.5.29.36"),
+            *("2.5.29.54", "2.16.840.1.113730.1.1", "1.3.6.1.5.5.7.1.14"),
+            "1.3.6.1.5.5.7.48.1.5",
+        ),
+    )
+)
+"""Critical extensions that OpenSSL does not refuse (X509_supported_extension): these three, key
+usage, basic and name constraints, revocation lists, policy mappings and constraints, any policy,
+Netscape's type, proxy certificates, and that OCSP need not be asked."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,13 +84,29 @@ def read_issuing(certificate: Certificate) -> Issuing:
         return Issuing(error.message)
 
 
+def unknown_extension(certificate: Certificate) -> str:
+    """Why firmware takes no signature of a certificate, be it trusted itself; empty if it does."""
+    try:
+        extensions = _read_extensions(certificate.tbs_der) or {}
+    except FormatError as error:
+        return error.message
+    return _unknown(extensions, _KNOWN)
+
+
+def _unknown(extensions: dict[bytes, tuple[bool, bytes]], known: frozenset[bytes]) -> str:
+    for kind, (critical, _) in extensions.items():
+        if critical and kind not in known:
+            return f"its critical extension {oid_text(kind[2:])} is not evaluated"
+    return ""
+
+
 def _judge(extensions: dict[bytes, tuple[bool, bytes]] | None, *, self_issued: bool) -> Issuing:
     if extensions is None:
         # Version 1 has no extensions; OpenSSL, and with it firmware, takes such roots.
         return Issuing("" if self_issued else "it has no basicConstraints")
-    for kind, (critical, _) in extensions.items():
-        if critical and kind not in {_BASIC_CONSTRAINTS, _KEY_USAGE, *_HARMLESS}:
-            return Issuing(f"its critical extension {oid_text(kind[2:])} is not evaluated")
+    unknown = _unknown(extensions, _HARMLESS | {_BASIC_CONSTRAINTS, _KEY_USAGE})
+    if unknown:
+        return Issuing(unknown)
     if _BASIC_CONSTRAINTS not in extensions:
         return Issuing("it has no basicConstraints")
     is_authority, path_length = _read_constraints(extensions[_BASIC_CONSTRAINTS][1])

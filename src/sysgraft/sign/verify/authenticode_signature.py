@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from sysgraft.errors import KeyMaterialError
 from sysgraft.formats import cms_signer
-from sysgraft.formats.x509_issuing import read_issuing
+from sysgraft.formats.x509_issuing import read_issuing, unknown_extension
 from sysgraft.sign.verify.chain import find_path
 from sysgraft.sign.verify.roothash import Outcome, SignerInfo
 
@@ -135,7 +135,7 @@ def _trust(signer: SignerInfo, opened: Opened, store: TrustStore) -> tuple[Outco
     path = find_path(signer.certificate, store.certificates, opened.certificates)
     if path is None:
         reason = f"no trusted certificate is, or stands above, that of {signer.identity}"
-        return Outcome("fail", _refused_issuer(signer.certificate, store) or reason), None
+        return Outcome("fail", _obstacle(signer.certificate, store) or reason), None
     source = path.anchor.source
     if len(path.links) == 1:
         return Outcome("ok", f"{signer.identity} is trusted by {source}"), path
@@ -143,8 +143,11 @@ def _trust(signer: SignerInfo, opened: Opened, store: TrustStore) -> tuple[Outco
     return Outcome("ok", f"{signer.identity} is below {anchor}, trusted by {source}"), path
 
 
-def _refused_issuer(certificate: Certificate, store: TrustStore) -> str:
-    """Why a trusted certificate of the issuer's name does not count; empty without one."""
+def _obstacle(certificate: Certificate, store: TrustStore) -> str:
+    """Why the signer's certificate, or a trusted one of its issuer's name, does not count."""
+    unknown = unknown_extension(certificate)
+    if unknown:
+        return f"{certificate.subject} does not count: {unknown}"
     for each in store.certificates:
         if each.certificate.subject_der == certificate.issuer_der:
             problem = read_issuing(each.certificate).problem or "it did not sign this one"

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from sysgraft.errors import KeyMaterialError
-from sysgraft.formats.x509_issuing import read_issuing
+from sysgraft.formats.x509_issuing import read_issuing, unknown_extension
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -48,6 +48,8 @@ def find_path(
         anchors: whom to trust.
         known: certificates that may lie between, such as those inside the signature.
     """
+    if unknown_extension(certificate):
+        return None
     trusted: dict[bytes, TrustedCertificate] = {}
     for each in anchors:
         trusted.setdefault(each.certificate.der, each)
