@@ -37,6 +37,8 @@ NAMES_OF_SCHEMAS = {
     "keys.sign",
     "policy.check",
     "policy.show",
+    "uki.sign",
+    "uki.verify",
 }
 
 Document: TypeAlias = dict[str, object]
