@@ -125,7 +125,8 @@ def parse(text: str, file: str) -> Config:
         if found:
             section = _checked_section(found[1], line, file)
             continue
-        key, equals, value = (part.strip() for part in line.text.partition("="))
+        key, equals, value = line.text.partition("=")
+        key, value = key.rstrip(" \t"), value.strip()
         if not equals or not key or "\n" in key or section is None:
             raise InputError(f"line {line.number} is no setting: {line.text!r}", file=file)
         kind, _, group = section.partition(":")
