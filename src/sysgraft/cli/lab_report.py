@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 SERIAL_LINES: Final = 20
 MAX_TEXT: Final = 1 << 20
 """Characters of a text in the JSON document; what is longer keeps its end."""
+_WORDS: Final = 4
 _SHOWN_BANK: Final = "sha256"
 _ENDINGS: Final = {
     "powered-off": "switched itself off",
@@ -147,13 +148,19 @@ def _facts(report: LabReport) -> Iterator[tuple[str, str]]:
     yield "Secure Boot", {True: "on", False: "off", None: "not known"}[report.secure_boot]
     yield "event log", _log_text(report.event_log)
     for later in report.event_log.later if report.event_log else ():
-        yield f"PCR {later.pcr} later", ", ".join(later.words) or "something not known"
+        yield f"PCR {later.pcr} later", _words(later.words)
     if report.guest is not None:
         yield from _guest_facts(report.guest)
     if report.script_wanted:
         yield "script", f"exit status {report.script.status}" if report.script else "did not end"
     if report.output:
         yield "kept in", report.output
+
+
+def _words(words: tuple[str, ...]) -> str:
+    shown = ", ".join(words[:_WORDS]) or "something not known"
+    more = len(words) - _WORDS
+    return f"{shown}, and {more} more" if more > 0 else shown
 
 
 def _log_text(log: EventLog | None) -> str:

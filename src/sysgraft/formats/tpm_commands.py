@@ -120,7 +120,7 @@ class _Cursor:
         self._data = data
         self._position = 0
 
-    def bytes(self, count: int) -> bytes:
+    def cut(self, count: int) -> bytes:
         end = self._position + count
         if end > len(self._data):
             raise TruncatedError("the TPM's answer ends early")
@@ -128,7 +128,7 @@ class _Cursor:
         return self._data[start:end]
 
     def take(self, form: struct.Struct) -> tuple[int, ...]:
-        return form.unpack(self.bytes(form.size))
+        return form.unpack(self.cut(form.size))
 
     def number(self, *, most: int = 0xFFFF_FFFF) -> int:
         (number,) = self.take(_U32)
@@ -137,7 +137,7 @@ class _Cursor:
         return number
 
     def sized(self) -> bytes:
-        return self.bytes(int.from_bytes(self.bytes(2), "big"))
+        return self.cut(int.from_bytes(self.cut(2), "big"))
 
 
 def _selections(cursor: _Cursor) -> list[tuple[int, tuple[int, ...]]]:
@@ -146,6 +146,6 @@ def _selections(cursor: _Cursor) -> list[tuple[int, tuple[int, ...]]]:
         algorithm, length = cursor.take(_SELECTION)
         if length > _MAX_MASK:
             raise LimitError(f"a selection of PCRs in {length} bytes")
-        mask = int.from_bytes(cursor.bytes(length), "little")
+        mask = int.from_bytes(cursor.cut(length), "little")
         found.append((algorithm, tuple(n for n in range(8 * length) if mask >> n & 1)))
     return found

@@ -1,7 +1,8 @@
 """What extends PCRs after the firmware's event log is closed, and whether it explains a value.
 
 * Linux' IMA starts its own list in PCR 10 with ``boot_aggregate``, a digest of PCRs 0 to 9
-  (``security/integrity/ima/ima_init.c`` and ``ima_template_lib.c``).
+  (``security/integrity/ima/ima_init.c`` and ``ima_template_lib.c``). With Secure Boot on, kernel
+  modules follow; then the list itself is needed, which the probe may have brought along.
 * systemd extends PCR 11 with the phases of the boot (systemd-pcrphase(8)).
 * systemd keeps a log of all it extends, ``/run/log/systemd/tpm2-measure.log``, which the probe may
   have brought along: JSON texts, each behind a record separator (RFC 7464).
@@ -26,7 +27,7 @@ PHASES: Final = ("enter-initrd", "leave-initrd", "sysinit", "ready", "shutdown",
 """The words that systemd extends PCR 11 with. A boot may lack some; their order is this."""
 BOOT_AGGREGATE: Final = "boot_aggregate"
 """What IMA calls its first measurement."""
-MAX_RECORDS: Final = 1000
+MAX_RECORDS: Final = 10_000
 
 _IMA_PCR: Final = 10
 _AGGREGATED: Final = range(10)
@@ -35,6 +36,10 @@ _PHASE_PCR: Final = 11
 # (empty here). Each has its length before it.
 _LENGTH: Final = struct.Struct("<I")
 _TEMPLATES: Final = ((), (b"",))
+# An entry of binary_runtime_measurements (``ima_fs.c``): PCR, SHA-1 of the data, length of the
+# template's name, that, length of the data, those.
+_IMA_HEAD: Final = struct.Struct("<I20sI")
+_BANKS: Final = ("sha1", "sha256", "sha384", "sha512")
 
 
 class Record(NamedTuple):
@@ -111,6 +116,38 @@ def _is_boot_aggregate(start: Banks, end: Banks) -> bool:
             ):
                 return True
     return False
+
+
+def read_ima(log: bytes) -> tuple[Record, ...]:
+    """The entries of IMA's list; a damaged one ends it."""
+    found: list[Record] = []
+    position = 0
+    while position + _IMA_HEAD.size <= len(log) and len(found) < MAX_RECORDS:
+        pcr, digest, length = _IMA_HEAD.unpack_from(log, position)
+        start = position + _IMA_HEAD.size + length
+        size = int.from_bytes(log[start : start + _LENGTH.size], "little")
+        start += _LENGTH.size
+        data = log[start : start + size]
+        if len(data) != size:
+            break
+        # Where a file changed while it was read, zeros are listed and ones are measured.
+        values = {
+            bank: hashlib.new(bank, data).digest()
+            if any(digest)
+            else b"\xff" * hashlib.new(bank).digest_size
+            for bank in _BANKS
+        }
+        found.append(Record(pcr, values, _ima_name(data)))
+        position = start + size
+    return tuple(found)
+
+
+def _ima_name(data: bytes) -> str:
+    """The second field: what was measured."""
+    start = _LENGTH.size + int.from_bytes(data[: _LENGTH.size], "little")
+    size = int.from_bytes(data[start : start + _LENGTH.size], "little")
+    name = data[start + _LENGTH.size : start + _LENGTH.size + size]
+    return name.rstrip(b"\0").decode(errors="replace") or "without a name"
 
 
 def read_records(log: bytes) -> tuple[Record, ...]:

@@ -22,6 +22,8 @@ MAX_ANSWERS: Final = 256 << 20
 MAX_ITEMS: Final = 1000
 USERSPACE_LOG: Final = "userspace-log"
 """The item that is systemd's log of its measurements."""
+IMA_LOG: Final = "ima-log"
+"""The item that is the kernel's list of measurements."""
 _FILE: Final = "file:"
 
 # Names are the probe's own, or behind "file:" the last part of a path in the guest.

@@ -54,6 +54,7 @@ tell() {
 		said os-release cat /.extra/os-release
 	fi
 	said secure-boot efi_variable SecureBoot
+	said ima-log cat /sys/kernel/security/ima/binary_runtime_measurements
 	have systemctl || return 0
 	said systemd systemctl --version
 	said failed-units systemctl list-units --state=failed --plain --no-legend --no-pager

@@ -23,7 +23,7 @@ from sysgraft.errors import UsageError
 from sysgraft.host.background import background
 from sysgraft.host.spool import spool_folder
 from sysgraft.lab import answers, keeping, measured
-from sysgraft.lab.afterwards import read_records
+from sysgraft.lab.afterwards import read_ima, read_records
 from sysgraft.lab.assembly import Prepared, prepare
 from sysgraft.lab.control import Control
 from sysgraft.lab.machine import Parts, command_line
@@ -36,6 +36,7 @@ from sysgraft.lab.watch import Watch
 
 if TYPE_CHECKING:
     from sysgraft.base.progress import Progress
+    from sysgraft.lab.afterwards import Record
     from sysgraft.lab.memory import GuestMemory
     from sysgraft.lab.options import LabOptions
     from sysgraft.lab.report import Guest
@@ -83,7 +84,7 @@ class _Session:
             end, emulator = self._boot(memory, tpm, serial)
             pcrs = tpm.read_pcrs()
             guest = self._guest()
-            records = read_records(guest.items.get(answers.USERSPACE_LOG, b"")) if guest else ()
+            records = _records(guest) if guest else ()
             log = measured.true_log(memory, pcrs, records)
         return LabReport(
             ending=end.ending,
@@ -142,3 +143,11 @@ class _Session:
 
     def _messages(self, program: str) -> str:
         return os.path.join(self.prepared.messages, f"{program}.log")
+
+
+def _records(guest: Guest) -> tuple[Record, ...]:
+    """What kernel and systemd say they extended."""
+    return (
+        *read_ima(guest.items.get(answers.IMA_LOG, b"")),
+        *read_records(guest.items.get(answers.USERSPACE_LOG, b"")),
+    )
