@@ -119,8 +119,12 @@ class Section:
         Raises:
             FormatError: the name is not what a header can hold.
         """
-        if not self.name.isascii() or len(self.name) > _NAME:
-            raise FormatError(f"no section can be called {self.name}: at most 8 ASCII characters")
+        # A backslash may stand for something that was escaped, and would come back as another name.
+        if not self.name.isascii() or len(self.name) > _NAME or "\\" in self.name:
+            raise FormatError(
+                f"no section can be called {self.name}: "
+                f"at most {_NAME} ASCII characters and no backslash"
+            )
         return SECTION.pack(
             self.name.encode("ascii"),
             self.virtual_size,
