@@ -259,6 +259,17 @@ def test_sizes_are_limited() -> None:
             authenticode.parse(data)
 
 
+def test_the_digest_is_where_firmware_looks_for_it(identity: Identity) -> None:
+    """Also in the shortest and the longest signatures that are read."""
+    der = signature_by(identity)
+    stamp = asn1.encode(asn1.OCTET_STRING, bytes(authenticode.MAX_SIGNATURE - len(der) - 50))
+    unsigned = asn1.encode(asn1.SET, attribute(asn1.encode_oid("1.2.3"), stamp))
+    small = signature_by(make_identity(kind="p256"))
+    for each in (with_signer(der, unsigned_attributes=unsigned), changed(small, certificates=())):
+        assert authenticode.parse(each).digest == DIGEST
+        assert each[32:41] == asn1.encode_oid("2.16.840.1.101.3.4.2.1")[2:]
+
+
 def test_every_truncation_is_refused(identity: Identity) -> None:
     der = signature_by(identity)
     for length in range(len(der)):

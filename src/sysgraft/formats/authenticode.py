@@ -34,8 +34,9 @@ from sysgraft.formats.wincert import ALIGNMENT
 if TYPE_CHECKING:
     from sysgraft.formats.cms_signer import SignerInfo
 
-MAX_SIGNATURE: Final = 256 << 10
-"""Bytes of one signature; with a chain of certificates and a time stamp it has up to 20 KiB."""
+MAX_SIGNATURE: Final = 64 << 10
+"""Bytes of one signature; with a chain of certificates and a time stamp it has up to 20 KiB. EDK II
+finds the digest of none that is longer (HashPeImageByType)."""
 
 SPC_INDIRECT_DATA: Final = encode_oid("1.3.6.1.4.1.311.2.1.4")
 RULES: Final = Rules(

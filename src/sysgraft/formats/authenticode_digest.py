@@ -29,16 +29,17 @@ if TYPE_CHECKING:
 
 BUFFER: Final = 4 << 20
 """Bytes read and hashed at a time: enough to keep a thread busy while others have the lock."""
-# Where a signature names its digest, the first of digestAlgorithms, if its outer lengths have two
-# bytes each, as they do from 256 bytes on. EDK II looks nowhere else (HashPeImageByType).
+_CHECKSUM: Final = 4
+_DIRECTORY_ENTRY: Final = 8
+# Where the first of digestAlgorithms is, if the lengths in front of it have two bytes each, as
+# they have up to 64 KiB. EDK II looks nowhere else (HashPeImageByType).
 _DIGEST_OID: Final = 32
+_OID: Final = 9
 _OIDS: Final = {
     bytes.fromhex("608648016503040201"): "sha256",
     bytes.fromhex("608648016503040202"): "sha384",
     bytes.fromhex("608648016503040203"): "sha512",
 }
-_CHECKSUM: Final = 4
-_DIRECTORY_ENTRY: Final = 8
 
 Range = tuple[int, int]
 """Offset and length."""
@@ -131,7 +132,7 @@ def likely_algorithms(signatures: Iterable[bytes]) -> frozenset[str]:
 
     Hashing takes longest, so it may begin while whatever reads signatures is still being loaded.
     """
-    names = (_OIDS.get(each[_DIGEST_OID : _DIGEST_OID + 9]) for each in signatures)
+    names = (_OIDS.get(each[_DIGEST_OID : _DIGEST_OID + _OID]) for each in signatures)
     return frozenset(filter(None, names)) or frozenset(("sha256",))
 
 
