@@ -52,7 +52,13 @@ def feed(
     """Give every chunk of `blob` to all sinks, each in a thread, and to the caller too.
 
     The caller has the chunk until it asks for the next one; sinks that release the interpreter
-    lock work meanwhile.
+    lock work meanwhile. Each sink gets all chunks in their order, and none of them may be kept:
+    their memory is used again. What a sink raises ends the iteration, a chunk later at most.
+
+    Args:
+        blob: what is read.
+        sinks: called with each chunk.
+        progress: told of the bytes of each chunk that the caller is done with.
     """
     if blob.size < _WORTH_THREADS or cores() == 1:
         yield from _one_by_one(blob, sinks, progress)

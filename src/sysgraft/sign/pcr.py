@@ -1,7 +1,8 @@
 """Signatures of PCR policies, as systemd-measure makes and systemd-cryptsetup uses them.
 
 RSASSA-PKCS1-v1_5 with SHA-256 over the policy's digest; with a reference, over the digest and the
-SHA-256 of the reference (TPM2_PolicyAuthorize, policyRef). systemd takes RSA keys only.
+SHA-256 of the reference (TPM2_PolicyAuthorize, policyRef). systemd takes RSA keys only, and for
+every bank SHA-256 only; what systemd-measure made for other banks before release 260 is refused.
 """
 
 from __future__ import annotations
