@@ -20,7 +20,8 @@ from sysgraft.build.uki.pcr_keys import public_key_in
 from sysgraft.build.uki.signed_kernel import without_signature
 from sysgraft.build.uki.writer import write_sealed
 from sysgraft.errors import FormatError, InputError, KeyMaterialError, in_file
-from sysgraft.formats import pcrsig, pe, uki
+from sysgraft.formats import pcrsig, pe, pe_headers, uki
+from sysgraft.formats.pe_image import align
 from sysgraft.formats.pe_layout import layout_problem
 from sysgraft.host.output import atomic_output
 from sysgraft.sign import pcr as sign_pcr
@@ -174,11 +175,12 @@ def _rewritten(blob: Blob, image: pe.Image, documents: dict[int, pcrsig.Signatur
     unsealed = without_signature(blob, image)
     header = bytearray(unsealed.header)
     whole = JoinedBlob([BytesBlob(unsealed.header), unsealed.body])
+    sections = list(image.sections)
     parts: list[Blob] = []
     at = len(header)
     for number in sorted(documents, key=lambda each: image.sections[each].offset):
         data = pcrsig.render(documents[number]).encode("ascii")
-        section = _resized(image.sections[number], len(data))
+        section = sections[number] = _resized(image.sections[number], len(data))
         place = image.table_offset + pe.SECTION.size * number
         header[place : place + pe.SECTION.size] = bytes(section)
         parts += [
@@ -187,6 +189,11 @@ def _rewritten(blob: Blob, image: pe.Image, documents: dict[int, pcrsig.Signatur
         ]
         at = section.end
     parts.append(SubBlob(whole, at, whole.size - at))
+    # The last section may have become shorter: ukify counts anew too.
+    top = max(section.virtual_address + section.virtual_size for section in sections)
+    size = min(image.size_of_image, align(top, image.section_alignment))
+    field = image.optional_offset + pe_headers.SIZE_OF_IMAGE
+    header[field : field + 4] = size.to_bytes(4, "little")
     return replace(unsealed, header=bytes(header), body=JoinedBlob(parts))
 
 
