@@ -252,6 +252,7 @@ def test_ukifys_and_sbsigns_options_are_taken(
     assert errors_of(result.document, "uki.sign") == []
     assert result.document["size"] == (keys / "out.efi").stat().st_size
     assert is_good(keys / "out.efi", ONE)
+    assert "takes no EC signatures" in result.err
 
 
 def test_keeping_and_dropping(file: Path, keys: Path) -> None:

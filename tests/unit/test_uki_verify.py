@@ -39,8 +39,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 SCHEMAS = Path(__file__).parents[2] / "docs/reference/schemas"
-SIGNER = make_identity("signer", kind="p256")
-OTHER = make_identity("other", kind="p256")
+SIGNER = make_identity("signer")
+OTHER = make_identity("other")
 STORE = trust.from_certificates(SIGNER.certificate_pem, "db.pem")
 OWNER = esl.CERT_X509  # any GUID will do
 

@@ -23,9 +23,12 @@ def run(arguments: argparse.Namespace, out: Output) -> int:
     """Sign one executable."""
     # Firmware takes the signer's certificate from the signature, so that it may not be left out.
     arguments.nocerts = False
+    pair = signing_pair(arguments)
+    if pair.key.kind == "ec":
+        out.note("note: firmware that is built without elliptic curves takes no EC signatures")
     report = sign_executable(
         arguments.file,
-        signing_pair(arguments),
+        pair,
         target=Target(arguments.output, replace=arguments.force),
         drop_others=arguments.replace,
         chain=[each for path in arguments.add_certificate for each in _certificates(path)],

@@ -101,7 +101,7 @@ def judge_signature(opened: Opened, store: TrustStore, now: datetime) -> Signatu
         signer=replace(signer, source=path.anchor.source if path else ""),
         digest=opened.signature.digest,
         timestamp=opened.signature.timestamp,
-        notes=(*_unread(opened.signature, opened, path), *_dates(certificate, now)),
+        notes=(*_remarks(opened.signature, opened, path), *_dates(certificate, now)),
     )
 
 
@@ -168,8 +168,10 @@ def _revocation(certificate: Certificate | None, opened: Opened, store: TrustSto
     return Outcome("ok", "no revocation concerns the signer")
 
 
-def _unread(signature: Signature, opened: Opened, path: Path | None) -> Iterator[str]:
-    """What is in a signature, and neither signed nor looked at."""
+def _remarks(signature: Signature, opened: Opened, path: Path | None) -> Iterator[str]:
+    """What firmware may not know, and what is neither signed nor looked at."""
+    if signature.signer.scheme.key == "ec":
+        yield "firmware that is built without elliptic curves, as many are, takes only RSA"
     if signature.timestamp:
         yield f"the time stamp ({signature.timestamp}) is not verified"
     if signature.unsigned:
