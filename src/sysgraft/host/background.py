@@ -19,7 +19,7 @@ from sysgraft.errors import ToolError
 from sysgraft.host.run import STDERR_LINES, locate, which
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
 _MESSAGES_MAX: Final = 64 << 10
 # What is killed is gone within moments; longer is a process stuck in the kernel.
@@ -82,7 +82,11 @@ class Background:
 
 @contextmanager
 def background(
-    argv: Sequence[str], *, messages: str, keep: Sequence[int] = ()
+    argv: Sequence[str],
+    *,
+    messages: str,
+    keep: Sequence[int] = (),
+    env: Mapping[str, str] | None = None,
 ) -> Iterator[Background]:
     """Run a program as long as the context lasts; it is killed at the end, if it still runs.
 
@@ -90,6 +94,7 @@ def background(
         argv: the program's name or path, and its arguments.
         messages: the file that gets all it writes.
         keep: descriptors it inherits, under their numbers.
+        env: variables set beside those of this process.
 
     Raises:
         ToolError: it is missing, or cannot be started.
@@ -103,7 +108,7 @@ def background(
                 stdin=subprocess.DEVNULL,
                 stdout=file,
                 stderr=file,
-                env={**os.environ, "LC_ALL": "C"},
+                env={**os.environ, "LC_ALL": "C", **(env or {})},
                 pass_fds=keep,
                 start_new_session=True,
             )

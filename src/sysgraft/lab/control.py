@@ -81,8 +81,12 @@ class Control:
 
     def restart(self) -> None:
         """Start the machine anew that stands still because it asked for that."""
+        # Where a guest's wish for a restart is to stop the machine, ours would do so too.
+        self._send("set-action", reboot="reset")
         self._send("system_reset")
+        self._send("set-action", reboot="shutdown")
         self._send("cont")
 
-    def _send(self, command: str) -> None:
-        self._channel.sendall(json.dumps({"execute": command}).encode() + b"\n")
+    def _send(self, command: str, **arguments: str) -> None:
+        message = {"execute": command, "arguments": arguments}
+        self._channel.sendall(json.dumps(message).encode() + b"\n")

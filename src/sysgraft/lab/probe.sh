@@ -9,6 +9,8 @@
 PATH=$PATH:/usr/sbin:/usr/bin:/sbin:/bin
 export PATH
 umask 077
+line_break='
+'
 work=/run/sysgraft-lab
 mkdir -p "$work/results"
 
@@ -45,6 +47,12 @@ efi_variable() {
 	od -An -tu1 -j4 -N1 "/sys/firmware/efi/efivars/$1-8be4df61-93ca-11d2-aa0d-00e098032b8c"
 }
 
+# What was measured after the firmware's log was closed; told again when the script has ended.
+tell_measurements() {
+	said ima-log cat /sys/kernel/security/ima/binary_runtime_measurements
+	said userspace-log cat /run/log/systemd/tpm2-measure.log
+}
+
 tell() {
 	said cmdline cat /proc/cmdline
 	said kernel uname -r
@@ -54,7 +62,7 @@ tell() {
 		said os-release cat /.extra/os-release
 	fi
 	said secure-boot efi_variable SecureBoot
-	said ima-log cat /sys/kernel/security/ima/binary_runtime_measurements
+	tell_measurements
 	have systemctl || return 0
 	said systemd systemctl --version
 	said failed-units systemctl list-units --state=failed --plain --no-legend --no-pager
@@ -62,7 +70,6 @@ tell() {
 	if have systemd-confext; then said confext systemd-confext status --json=short; fi
 	said journal journalctl --no-pager --boot --output=short-monotonic \
 		--unit=systemd-sysext --unit=systemd-confext
-	said userspace-log cat /run/log/systemd/tpm2-measure.log
 }
 
 # Copied, since credentials are where nothing may be executed.
@@ -80,10 +87,14 @@ run_script() {
 		echo $? > "$work/status"
 	} < /dev/null 2>&1 3>&- | tee "$work/output" > /dev/console
 	for file in "$work/results/"*; do
+		case ${file##*/} in
+			*"$line_break"*) continue ;;
+		esac
 		if [ -f "$file" ]; then item "file:${file##*/}" "$file"; fi
 	done
 	item output "$work/output"
 	item status "$work/status"
+	tell_measurements
 }
 
 switch_off() {

@@ -107,7 +107,11 @@ class _Session:
         with ours, theirs:
             keep = [memory.descriptor, tpm.machine_end, theirs.fileno()]
             argv = command_line(self.prepared.machine, self._parts(*keep), self.options)
-            with background(argv, messages=self._messages("qemu"), keep=keep) as process:
+            # What the guest writes to a disk that is not to change goes there.
+            temporary = {"TMPDIR": self.prepared.messages}
+            with background(
+                argv, messages=self._messages("qemu"), keep=keep, env=temporary
+            ) as process:
                 theirs.close()  # so that its end is seen
                 control = Control(ours)
                 watch = Watch(

@@ -28,8 +28,7 @@ if TYPE_CHECKING:
 
 PROGRAM: Final = "swtpm"
 
-_CAPABILITIES: Final = 1
-_CAPABILITIES_ANSWER: Final = 8
+_INIT: Final = 2
 _SHUTDOWN: Final = 3
 _SET_DATA_CHANNEL: Final = 16
 _U32: Final = struct.Struct(">I")
@@ -58,19 +57,24 @@ class Tpm:
         """Descriptor of the control channel, for QEMU to inherit."""
         return self._control.fileno()
 
-    def greet(self) -> None:
-        """Wait until it is there.
+    def power_on(self, state: str) -> None:
+        """Have it read its state. QEMU does so once more, which changes nothing.
 
         Raises:
-            ToolError: it did not start; its state may be in use, or not be a TPM's.
+            ToolError: it did not start, or the state is in use or no TPM's.
         """
         self._control.settimeout(_ANSWER_SECONDS)
         try:
-            self._control.sendall(_U32.pack(_CAPABILITIES))
-            _receive(self._control, _CAPABILITIES_ANSWER)
+            result = self._command(_INIT, data=_U32.pack(0))
         except (OSError, FormatError) as error:
             self.process.wait(_END_SECONDS)
             raise self._failure(error) from error
+        if result:
+            raise ToolError(
+                f"swtpm cannot use the TPM in this folder: {self.process.last_words()}",
+                file=state,
+                hint="another run may be using it",
+            )
 
     def read_pcrs(self) -> Banks:
         """All PCRs of every bank; only when QEMU has ended.
@@ -98,7 +102,7 @@ class Tpm:
         self._control.settimeout(_ANSWER_SECONDS)
         self._forget_answers()
         for _ in range(_ATTEMPTS):
-            if not self._command(_SET_DATA_CHANNEL, channel):
+            if not self._command(_SET_DATA_CHANNEL, channel=channel):
                 return
             time.sleep(_PAUSE)
         raise FormatError("it takes no new data channel")
@@ -112,10 +116,12 @@ class Tpm:
                 pass
         self._control.settimeout(waits)
 
-    def _command(self, number: int, channel: socket.socket | None = None) -> int:
+    def _command(
+        self, number: int, *, data: bytes = b"", channel: socket.socket | None = None
+    ) -> int:
         """The result of a control command; 0 is success."""
         descriptors = [] if channel is None else [channel.fileno()]
-        socket.send_fds(self._control, [_U32.pack(number)], descriptors)
+        socket.send_fds(self._control, [_U32.pack(number) + data], descriptors)
         return int(_U32.unpack(_receive(self._control, _U32.size))[0])
 
     def stop(self) -> None:
@@ -158,7 +164,7 @@ def running_tpm(state: str, messages: str) -> Iterator[Tpm]:
             theirs.close()
             tpm = Tpm(process, ours)
             try:
-                tpm.greet()
+                tpm.power_on(state)
                 yield tpm
             finally:
                 tpm.stop()
