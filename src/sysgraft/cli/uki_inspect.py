@@ -5,24 +5,25 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from sysgraft.cli.output import counted, human_size
+from sysgraft.base.blob import SubBlob
+from sysgraft.cli.output import human_size
 from sysgraft.cli.signer import signer_fields
 from sysgraft.errors import UsageError, in_file
-from sysgraft.formats import pe, uki
+from sysgraft.formats import uki
 from sysgraft.formats.linux_image import blob_chunks
 from sysgraft.formats.x509 import serial_text
 from sysgraft.host.files import OpenFile
 from sysgraft.host.output import atomic_output
-from sysgraft.image.uki_inspect import inspect_uki, section_content
+from sysgraft.image.uki_inspect import inspect_uki
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from sysgraft.cli.output import Output
     from sysgraft.image.uki_inspect import SectionInfo, SignatureInfo, UkiInfo
 
-_WANTED: Final = re.compile(r"([\x21-\x39\x3b-\x7e]{1,8})(?::(text|binary))?(?:@(.+))?")
+_WANTED: Final = re.compile(r"([\x21-\x39\x3b-\x3f\x41-\x7e]{1,8})(?::(text|binary))?(?:@(.+))?")
 _INDENT: Final = "      "
 _MAX_LINES: Final = 40
 
@@ -37,20 +38,19 @@ class _Wanted(NamedTuple):
 
 def run(arguments: argparse.Namespace, out: Output) -> int:
     """Look into executables."""
-    wanted = [_parse(text) for text in arguments.section]
-    if any(each.file for each in wanted) and len(arguments.files) > 1:
+    wanted = {each.name: each for each in map(_parse, arguments.section)}
+    if any(each.file for each in wanted.values()) and len(arguments.files) > 1:
         raise UsageError("sections of several files cannot go to one file")
-    found = [inspect_uki(file) for file in arguments.files]
+    texts = [each.name for each in wanted.values() if each.mode == "text"]
+    found = [inspect_uki(file, texts=texts) for file in arguments.files]
     for info in found:
-        for each in wanted:
-            if each.file:
-                _write(info, each, replace=arguments.force)
+        sections = _chosen(info, wanted, arguments)
+        for each in wanted.values():
+            _write_or_miss(info, each, sections, out, replace=arguments.force)
         if not out.json_wanted:
-            _show(info, _chosen(info, wanted, all_of_them=arguments.all), wanted, out)
+            _show(info, sections, wanted, out)
     if out.json_wanted:
-        images = [
-            _as_json(info, _chosen(info, wanted, all_of_them=arguments.all)) for info in found
-        ]
+        images = [_as_json(info, _chosen(info, wanted, arguments)) for info in found]
         out.json("uki.inspect", 1, {"images": images})
     return 0
 
@@ -62,40 +62,64 @@ def _parse(text: str) -> _Wanted:
     return _Wanted(found[1], found[2] or "", found[3] or "")
 
 
-def _chosen(info: UkiInfo, wanted: Sequence[_Wanted], *, all_of_them: bool) -> list[SectionInfo]:
+def _chosen(
+    info: UkiInfo, wanted: Mapping[str, _Wanted], arguments: argparse.Namespace
+) -> list[SectionInfo]:
+    """The sections to tell of."""
+    number: int | None = arguments.profile
+    if number is not None and not 0 <= number < info.profiles:
+        raise UsageError(f"{info.file} has no profile {number}, it has {info.profiles}")
+    sections = info.sections if number is None else info.seen_by(number)
     if wanted:
-        names = {each.name for each in wanted}
-        return [one for one in info.sections if one.name in names]
-    return [one for one in info.sections if all_of_them or one.name in uki.KNOWN]
+        return [one for one in sections if one.name in wanted]
+    return [one for one in sections if arguments.all or one.name in uki.KNOWN]
 
 
-def _write(info: UkiInfo, wanted: _Wanted, *, replace: bool) -> None:
-    """A section's content as a file."""
-    with OpenFile(info.file) as blob, in_file(info.file):
-        image = pe.parse(blob)
-        numbers = [at for at, one in enumerate(image.sections) if one.name == wanted.name]
-        if len(numbers) != 1:
-            raise UsageError(f"{info.file} has {counted(len(numbers), f'section {wanted.name}')}")
-        content = section_content(blob, image, numbers[0])
-        with atomic_output(wanted.file, replace=replace) as file:
-            for chunk in blob_chunks(content):
-                file.write(chunk)
+def _write_or_miss(
+    info: UkiInfo, wanted: _Wanted, sections: Sequence[SectionInfo], out: Output, *, replace: bool
+) -> None:
+    """Write a section that is to go to a file; say so if there is none."""
+    found = [one for one in sections if one.name == wanted.name]
+    if not found and not wanted.file:
+        out.note(f"note: {info.file} has no section {wanted.name}")
+    if not wanted.file:
+        return
+    if len(found) != 1:
+        raise UsageError(
+            f"{info.file} has {len(found) or 'no'} sections {wanted.name}, one is to be written",
+            hint="choose a profile with --profile" if info.profiles > 1 and found else "",
+        )
+    _write(info.file, found[0], wanted.file, replace=replace)
+
+
+def _write(file: str, section: SectionInfo, target: str, *, replace: bool) -> None:
+    with (
+        OpenFile(file) as blob,
+        in_file(file),
+        atomic_output(target, replace=replace) as output,
+    ):
+        for chunk in blob_chunks(SubBlob(blob, section.offset, section.size)):
+            output.write(chunk)
 
 
 def _show(
-    info: UkiInfo, sections: Sequence[SectionInfo], wanted: Sequence[_Wanted], out: Output
+    info: UkiInfo, sections: Sequence[SectionInfo], wanted: Mapping[str, _Wanted], out: Output
 ) -> None:
     out.text(f"{info.file}  ({human_size(info.size)})")
     out.table(list(_facts(info)), indent=2)
     for problem in info.problems:
         out.text(f"  problem: {problem}")
-    modes = {each.name: each.mode for each in wanted}
     for one in sections:
         profile = "" if one.profile is None or info.profiles == 1 else f"  profile {one.profile}"
         out.text()
         out.text(f"  {one.name}  {human_size(one.size)}  sha256 {one.sha256.hex()}{profile}")
-        if one.text is not None and modes.get(one.name) != "binary" and one.name != ".pcrsig":
+        if one.text is not None and _is_read(one.name, wanted):
             _show_text(one.text, out)
+
+
+def _is_read(name: str, wanted: Mapping[str, _Wanted]) -> bool:
+    """Whether a person reads a section's text: signatures are long, and nobody does unasked."""
+    return wanted[name].mode != "binary" if name in wanted else name != uki.SIGNATURES
 
 
 def _show_text(text: str, out: Output) -> None:

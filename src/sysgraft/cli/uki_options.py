@@ -196,6 +196,10 @@ INSPECT: Final[Options] = [
             "default": [],
         },
     ),
+    (
+        ("--profile",),
+        {"metavar": "N", "type": int, "help": "only what profile N shows the stub, from 0"},
+    ),
     (("--all",), _switch("also sections that say nothing of the system (.text, .reloc)")),
     (("--force",), _switch("replace existing files")),
     *_JSON,

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from sysgraft.errors import FormatError, in_file
 from sysgraft.formats import authenticode, pcrsig, pe, uki, wincert
@@ -18,10 +18,13 @@ from sysgraft.host.digests import digests
 from sysgraft.host.files import OpenFile
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Collection, Iterator
 
     from sysgraft.base.blob import Blob
     from sysgraft.formats.x509 import Certificate
+
+MAX_OVERLAP: Final = 16 << 20
+"""Bytes that sections may have in common; those of real images have none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,19 +100,30 @@ class UkiInfo:
         """How many profiles it has, at least one."""
         return 1 + max((one.profile or 0 for one in self.sections), default=0)
 
+    def seen_by(self, profile: int) -> tuple[SectionInfo, ...]:
+        """What a profile shows the stub: its own sections, and the base's it does not replace."""
+        own = [one for one in self.sections if one.profile == profile]
+        replaced = {one.name for one in own}
+        base = (one for one in self.sections if one.profile is None and one.name not in replaced)
+        return (*base, *own)
 
-def inspect_uki(path: str | os.PathLike[str]) -> UkiInfo:
+
+def inspect_uki(path: str | os.PathLike[str], *, texts: Collection[str] = ()) -> UkiInfo:
     """Look into an EFI executable.
+
+    Args:
+        path: the file.
+        texts: names of sections that are text, beside those known to be.
 
     Raises:
         InputError: it cannot be read, or is none.
     """
     name = os.fspath(path)
     with OpenFile(name) as blob, in_file(name):
-        return _Inspection(blob, pe.parse(blob)).result(name)
+        return _Inspection(blob, pe.parse(blob), {*uki.TEXT, *texts}).result(name)
 
 
-def section_content(blob: Blob, image: pe.Image, number: int) -> Blob:
+def _content(blob: Blob, image: pe.Image, number: int) -> Blob:
     """The content of a section as ukify shows it: what the file holds of it, no padding."""
     section = image.sections[number]
     size = min(section.virtual_size, section.raw_size)
@@ -119,12 +133,14 @@ def section_content(blob: Blob, image: pe.Image, number: int) -> Blob:
 class _Inspection:
     """One run of `inspect_uki`."""
 
-    def __init__(self, blob: Blob, image: pe.Image) -> None:
+    def __init__(self, blob: Blob, image: pe.Image, texts: Collection[str]) -> None:
         self._blob = blob
         self._image = image
+        self._texts = texts
         self._problems: list[str] = []
 
     def result(self, name: str) -> UkiInfo:
+        self._refuse_endless()
         sections = tuple(self._sections())
         uname = next((one.text for one in sections if one.name == ".uname"), None)
         self._look_for_problems()
@@ -141,18 +157,26 @@ class _Inspection:
             problems=tuple(self._problems),
         )
 
+    def _refuse_endless(self) -> None:
+        """A thousand sections may all have the same gigabyte: that takes hours to read."""
+        sizes = sum(min(one.virtual_size, one.raw_size) for one in self._image.sections)
+        if sizes > self._blob.size + MAX_OVERLAP:
+            raise FormatError(
+                f"its sections overlap: they have {sizes} bytes, the file {self._blob.size}"
+            )
+
     def _sections(self) -> Iterator[SectionInfo]:
         profile = None
         for number, section in enumerate(self._image.sections):
             if section.name == uki.PROFILE:
                 profile = 0 if profile is None else profile + 1
-            content = section_content(self._blob, self._image, number)
+            content = _content(self._blob, self._image, number)
             yield SectionInfo(
                 name=section.name,
                 size=content.size,
                 offset=section.offset,
                 sha256=digests(content, ["sha256"])["sha256"],
-                text=self._text(section) if section.name in uki.TEXT else None,
+                text=self._text(section) if section.name in self._texts else None,
                 profile=profile,
             )
 
@@ -184,11 +208,15 @@ class _Inspection:
         if not size:
             return
         try:
-            table = self._blob.read_at(offset, min(size, wincert.MAX_TABLE + 1))
-            for entry in wincert.parse(table):
-                yield _signature(entry)
+            entries = wincert.parse(self._blob.read_at(offset, min(size, wincert.MAX_TABLE + 1)))
         except FormatError as error:
-            self._problems.append(f"a signature cannot be read: {error.message}")
+            self._problems.append(f"the certificate table cannot be read: {error.message}")
+            return
+        for number, entry in enumerate(entries, 1):
+            try:
+                yield _signature(entry)
+            except FormatError as error:
+                self._problems.append(f"signature {number} cannot be read: {error.message}")
 
     def _look_for_problems(self) -> None:
         problem = layout_problem(self._image)
