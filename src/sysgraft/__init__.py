@@ -1,4 +1,4 @@
-"""Signed system extensions for image-based Linux, from source to proof.
+"""What an image-based Linux boots and is extended with, from source to proof.
 
 Begin here:
 
@@ -8,6 +8,9 @@ Begin here:
 * `sysgraft.load_pair` reads a key with its certificate; `sysgraft.trust_certificate`,
   `sysgraft.trust_folder` and `sysgraft.trust_efivars` say whom to trust.
 * `sysgraft.sign_image` and `sysgraft.unsign_image` exchange its root-hash signature.
+* `sysgraft.build_uki`, `sysgraft.inspect_uki`, `sysgraft.verify_uki` and `sysgraft.sign_executable`
+  are the same for unified kernel images and addons.
+* `sysgraft.generate_keys` makes the keys, `sysgraft.run_lab` boots the result.
 
 Every error for bad input is a `sysgraft.SysgraftError`; see `sysgraft.errors`. Runnable
 examples are in the folder ``examples``.
@@ -18,12 +21,22 @@ from __future__ import annotations
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from sysgraft.build.extension import BuildOptions, BuildReport, build_extension
+    from sysgraft.build.keyset import KeySetOptions, generate_keys
     from sysgraft.build.resign import sign_image, unsign_image
     from sysgraft.build.sources.model import Options as SourceOptions
+    from sysgraft.build.uki.build import build_uki
+    from sysgraft.build.uki.options import PcrKey, UkiOptions
+    from sysgraft.build.uki.report import UkiReport
+    from sysgraft.build.uki_sign import sign_executable
     from sysgraft.errors import SysgraftError
     from sysgraft.image.inspect import ImageInfo, inspect_image
+    from sysgraft.image.uki_inspect import UkiInfo, inspect_uki
+    from sysgraft.image.uki_verify import UkiVerification, UkiVerifyOptions, verify_uki
     from sysgraft.image.verify import Verification, VerifyOptions, verify_image
-    from sysgraft.sign.pair import SigningPair, load_pair
+    from sysgraft.lab.options import LabOptions
+    from sysgraft.lab.report import LabReport
+    from sysgraft.lab.run import run_lab
+    from sysgraft.sign.pair import SigningPair, load_pair, load_signer
     from sysgraft.sign.verify.files import certificate as trust_certificate
     from sysgraft.sign.verify.files import efivars as trust_efivars
     from sysgraft.sign.verify.files import folder as trust_folder
@@ -36,42 +49,74 @@ _HOMES = {
     "BuildOptions": ("sysgraft.build.extension", "BuildOptions"),
     "BuildReport": ("sysgraft.build.extension", "BuildReport"),
     "ImageInfo": ("sysgraft.image.inspect", "ImageInfo"),
+    "KeySetOptions": ("sysgraft.build.keyset", "KeySetOptions"),
+    "LabOptions": ("sysgraft.lab.options", "LabOptions"),
+    "LabReport": ("sysgraft.lab.report", "LabReport"),
+    "PcrKey": ("sysgraft.build.uki.options", "PcrKey"),
     "SigningPair": ("sysgraft.sign.pair", "SigningPair"),
     "SourceOptions": ("sysgraft.build.sources.model", "Options"),
     "SysgraftError": ("sysgraft.errors", "SysgraftError"),
     "TrustStore": ("sysgraft.sign.verify.trust", "TrustStore"),
+    "UkiInfo": ("sysgraft.image.uki_inspect", "UkiInfo"),
+    "UkiOptions": ("sysgraft.build.uki.options", "UkiOptions"),
+    "UkiReport": ("sysgraft.build.uki.report", "UkiReport"),
+    "UkiVerification": ("sysgraft.image.uki_verify", "UkiVerification"),
+    "UkiVerifyOptions": ("sysgraft.image.uki_verify", "UkiVerifyOptions"),
     "Verification": ("sysgraft.image.verify", "Verification"),
     "VerifyOptions": ("sysgraft.image.verify", "VerifyOptions"),
     "build_extension": ("sysgraft.build.extension", "build_extension"),
+    "build_uki": ("sysgraft.build.uki.build", "build_uki"),
+    "generate_keys": ("sysgraft.build.keyset", "generate_keys"),
     "inspect_image": ("sysgraft.image.inspect", "inspect_image"),
+    "inspect_uki": ("sysgraft.image.uki_inspect", "inspect_uki"),
     "load_pair": ("sysgraft.sign.pair", "load_pair"),
+    "load_signer": ("sysgraft.sign.pair", "load_signer"),
+    "run_lab": ("sysgraft.lab.run", "run_lab"),
+    "sign_executable": ("sysgraft.build.uki_sign", "sign_executable"),
     "sign_image": ("sysgraft.build.resign", "sign_image"),
     "trust_certificate": ("sysgraft.sign.verify.files", "certificate"),
     "trust_efivars": ("sysgraft.sign.verify.files", "efivars"),
     "trust_folder": ("sysgraft.sign.verify.files", "folder"),
     "unsign_image": ("sysgraft.build.resign", "unsign_image"),
     "verify_image": ("sysgraft.image.verify", "verify_image"),
+    "verify_uki": ("sysgraft.image.uki_verify", "verify_uki"),
 }
 
 __all__ = [
     "BuildOptions",
     "BuildReport",
     "ImageInfo",
+    "KeySetOptions",
+    "LabOptions",
+    "LabReport",
+    "PcrKey",
     "SigningPair",
     "SourceOptions",
     "SysgraftError",
     "TrustStore",
+    "UkiInfo",
+    "UkiOptions",
+    "UkiReport",
+    "UkiVerification",
+    "UkiVerifyOptions",
     "Verification",
     "VerifyOptions",
     "build_extension",
+    "build_uki",
+    "generate_keys",
     "inspect_image",
+    "inspect_uki",
     "load_pair",
+    "load_signer",
+    "run_lab",
+    "sign_executable",
     "sign_image",
     "trust_certificate",
     "trust_efivars",
     "trust_folder",
     "unsign_image",
     "verify_image",
+    "verify_uki",
 ]
 
 
