@@ -3,9 +3,9 @@
     layout = plan(stub_blob, pe.parse(stub_blob), [NewSection(".cmdline", 12), …])
 
 gives the headers as bytes and says where every section's data go; the caller writes both, and so
-never holds a section in memory (Microsoft "PE Format"). The result is ukify's, byte for byte, but
-for what is fixed here: sections of old stubs may be moved, and headers may grow. Data directories
-stay as they are, a symbol table is dropped, a signed stub is refused.
+never holds a section in memory (Microsoft "PE Format"). The file is ukify's, byte for byte, unless
+ukify has no room for it, or lets .sbat and what follows overlap in memory (on stubs of systemd 252).
+Data directories stay as they are, a symbol table is dropped, a signed stub is refused.
 """
 
 from __future__ import annotations
