@@ -6,6 +6,7 @@ its release where bzImages do. What was built is read with pefile.
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import json
 import struct
@@ -13,6 +14,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 import pefile  # type: ignore[import-untyped]
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import padding, rsa
 
 from command import Result, sysgraft
 from executables import make_pe
@@ -24,6 +27,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     import pytest
+
+    from sysgraft.testing.certificates import Identity
 
 RELEASE: Final = "6.12.1-kit"
 OS_RELEASE: Final = "ID=kit\nVERSION_ID=1\n"
@@ -219,3 +224,14 @@ def policy(value: str, bank: str) -> str:
 def paths(count: int = len(PHASES)) -> list[str]:
     """The usual phase paths."""
     return [":".join(PHASES[: number + 1]) for number in range(count)]
+
+
+def sign_elsewhere(document: dict[str, Any], identity: Identity) -> dict[str, Any]:
+    """What an offline signer gives back: the same document, its entries signed."""
+    key = identity.key
+    assert isinstance(key, rsa.RSAPrivateKey)
+    for entries in document.values():
+        for entry in entries:
+            made = key.sign(bytes.fromhex(entry["tbs"]), padding.PKCS1v15(), hashes.SHA256())
+            entry["sig"] = base64.b64encode(made).decode()
+    return document

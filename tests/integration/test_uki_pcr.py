@@ -26,6 +26,7 @@ from uki_kit import (
     policy,
     section,
     sections_of,
+    sign_elsewhere,
 )
 
 if TYPE_CHECKING:
@@ -282,17 +283,6 @@ def test_passphrases_come_from_files_and_the_environment(
 
 
 # --- Signatures made elsewhere -------------------------------------------------------------------
-
-
-def sign_elsewhere(document: dict[str, Any], identity: Identity) -> dict[str, Any]:
-    """What an offline signer gives back: the same document, its entries signed."""
-    key = identity.key
-    assert isinstance(key, rsa.RSAPrivateKey)
-    for entries in document.values():
-        for entry in entries:
-            made = key.sign(bytes.fromhex(entry["tbs"]), padding.PKCS1v15(), hashes.SHA256())
-            entry["sig"] = base64.b64encode(made).decode()
-    return document
 
 
 def digests_of(kit: Kit, path: Path, *words: str) -> dict[str, Any]:

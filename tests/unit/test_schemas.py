@@ -37,6 +37,10 @@ NAMES_OF_SCHEMAS = {
     "keys.sign",
     "policy.check",
     "policy.show",
+    "uki.addon",
+    "uki.build",
+    "uki.inspect",
+    "uki.join-pcrsig",
     "uki.sign",
     "uki.verify",
 }
