@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING
 
+from sysgraft.cli.verdict import checks_json, show, signer_json
 from sysgraft.errors import InputError, SysgraftError
 from sysgraft.image.uki_structure import ON_REQUEST
 from sysgraft.image.uki_verify import UkiVerification, UkiVerifyOptions, verify_uki
@@ -13,9 +13,8 @@ if TYPE_CHECKING:
     import argparse
 
     from sysgraft.cli.output import Output
-    from sysgraft.image.checks import Check
     from sysgraft.sign.verify.authenticode_signature import SignatureVerdict
-    from sysgraft.sign.verify.roothash import Outcome, SignerInfo
+    from sysgraft.sign.verify.roothash import Outcome
     from sysgraft.sign.verify.trust import TrustStore
 
 
@@ -37,7 +36,7 @@ def run(arguments: argparse.Namespace, out: Output) -> int:
             continue
         results.append(result)
         if not out.json_wanted:
-            _show(result, out)
+            show(result.file, result.checks, result.notes, out, on_request=ON_REQUEST)
     good = not errors and all(result.ok for result in results)
     if out.json_wanted:
         document = {
@@ -91,15 +90,7 @@ def as_json(result: UkiVerification) -> dict[str, object]:
         "architecture": result.architecture,
         "digests": {name: value.hex() for name, value in result.digests},
         "signatures": [_signature_json(each) for each in result.signatures],
-        "checks": [
-            {
-                "name": check.name,
-                "status": check.status,
-                "required": check.required,
-                "reason": check.reason,
-            }
-            for check in result.checks
-        ],
+        "checks": checks_json(result.checks),
         "notes": list(result.notes),
     }
 
@@ -107,7 +98,7 @@ def as_json(result: UkiVerification) -> dict[str, object]:
 def _signature_json(verdict: SignatureVerdict) -> dict[str, object]:
     digest = verdict.digest
     return {
-        "signer": _signer_json(verdict.signer),
+        "signer": signer_json(verdict.signer),
         "digest": digest and {"algorithm": digest.algorithm, "value": digest.value.hex()},
         "timestamp": verdict.timestamp or None,
         "signature": _outcome_json(verdict.signature),
@@ -119,35 +110,3 @@ def _signature_json(verdict: SignatureVerdict) -> dict[str, object]:
 
 def _outcome_json(outcome: Outcome) -> dict[str, object]:
     return {"status": outcome.status, "reason": outcome.reason}
-
-
-def _signer_json(signer: SignerInfo | None) -> dict[str, object] | None:
-    from sysgraft.cli.signer import signer_fields  # noqa: PLC0415  only for JSON
-
-    if signer is None:
-        return None
-    certificate = signer.certificate
-    return {
-        **signer_fields(signer.issuer, signer.serial, certificate),
-        "fingerprint": certificate.fingerprint.hex() if certificate else None,
-        "trustedBy": signer.source or None,
-    }
-
-
-def _show(result: UkiVerification, out: Output) -> None:
-    failed = [check.name for check in result.checks if not check.passes]
-    verdict = f"NOT VERIFIED: {', '.join(failed)}" if failed else "verified"
-    out.text(f"{os.fspath(result.file)}: {verdict}")
-    rows = [
-        (out.symbol(check.status), check.name, _word(check), check.reason)
-        for check in result.checks
-    ]
-    out.table(rows, indent=2)
-    for note in result.notes:
-        out.text(f"  note: {note}")
-
-
-def _word(check: Check) -> str:
-    if check.status != "skipped" or check.required:
-        return check.status
-    return "not asked" if check.name in ON_REQUEST else "allowed"
