@@ -1,0 +1,140 @@
+"""Extensions in a guest: systemd-stub hands them over, the stock systemd-sysext merges them or not.
+
+The guest is a whole Debian 13 in a UKI. Its policy is ``root=signed+absent:usr=signed+absent``;
+the certificate it trusts is in the UKI, in ``/usr/lib/verity.d``.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Final
+
+import pytest
+
+from boot.conftest import initrd
+from sysgraft.base.blob import BytesBlob
+from sysgraft.build.extension import BuildOptions, build_extension
+from sysgraft.formats import gpt
+from sysgraft.lab.esp import File, make_esp
+from sysgraft.lab.options import Disk
+from sysgraft.lab.report import Merged
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from boot.conftest import BuildUki, Keys, Lab
+    from sysgraft.lab.report import LabReport
+    from sysgraft.sign.pair import SigningPair
+
+pytestmark = pytest.mark.boot
+
+# What systemd-sysext.service makes of each image alone, and whether its file can be read then.
+TRY_EACH: Final = r"""
+mkdir /run/images
+mount -t vfat -o ro /dev/disk/by-id/virtio-disk0-part1 /run/images
+rm /var/lib/extensions
+mkdir -p /run/extensions
+for image in /run/images/*.raw; do
+    file=${image##*/}
+    name=${file%%.*}
+    ln -s "$image" /run/extensions/
+    systemctl restart systemd-sysext.service
+    systemd-sysext status --json=short > "$SYSGRAFT_RESULTS/$name"
+    cp "/usr/share/demo/$name" "$SYSGRAFT_RESULTS/$name.content"
+    rm /run/extensions/*
+done
+exit 0
+"""
+CONTENT: Final = b"".join(b"%07d\n" % number for number in range(1 << 17))
+# The policy asks for signatures; the kernel believes the firmware's db while Secure Boot is on.
+MERGED: Final = {
+    "again": True,
+    "damaged": True,
+    "firmware": True,
+    "other": False,
+    "tampered": False,
+    "unsigned": False,
+}
+
+
+def extension(folder: Path, name: str, signing: SigningPair | None) -> Path:
+    """An extension image with one file of several blocks, called after it."""
+    tree = folder / f"tree-{name}"
+    (tree / "usr/share/demo").mkdir(parents=True)
+    (tree / "usr/share/demo" / name).write_bytes(CONTENT)
+    build_extension(name, [str(tree)], output=str(folder), signing=signing, options=BuildOptions())
+    return folder / f"{name}.sysext.raw"
+
+
+def flip(image: Path, partition: int, offset: int) -> None:
+    """Change one bit of a partition."""
+    data = bytearray(image.read_bytes())
+    data[gpt.parse(BytesBlob(bytes(data))).partitions[partition].offset + offset] ^= 1
+    image.write_bytes(data)
+
+
+def content_offset(image: Path) -> int:
+    """Where in the data partition the middle of the file is."""
+    data = image.read_bytes()
+    middle = len(CONTENT) // 2
+    start = gpt.parse(BytesBlob(data)).partitions[0].offset
+    return data.index(CONTENT[middle : middle + 4096], start) - start
+
+
+def test_only_what_is_signed_by_whom_the_guest_trusts_is_merged(
+    lab: Lab, uki: BuildUki, keys: Keys, other_keys: Keys, tmp_path: Path
+) -> None:
+    signing = keys.pair("extension")
+    good = extension(tmp_path, "good", signing)
+    candidates = {
+        "again": extension(tmp_path, "again", signing),
+        "damaged": extension(tmp_path, "damaged", signing),
+        "firmware": extension(tmp_path, "firmware", keys.pair("db")),
+        "other": extension(tmp_path, "other", other_keys.pair("extension")),
+        "tampered": extension(tmp_path, "tampered", signing),
+        "unsigned": extension(tmp_path, "unsigned", None),
+    }
+    flip(candidates["damaged"], 0, content_offset(candidates["damaged"]))
+    flip(candidates["tampered"], 1, 4096)  # the root of the hash tree
+    make_esp(str(tmp_path / "disk"), [File(path.name, str(path)) for path in candidates.values()])
+    certificate = (keys.folder / "extension.pem").read_bytes()
+    trust = initrd(tmp_path, {"usr/lib/verity.d/extension.crt": certificate})
+    report = lab.boot(
+        TRY_EACH,
+        uki=uki(tmp_path / "full.efi", "debian", initrds=(trust,), signing=keys.pair("db")),
+        extras=(str(good),),
+        disks=(Disk(str(tmp_path / "disk")),),
+        secure_boot=str(keys.folder),
+    )
+    check_boot(report)
+    assert report.script is not None
+    files = report.script.files
+    assert {name: merged(files[name]) == [name] for name in candidates} == MERGED
+    read = {name: files.get(f"{name}.content") == CONTENT for name in candidates}
+    # dm-verity finds a damaged block when it is read, not before.
+    assert read == {**MERGED, "damaged": False}
+
+
+def check_boot(report: LabReport) -> None:
+    """What was in ``.extra.d`` is merged, and everything measured is explained."""
+    assert report.succeeded, report.serial
+    assert report.secure_boot is True
+    assert report.guest is not None
+    assert report.guest.secure_boot is True
+    assert report.guest.sysext is not None
+    assert Merged("/usr", ("good",)) in report.guest.sysext
+    assert report.guest.failed_units == ()
+    assert "Using extensions 'good.sysext.raw'" in report.guest.journal
+    assert report.event_log is not None
+    later = {each.pcr: each.words for each in report.event_log.later}
+    # systemd-stub measures the extension to PCR 13, which nobody extends later.
+    assert set(later) == {10, 11, 15}
+    assert all(later.values())
+    assert later[11] == ("sysinit", "ready")
+    assert any(report.pcrs["sha256"][13])
+
+
+def merged(status: bytes) -> list[str]:
+    """The extensions of ``/usr``."""
+    found = next(row["extensions"] for row in json.loads(status) if row["hierarchy"] == "/usr")
+    return [] if found == "none" else found
