@@ -8,7 +8,7 @@ from typing import Final
 import pytest
 
 from executables import CHECKSUM, OPTIONAL, PE_OFFSET, SECURITY, TABLE, make_pe, uki_pieces
-from sysgraft.base.blob import BytesBlob
+from sysgraft.base.blob import BytesBlob, PaddedBlob
 from sysgraft.errors import FormatError, LimitError, TruncatedError, UnsupportedError
 from sysgraft.formats import pe, uki
 from sysgraft.formats.pe import Section, parse, section_blob
@@ -76,6 +76,10 @@ def test_headers_without_room_for_a_signature_are_read(directories: int) -> None
 
 def test_a_certificate_table_of_no_size_is_none() -> None:
     assert parse(patched((SECURITY, u32(HUGE, 0)))).security == (0, 0)
+
+
+def test_a_certificate_table_may_reach_to_the_end() -> None:
+    assert parse(patched((SECURITY, u32(len(DATA) - 8, 8)))).security == (len(DATA) - 8, 8)
 
 
 def test_sections_without_data_may_point_anywhere() -> None:
@@ -179,11 +183,9 @@ def test_what_is_wrong_is_refused(name: str) -> None:
 
 
 def test_files_are_limited_to_what_the_headers_can_express() -> None:
-    class Huge(BytesBlob):
-        size = pe.MAX_SIZE + 1
-
+    assert parse(PaddedBlob(BytesBlob(DATA), pe.MAX_SIZE)).size == pe.MAX_SIZE
     with pytest.raises(LimitError, match="the limit is 4294967295"):
-        parse(Huge(DATA))
+        parse(PaddedBlob(BytesBlob(DATA), pe.MAX_SIZE + 1))
 
 
 def test_every_truncation_is_refused_or_drops_unused_bytes() -> None:

@@ -82,6 +82,11 @@ def test_without_new_sections_only_the_checksum_goes() -> None:
     assert layout.size == len(STUB)
 
 
+def test_new_sections_keep_their_order_whatever_their_names() -> None:
+    layout = lay_out(STUB, (".b", 1), (".a", 2), (".b", 3), (".sbat", 4), (".a", 5))
+    assert [one.number for one in layout.placed] == [None, 3, None, 0, 1, 2, 4]
+
+
 def test_flags_are_kept() -> None:
     new = [NewSection(".linux", 5, pe.CODE | pe.READ)]
     layout = plan(BytesBlob(STUB), pe.parse(BytesBlob(STUB)), new)

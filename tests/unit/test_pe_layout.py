@@ -65,5 +65,6 @@ def test_what_touches_does_not_overlap() -> None:
     assert layout_problem(with_sections(A, replace(empty, virtual_address=A.memory_end))) == ""
     # No data: where they would be in the file does not matter.
     assert layout_problem(with_sections(A, replace(B, raw_size=0, offset=0))) == ""
+    assert layout_problem(with_sections(A, B, replace(C, virtual_size=0x1000))) == ""
     first = replace(A, virtual_address=512)
     assert layout_problem(with_sections(first)) == ""

@@ -4,7 +4,7 @@
 
 gives the headers as bytes and says where every section's data go; the caller writes both, and so
 never holds a section in memory (Microsoft "PE Format"). The file is ukify's, byte for byte, unless
-ukify has no room for it, or lets .sbat and what follows overlap in memory (on stubs of systemd 252).
+ukify has no room for it, or lets .sbat overlap what follows in memory (with stubs of systemd 252).
 Data directories stay as they are, a symbol table is dropped, a signed stub is refused.
 """
 
