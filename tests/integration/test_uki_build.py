@@ -146,6 +146,23 @@ def test_one_initrd_is_taken_as_it_is(kit: Kit) -> None:
     assert section(kit.build("x.efi", f"--initrd={initrd}"), ".initrd") == b"12345"
 
 
+@pytest.mark.parametrize(
+    "head", [b"070701", b"\x1f\x8b", b"(\xb5/\xfd", bytes(512) + b"070701", b"\xfd7zXZ"]
+)
+def test_what_the_kernel_unpacks_is_taken_without_a_word(kit: Kit, head: bytes) -> None:
+    initrd = kit.file("initrd", head + b"more")
+    result = kit.run(f"--initrd={initrd}", "-o", kit.folder / "x.efi")
+    assert (result.code, result.err) == (0, "")
+
+
+def test_what_the_kernel_would_not_unpack_is_told(kit: Kit) -> None:
+    initrd = kit.file("system.tar", b"etc/".ljust(257, b"\0") + b"ustar\0")
+    result = kit.run(f"--initrd={initrd}", "-o", kit.folder / "x.efi")
+    assert result.code == 0
+    assert f"note: {initrd} begins like nothing the kernel unpacks" in result.err
+    assert "tar:" in result.err
+
+
 def test_a_command_line_from_a_file_is_taken_as_it_is(kit: Kit) -> None:
     path = kit.file("cmdline", b"  a   b\n\xff")
     assert section(kit.build("x.efi", f"--cmdline=@{path}"), ".cmdline") == b"  a   b\n\xff"

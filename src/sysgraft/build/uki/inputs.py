@@ -34,6 +34,13 @@ _ALIGNMENT: Final = 4
 """The kernel looks for the next archive at a multiple of this (buffer-format.rst)."""
 _MAX_TEXT: Final = 1 << 20
 """Bytes of a text from a file."""
+# How the kernel tells what it unpacks (init/initramfs.c, lib/decompress.c): cpio, gzip (two),
+# bzip2, lzma, xz, lzo, lz4, zstd. Zeros before an archive are passed over.
+_INITRD_HEADS: Final = (
+    b"07070", b"\x1f\x8b", b"\x1f\x9e", b"BZ", b"\x5d\x00", b"\xfd7", b"\x89L", b"\x02\x21",
+    b"(\xb5\x2f\xfd",
+)  # fmt: skip
+_HEAD: Final = 4096
 
 
 class Inputs:
@@ -108,7 +115,7 @@ class Inputs:
     def packed_initrd(self) -> Blob | None:
         """All initrds, one behind the other; None if there are none."""
         parts = [
-            self.file(argument, "initrd")
+            self._initrd_file(argument)
             if rootfs is None
             else pack(rootfs, self.workspace, level=self._options.level)
             for argument, rootfs in self._initrds
@@ -116,6 +123,16 @@ class Inputs:
         if len(parts) < 2:
             return parts[0] if parts else None
         return JoinedBlob([piece for part in parts for piece in (part, _padding(part.size))])
+
+    def _initrd_file(self, path: str) -> Blob:
+        blob = self.file(path, "initrd")
+        head = blob.read_at(0, min(blob.size, _HEAD)).lstrip(b"\0")
+        if head and not head.startswith(_INITRD_HEADS):
+            self.workspace.note(
+                f"{path} begins like nothing the kernel unpacks; for a root file system write "
+                "tar:, docker-archive: or oci-archive: before its name"
+            )
+        return blob
 
 
 def initrd_source(argument: str) -> SourceSpec | None:
