@@ -35,6 +35,8 @@ NAMES_OF_SCHEMAS = {
     "keys.enroll-vars",
     "keys.generate",
     "keys.sign",
+    "lab.guest",
+    "lab.run",
     "policy.check",
     "policy.show",
     "uki.addon",
