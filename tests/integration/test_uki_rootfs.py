@@ -15,7 +15,7 @@ import pytest
 from test_source_images import Layout, docker_archive, tar_of
 
 from command import signing, sysgraft
-from uki_kit import RELEASE, Kit, make_kernel, make_kit, section
+from uki_kit import RELEASE, Kit, make_kernel, make_kit, names_of, section
 
 if sys.version_info >= (3, 14):
     from compression import zstd
@@ -195,6 +195,14 @@ def test_an_addon_may_bring_files(kit: Kit, tmp_path: Path) -> None:
     result = sysgraft("uki", "addon", f"--initrd={folder}", f"--stub={kit.addon_stub}", "-o", path)
     assert result.code == 0, result.err
     assert initrd(path)["etc/motd"].data == b"hello"
+
+
+def test_a_profile_may_bring_a_system_without_a_kernel(kit: Kit, tmp_path: Path) -> None:
+    folder = unpack({"etc/motd": b"rescue"}, tmp_path / "root")
+    profile = kit.profile("rescue", f"--initrd={folder}")
+    assert names_of(profile) == [".profile", ".initrd"]
+    uki = kit.build("x.efi", f"--join-profile={profile}")
+    assert initrd(uki)["etc/motd"].data == b"rescue"
 
 
 @pytest.mark.parametrize(

@@ -57,7 +57,7 @@ def find_kernel(options: UkiOptions, inputs: Inputs) -> Kernel | None:
     """The kernel that is named, else the only one of the root file systems; None without either.
 
     Raises:
-        InputError: the root file systems have none, or several.
+        InputError: the root file systems have several, or none; a profile needs none.
         FormatError: see `prepare`.
     """
     if options.linux is not None:
@@ -65,6 +65,8 @@ def find_kernel(options: UkiOptions, inputs: Inputs) -> Kernel | None:
     if not inputs.rootfs:
         return None
     found = {name: blob for each in inputs.rootfs for name, blob in each.kernels.items()}
+    if not found and options.profile is not None:
+        return None
     if len(found) != 1:
         names = f" ({', '.join(found)})" if found else ""
         raise InputError(
