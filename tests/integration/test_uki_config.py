@@ -71,7 +71,7 @@ def test_the_first_file_of_the_usual_folders_counts(
     assert section(kit.folder / "2.efi", ".cmdline") == b"run"
     assert f"config: {kit.folder}/run/ukify.conf (--config= reads none)" in result.err
     own = kit.file("own.conf", "[UKI]\nUname=\n")
-    for option in (f"--config={own}", "--config="):
+    for option in (f"--config={own}", "--config=", "--config=/dev/null"):
         assert ".cmdline" not in names_of(kit.build("3.efi", option, "--force"))
 
 

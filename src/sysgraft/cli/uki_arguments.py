@@ -48,7 +48,7 @@ def read_config(arguments: argparse.Namespace, out: Output) -> Config:
         path = next((each for each in candidates if os.path.isfile(each)), "")
         if path:
             out.note(f"config: {path} (--config= reads none)")
-    if not path:
+    if path in ("", os.devnull):
         return ukify_config.Config()
     with in_file(path):
         data = read_small(path, ukify_config.MAX_SIZE, "config file")
