@@ -177,6 +177,13 @@ def test_the_checksum_is_the_plain_definition(pieces: list[bytes]) -> None:
     assert checksum.value(0) == plain_checksum(b"".join(pieces)) - sum(map(len, pieces))
 
 
+def test_the_checksum_has_32_bits() -> None:
+    checksum = Checksum()
+    checksum.update(b"\1\0")
+    assert checksum.value((1 << 32) - 1) == 0
+    assert checksum.value(1 << 32) == 1
+
+
 @given(st.lists(st.tuples(names, st.binary(max_size=3000)), max_size=5))
 def test_the_checksum_is_pefiles(parts: list[tuple[str, bytes]]) -> None:
     data = make_pe([(".text", b"\xc3"), *parts], behind=b"odd")

@@ -134,6 +134,7 @@ def zboot(offset: int, size: int, name: bytes = b"zstd22", total: int = 200) -> 
         (zboot(100, 50), Payload(100, 50, "zstd22")),
         (zboot(56, 144, b"gzip"), Payload(56, 144, "gzip")),
         (zboot(200, 0, b""), Payload(200, 0, "")),
+        (zboot(56, 0, total=56), Payload(56, 0, "zstd22")),
         (zboot(100, 1, b"x" * 32), Payload(100, 1, "x" * 32)),
         (zboot(100, 1, b"\xff"), Payload(100, 1, "\ufffd")),
         (b"MZ".ljust(200, b"\0"), None),

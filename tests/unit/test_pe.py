@@ -68,6 +68,12 @@ def test_machines_have_systemds_names(machine: int, name: str | None) -> None:
     assert parse(BytesBlob(make_pe(machine=machine))).architecture == name
 
 
+@pytest.mark.parametrize("alignment", [1, 2, 0x10000, 64 << 20])
+def test_alignments_are_powers_of_two(alignment: int) -> None:
+    image = parse(patched((OPTIONAL + 32, u32(alignment, 1))))
+    assert (image.section_alignment, image.file_alignment) == (alignment, 1)
+
+
 @pytest.mark.parametrize("directories", [0, 4])
 def test_headers_without_room_for_a_signature_are_read(directories: int) -> None:
     image = parse(BytesBlob(make_pe(directories=directories)))
@@ -105,6 +111,11 @@ WRONG: Final = {
         FormatError,
         "would be at byte 1048576",
     ),
+    "header with nothing behind": (
+        patched((0x3C, u32(len(DATA) - 4)), (len(DATA) - 4, b"PE\0\0")),
+        TruncatedError,
+        "needed",
+    ),
     "no PE": (patched((PE_OFFSET, b"PE\0\1")), FormatError, "no PE signature"),
     "NE": (patched((PE_OFFSET, b"NE\0\0")), FormatError, "no PE signature"),
     "PE32": (patched((OPTIONAL, u16(0x10B))), UnsupportedError, "32-bit"),
@@ -133,7 +144,8 @@ WRONG: Final = {
     ),
     "no section alignment": (patched((OPTIONAL + 32, u32(0))), FormatError, "section alignment"),
     "an odd one": (patched((OPTIONAL + 32, u32(4095))), FormatError, "section alignment is 4095"),
-    "a huge one": (patched((OPTIONAL + 32, u32(1 << 31))), FormatError, "section alignment"),
+    "one of two bits": (patched((OPTIONAL + 32, u32(6))), FormatError, "section alignment is 6"),
+    "a huge one": (patched((OPTIONAL + 32, u32(1 << 27))), FormatError, "section alignment"),
     "no file alignment": (patched((OPTIONAL + 36, u32(0))), FormatError, "file alignment is 0"),
     "an odd file alignment": (patched((OPTIONAL + 36, u32(513))), FormatError, "file alignment"),
     "certificates beyond the file": (

@@ -201,6 +201,15 @@ def test_data_in_another_order_than_the_table_keep_it() -> None:
     assert [one.section.offset for one in layout.placed] == [0x400, 0x800, 0x200, 0xA00]
 
 
+def test_sections_without_data_are_nowhere_in_the_file() -> None:
+    stub = patched(STUB, (TABLE + 2 * pe.SECTION.size + 16, u32(0, 0x7777)))[:0x800]
+    layout = lay_out(stub, (".a", 1))
+    assert [(one.section.offset, one.section.raw_size) for one in layout.placed] == [
+        (0x200, 0x400), (0x600, 0x200), (0, 0), (0x800, 0x200),
+    ]  # fmt: skip
+    assert layout.placed[2].section.virtual_size == len(MAGIC)
+
+
 # --- Headers -------------------------------------------------------------------------------------
 
 

@@ -107,6 +107,8 @@ def test_what_is_there_twice_is_refused(texts: tuple[str, ...]) -> None:
         (b"#### LoaderInfo: systemd-stub 252.39-1~deb12u2 ####\0", ("252.39-1~deb12u2", 252)),
         (b"#### LoaderInfo: systemd-addon 262~rc1-1ubuntu3 ####", ("262~rc1-1ubuntu3", 262)),
         (b"#### LoaderInfo: systemd-boot 9 ####", ("9", 9)),
+        (b"#### LoaderInfo: systemd-stub 260.3 ####", ("260.3", 260)),
+        (b"#### LoaderInfo: systemd-stub 9999 ####", ("9999", 9999)),
     ],
 )
 def test_stubs_say_what_they_are(magic: bytes, stub: uki.Stub | tuple[str, int]) -> None:
