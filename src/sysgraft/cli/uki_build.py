@@ -41,9 +41,7 @@ def run(arguments: argparse.Namespace, out: Output) -> int:
         options,
         arguments.output or _default_output(options, signing),
         signing=signing,
-        passphrase=lambda key: ask_passphrase(
-            arguments.pcr_passphrase_file or arguments.passphrase_file, key
-        ),
+        passphrase=lambda key: _pcr_passphrase(arguments, key),
         measure=bool(arguments.measure),
         replace=arguments.force,
         progress=out.progress,
@@ -53,6 +51,7 @@ def run(arguments: argparse.Namespace, out: Output) -> int:
     if out.json_wanted:
         out.json("uki.build", 1, uki_report.uki_as_json(report, cost))
     elif options.policy_digest:
+        # Whoever signs elsewhere gets what is to be signed, and nothing else.
         out.note(uki_report.title(report))
         out.script(pcrsig.render(report.policies))
     else:
@@ -76,6 +75,10 @@ def run_addon(arguments: argparse.Namespace, out: Output) -> int:
     else:
         uki_report.show(report, cost, out, measured=False)
     return 0
+
+
+def _pcr_passphrase(arguments: argparse.Namespace, key: str) -> bytes:
+    return ask_passphrase(arguments.pcr_passphrase_file or arguments.passphrase_file, key)
 
 
 def _tell_notes(report: UkiReport, cost: Cost, out: Output) -> None:
