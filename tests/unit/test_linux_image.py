@@ -48,6 +48,7 @@ def test_releases_are_read(release: str) -> None:
     assert bzimage_release(bzimage(f"{release} (me@host) #1 SMP\0".encode())) == release
     text = f"\0Linux version {release} (me@host) (gcc 14) #1 SMP\n".encode()
     assert banner_release([text]) == release
+    assert banner_release(bytes([byte]) for byte in text) == release
 
 
 @pytest.mark.parametrize("release", NO_RELEASES)
