@@ -76,6 +76,7 @@ _ALL: Final = (
     Tool("sbverify", "sbsigntool"),
     Tool("setcap", "libcap2-bin"),
     Tool("setfattr", "attr"),
+    Tool("setpriv", "util-linux", (2, 38)),
     Tool("sfdisk", "fdisk", (2, 38)),
     Tool("sgdisk", "gdisk", (1, 0)),
     Tool("sh", "dash"),

@@ -125,7 +125,9 @@ def read_ima(log: bytes) -> tuple[Record, ...]:
     while position + _IMA_HEAD.size <= len(log) and len(found) < MAX_RECORDS:
         pcr, digest, length = _IMA_HEAD.unpack_from(log, position)
         start = position + _IMA_HEAD.size + length
-        size = int.from_bytes(log[start : start + _LENGTH.size], "little")
+        if start + _LENGTH.size > len(log):
+            break
+        (size,) = _LENGTH.unpack_from(log, start)
         start += _LENGTH.size
         data = log[start : start + size]
         if len(data) != size:

@@ -11,9 +11,11 @@ from sysgraft.build.enrolment import enroll_store
 from sysgraft.errors import FormatError, InputError, in_file
 from sysgraft.formats import pe
 from sysgraft.host.files import OpenFile
+from sysgraft.host.run import locate
 from sysgraft.lab import probe
 from sysgraft.lab.esp import File, files_of, make_esp
 from sysgraft.lab.machine import Firmware, find_firmware, machine_for
+from sysgraft.lab.tpm import PROGRAM
 
 if TYPE_CHECKING:
     from sysgraft.lab.machine import Machine
@@ -58,6 +60,10 @@ def prepare(options: LabOptions, work: str) -> Prepared:
         ToolError: a program or the firmware is missing.
     """
     machine = machine_for(_architecture(options.uki))
+    for program in (machine.program, PROGRAM):
+        locate(program)
+    for disk in options.disks:
+        _check_image(disk.path, writable=disk.writable)
     firmware = find_firmware(machine, secure=bool(options.secure_boot))
     serial, results = os.path.join(work, "serial"), os.path.join(work, "results")
     for path in (serial, results):
@@ -110,11 +116,17 @@ def _boot_disk(options: LabOptions, machine: Machine, path: str) -> str:
     elif os.path.isdir(options.esp):
         make_esp(path, files_of(options.esp))
     else:
-        # Opened now for a clear message; QEMU reads it and writes elsewhere.
-        with in_file(options.esp), OpenFile(options.esp) as blob:
-            blob.read_at(0, min(1, blob.size))
+        _check_image(options.esp, writable=False)
         return options.esp
     return path
+
+
+def _check_image(path: str, *, writable: bool) -> None:
+    """Open it now, for a message that is clearer than QEMU's."""
+    with in_file(path), OpenFile(path) as blob:
+        blob.read_at(0, min(1, blob.size))
+    if writable and not os.access(path, os.W_OK):
+        raise InputError("the disk cannot be written to", file=path)
 
 
 def _uki_files(options: LabOptions, machine: Machine) -> list[File]:

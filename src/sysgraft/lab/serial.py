@@ -19,9 +19,14 @@ MAX_SERIAL: Final = 64 << 20
 # Longer than the lines looked for: they may come in two pieces.
 _LINE: Final = 512
 
-# ECMA-48: CSI sequences, other escape sequences, and what else moves the cursor.
+# ECMA-48: control strings up to their end (OSC, DCS and the like), control sequences, other escape
+# sequences, and what else moves the cursor.
 _TERMINAL: Final = re.compile(
-    r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b[ -/]*[0-~]|\r(?=\n)|[\x00-\x08\x0b-\x1a\x1c-\x1f\x7f]"
+    r"\x1b[P\]X^_][^\x07\x1b\n]*(?:\x07|\x1b\\)"
+    r"|\x1b\[[0-?]*[ -/]*[@-~]"
+    r"|\x1b[ -/]*[0-~]"
+    r"|\r(?=\n)"
+    r"|[\x00-\x08\x0b-\x1f\x7f]"
 )
 # MdeModulePkg/Library/UefiBootManagerLib/BmBoot.c and Universal/BdsDxe/BdsEntry.c.
 _REFUSED: Final = re.compile(
