@@ -103,7 +103,7 @@ def _phases(start: Banks, end: Banks) -> tuple[str, ...]:
 
 def _is_boot_aggregate(start: Banks, end: Banks) -> bool:
     """Whether IMA measured the boot and nothing else; the digest may be of any bank's PCRs."""
-    for bank in end:
+    for bank in start:
         values = b"".join(end[bank][pcr] for pcr in _AGGREGATED if pcr in end[bank])
         digest = f"{bank}:".encode() + b"\0" + hashlib.new(bank, values).digest()
         for more in _TEMPLATES:
@@ -163,8 +163,10 @@ def read_records(log: bytes) -> tuple[Record, ...]:
     return tuple(found)
 
 
-def _record(fields: dict[str, object]) -> Iterator[Record]:
+def _record(fields: object) -> Iterator[Record]:
     """One entry; those about NV indices are of no interest here."""
+    if not isinstance(fields, dict):
+        raise TypeError
     pcr, digests, content = fields.get("pcr"), fields["digests"], fields.get("content")
     if not isinstance(pcr, int):
         return

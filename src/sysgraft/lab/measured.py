@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from sysgraft.errors import FormatError
+from sysgraft.errors import FormatError, UnsupportedError
 from sysgraft.formats.eventlog import find_logs, replay
 from sysgraft.lab.afterwards import explain
 from sysgraft.lab.report import EventLog, Later
@@ -45,10 +45,15 @@ def true_log(memory: Memory, pcrs: Banks, records: tuple[Record, ...] = ()) -> E
 
 def judge(log: Log, pcrs: Banks, records: tuple[Record, ...] = ()) -> EventLog | None:
     """The log with the PCRs that were extended later; None if it is not this TPM's."""
-    try:
-        replayed = {bank: replay(log, bank) for bank in log.banks if bank in pcrs}
-    except FormatError:
-        return None
+    replayed = {}
+    for bank in log.banks:
+        try:
+            if bank in pcrs:
+                replayed[bank] = replay(log, bank)
+        except UnsupportedError:  # the others have to do
+            continue
+        except FormatError:
+            return None
     later = sorted({pcr for bank in replayed for pcr in _others(replayed[bank], pcrs[bank])})
     if not replayed or any(pcr in _FIRMWARE_PCRS for pcr in later):
         return None
