@@ -48,7 +48,7 @@ PHASES: Final = ("enter-initrd", "leave-initrd", "sysinit", "ready")
 
 
 def make_stub(
-    version: str = "257.13-1~deb13u1", *, name: str = "systemd-stub", machine: int = 0x8664
+    version: str = "258.3-1", *, name: str = "systemd-stub", machine: int = 0x8664
 ) -> bytes:
     """A stub that says it is this one; with SBAT, unless it is the one for addons."""
     pieces = [(".text", b"\xc3" * 700)]

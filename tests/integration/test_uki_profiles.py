@@ -254,23 +254,47 @@ def test_a_profile_nobody_knows_is_not_signed_for(kit: Kit, pcr_pair: SigningPai
 
 def test_the_release_of_the_stub_decides_what_is_measured(kit: Kit) -> None:
     kit.file("fw/a/f", b"FW")
-    words = (f"--efifw={kit.folder / 'fw/a'}", "--measure", "--json", "--force")
-    sections = {}
-    for version in ("253", "256.1", "257~rc1", "258"):
+    efifw = f"--efifw={kit.folder / 'fw/a'}"
+    seen_values = set()
+    for version, words in (
+        ("253", ()),
+        ("256.1", ()),
+        ("257~rc1", ("--profile=ID=x",)),
+        ("258", ("--profile=ID=x", efifw)),
+    ):
         kit.stub.write_bytes(make_stub(version))
-        result = kit.run(*words, "--profile=ID=x", "-o", kit.folder / "x.efi")
-        found = dict(own_sections(kit.folder / "x.efi"))
-        seen = dict(found)
-        if version != "258":
-            del seen[".efifw"]
-        if version in ("253", "256.1"):
-            del seen[".profile"]
+        result = kit.run(*words, "--measure", "--json", "--force", "-o", kit.folder / "x.efi")
+        seen = dict(own_sections(kit.folder / "x.efi"))
         if version == "253":
             del seen[".uname"], seen[".sbat"]
         hardware = ".efifw 1" if version == "258" else None
-        sections[version] = values(result.document)[0, hardware, "enter-initrd", "sha256"]
-        assert sections[version] == pcr11(seen, "enter-initrd", "sha256")
-    assert len(set(sections.values())) == 4
+        value = values(result.document)[0, hardware, "enter-initrd", "sha256"]
+        assert value == pcr11(seen, "enter-initrd", "sha256")
+        seen_values.add(value)
+    assert len(seen_values) == 4
+
+
+@pytest.mark.parametrize(
+    ("version", "option", "section"),
+    [
+        ("255.4", "--microcode", ".ucode"),
+        ("256.1", "--devicetree-auto", ".dtbauto"),
+        ("256.1", "--profile", ".profile"),
+        ("257.13", "--efifw", ".efifw"),
+    ],
+)
+def test_a_section_that_the_stub_does_not_know_is_refused(
+    kit: Kit, version: str, option: str, section: str
+) -> None:
+    """It would do nothing; an old stub even takes .dtbauto for .dtb, and the last .cmdline."""
+    kit.stub.write_bytes(make_stub(version))
+    kit.file("fw/a/f", b"FW")
+    given = {"--efifw": str(kit.folder / "fw/a"), "--profile": "ID=x"}
+    value = given.get(option) or str(kit.file("some", b"CONTENT"))
+    result = kit.run(f"{option}={value}", "-o", kit.folder / "x.efi")
+    assert result.code == 2
+    assert f"does not know {section}" in result.err
+    assert not (kit.folder / "x.efi").exists()
 
 
 def test_there_is_a_value_for_each_devicetree_and_for_none(kit: Kit, pcr_pair: SigningPair) -> None:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
+from dataclasses import replace as replaced
 from typing import IO, TYPE_CHECKING
 
 from sysgraft.base.progress import NoProgress
@@ -23,7 +24,7 @@ from sysgraft.build.uki.options import UkiOptions, check
 from sysgraft.build.uki.profiles import joined
 from sysgraft.build.uki.report import UkiReport, sections_of
 from sysgraft.build.uki.signed_kernel import is_signed, signed_kernel
-from sysgraft.build.uki.stub import LINUX, load_stub
+from sysgraft.build.uki.stub import LINUX, check_known, load_stub
 from sysgraft.build.uki.writer import write_image
 from sysgraft.errors import UsageError
 from sysgraft.formats import pcrsig, uki
@@ -137,6 +138,8 @@ class _Job:
         options, inputs = self.options, self.inputs
         stub = load_stub(options, inputs, kernel)
         _note_architectures(stub, inputs)
+        if options.hwids is None and stub.version.major < uki.MEASURED[".hwids"]:
+            options = replaced(options, hwids="")  # nobody asked for what it cannot use
         kind = _kind(options, kernel, stub)
         pcrpkey = self.keys.pcrpkey if kind == "uki" or options.pcrpkey else None
         base = making.base_parts(options, inputs, kernel, pcrpkey)
@@ -149,6 +152,8 @@ class _Job:
             base += [own] if own is not None else []
         _refuse_idle(kind, base)
         profiles = [joined(each, inputs, options) for each in options.join_profiles]
+        if kind == "uki":
+            check_known(stub, (part.name for parts in (base, *profiles) for part in parts))
         return Assembly(kind, stub, base, profiles, room=options.policy_digest)
 
     def _measure(self, assembly: Assembly) -> tuple[Value, ...]:

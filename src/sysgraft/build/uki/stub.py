@@ -13,6 +13,8 @@ from sysgraft.errors import FormatError, InputError, UsageError, in_file
 from sysgraft.formats import pe, uki
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from sysgraft.base.blob import Blob
     from sysgraft.build.uki.inputs import Inputs
     from sysgraft.build.uki.kernel import Kernel
@@ -23,6 +25,9 @@ FOLDER: Final = "/usr/lib/systemd/boot/efi"
 LINUX: Final = "systemd-stub"
 ADDON: Final = "systemd-addon"
 """What the two kinds of stub call themselves; the second starts nothing."""
+
+_USED_BY_OTHERS: Final = (".uname", ".sbat")
+"""Sections that old stubs do not measure, and that others read: tools, shim."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +75,25 @@ def load_stub(options: UkiOptions, inputs: Inputs, kernel: Kernel | None) -> Loa
             raise FormatError("a stub for addons, which starts no kernel")
         _check_architecture(image, options, kernel)
     return LoadedStub(path, blob, image, version)
+
+
+def check_known(stub: LoadedStub, names: Iterable[str]) -> None:
+    """See that the stub of a UKI will use its sections.
+
+    An addon or profile is read by the stub of the UKI it is for, whose version is not known here.
+
+    Raises:
+        FormatError: the stub is older than a section that does nothing without it.
+    """
+    for name in names:
+        since = uki.MEASURED.get(name, 0)
+        if since > stub.version.major and name not in _USED_BY_OTHERS:
+            raise FormatError(
+                f"the stub of systemd {stub.version.major} does not know {name}, "
+                f"which came with {since}",
+                file=stub.name,
+                hint="leave the section out, or take a newer stub with --stub",
+            )
 
 
 def _default_path(options: UkiOptions, kernel: Kernel | None) -> str:
