@@ -71,7 +71,7 @@ class Bench:
         self.work = work
         self.tree = tree
         self.image = work / "bench.sysext.raw"
-        made = [SYSGRAFT, "keys", "generate", "bench", "--output", work / "keys"]
+        made = [SYSGRAFT, "keys", "generate", "bench", f"--output={work}/keys"]
         subprocess.run(made, check=True, stdout=subprocess.DEVNULL)
         for kind in ("key", "pem"):
             (work / f"keys/db.{kind}").rename(work / f"bench.{kind}")

@@ -357,8 +357,8 @@ def test_a_certificate_made_in_a_token_is_that_of_the_key_in_a_file(
         done = sysgraft("keys", "certify", "in a token", *options)
         assert done.code == 0, done.err
     assert (tmp_path / "file").read_bytes() == (tmp_path / "token").read_bytes()
-    options = ("--private-key", hsm.uri("token=signers;object=p256"), "-o", str(tmp_path / "ec"))
-    assert sysgraft("keys", "certify", "on a curve", *options).code == 0
+    curve = ("--private-key", hsm.uri("token=signers;object=p256"), "-o", str(tmp_path / "ec"))
+    assert sysgraft("keys", "certify", "on a curve", *curve).code == 0
     certificate = load_certificate_file(str(tmp_path / "ec"))
     assert certificate.is_issued_by(certificate)
 

@@ -66,6 +66,7 @@ _ALL: Final = (
     Tool("mmd", "mtools", (4, 0)),
     Tool("mount", "mount", (2, 38)),
     Tool("objcopy", "binutils", (2, 40)),
+    Tool("objdump", "binutils", (2, 40)),
     Tool("openssl", "openssl", (3, 0), "version"),
     Tool("osslsigncode", "osslsigncode", (2, 5)),
     Tool("pkcs11-tool", "opensc"),
@@ -92,6 +93,7 @@ _ALL: Final = (
     Tool("unshare", "util-linux", (2, 38)),
     Tool("unsquashfs", "squashfs-tools", (4, 5), "-version"),
     Tool("veritysetup", "cryptsetup-bin", (2, 6)),
+    Tool("zstd", "zstd", (1, 5)),
 )
 
 TOOLS: Final = {tool.name: tool for tool in _ALL}
