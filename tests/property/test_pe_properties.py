@@ -184,6 +184,7 @@ def test_the_checksum_has_32_bits() -> None:
     assert checksum.value(1 << 32) == 1
 
 
+@settings(max_examples=20)  # pefile takes its time
 @given(st.lists(st.tuples(names, st.binary(max_size=3000)), max_size=5))
 def test_the_checksum_is_pefiles(parts: list[tuple[str, bytes]]) -> None:
     data = make_pe([(".text", b"\xc3"), *parts], behind=b"odd")
