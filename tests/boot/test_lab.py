@@ -16,11 +16,13 @@ import pytest
 from sysgraft.errors import ToolError
 from sysgraft.formats.eventlog import replay, serialise
 from sysgraft.lab.esp import files_of, make_esp
+from sysgraft.lab.guests import FILES, find_guests
 from sysgraft.lab.options import Disk
 from sysgraft.lab.tpm import running_tpm
 
 if TYPE_CHECKING:
     from boot.conftest import BuildUki, Keys, Lab
+    from sysgraft.lab.guests import Guests
     from sysgraft.lab.report import LabReport
 
 pytestmark = pytest.mark.boot
@@ -280,3 +282,17 @@ def test_a_tpm_in_use_is_an_error_and_so_is_a_wrong_argument(
         lab.boot(uki=image, tpm=str(tmp_path / "tpm"))
     with pytest.raises(ToolError, match=r"qemu-system-x86_64 ended by itself.*nonsense"):
         lab.boot(uki=image, qemu_arguments=("-nonsense",))
+
+
+# --- Guests --------------------------------------------------------------------------------------
+
+
+def test_the_guests_are_whole_and_for_everybody(guests: Guests) -> None:
+    assert guests.packages["systemd"].startswith("257.")
+    assert guests.packages["linux-image-amd64"]
+    for name in FILES:
+        status = Path(guests.path(name)).stat()
+        assert status.st_size > 0
+        assert status.st_mode & 0o777 == 0o644
+    assert Path(guests.folder).stat().st_mode & 0o777 == 0o755
+    assert find_guests(str(Path(guests.folder).parent)) == guests

@@ -21,6 +21,8 @@ SERIAL_LINES: Final = 20
 MAX_TEXT: Final = 1 << 20
 """Characters of a text in the JSON document; what is longer keeps its end."""
 _WORDS: Final = 4
+# EDK II's word for EFI_OUT_OF_RESOURCES (MdePkg, UefiLib).
+_NO_MEMORY: Final = "Out of Resources"
 _SHOWN_BANK: Final = "sha256"
 _ENDINGS: Final = {
     "powered-off": "switched itself off",
@@ -153,6 +155,8 @@ def _facts(report: LabReport) -> Iterator[tuple[str, str]]:
         yield from _guest_facts(report.guest)
     if report.script_wanted:
         yield "script", f"exit status {report.script.status}" if report.script else "did not end"
+    if report.reason == _NO_MEMORY:
+        yield "hint", "--memory gives the machine more"
     if report.output:
         yield "kept in", report.output
 

@@ -178,8 +178,10 @@ def _base(machine: Machine, parts: Parts, options: LabOptions) -> Iterator[str]:
     secure = machine.secure if parts.is_secure else ""
     yield from ("-machine", f"{machine.machine}{secure},memory-backend=memory")
     yield from machine.secure_arguments if parts.is_secure else ()
-    yield from ("-accel", "tcg,thread=multi" if options.accelerator == "tcg" else "kvm")
-    yield from ("-cpu", "max", "-smp", str(options.cpus), "-m", f"{options.memory}M")
+    emulated = options.accelerator == "tcg"
+    yield from ("-accel", "tcg,thread=multi" if emulated else "kvm")
+    yield from ("-cpu", "max" if emulated else "host")
+    yield from ("-smp", str(options.cpus), "-m", f"{options.memory}M")
     where = f"mem-path=/proc/self/fd/{parts.memory},share=on"
     yield from ("-object", f"memory-backend-file,id=memory,size={options.memory}M,{where}")
 

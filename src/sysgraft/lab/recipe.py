@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+VERSION: Final = 1
+"""Raised when the recipe is followed in another way (`sysgraft.lab.cooking`)."""
 SUITE: Final = "trixie"
 MIRROR: Final = "http://deb.debian.org/debian"
 KERNEL_PACKAGE: Final = "linux-image-amd64"
@@ -26,6 +28,7 @@ PACKAGES: Final = (
     "dosfstools",
     "e2fsprogs",
     "erofs-utils",
+    "iproute2",
     "kmod",
     "libtss2-esys-3.0.2-0t64",
     "libtss2-rc0t64",
@@ -44,7 +47,7 @@ PACKAGES: Final = (
 # What a script can ask of the kernel beyond what is built in; all they need comes along.
 MODULES: Final = (
     # disks and file systems, and the emulated disks of other machines
-    *("virtio_blk", "virtio_scsi", "virtio_rng", "ahci", "sd_mod", "loop"),
+    *("virtio_blk", "virtio_scsi", "virtio_rng", "ahci", "sd_mod", "sr_mod", "isofs", "loop"),
     *("erofs", "squashfs", "ext4", "vfat", "nls_cp437", "nls_ascii", "overlay", "efivarfs"),
     # dm-verity and LUKS
     *("dm-mod", "dm-verity", "dm-crypt", "dm-integrity", "xts", "cbc", "essiv", "algif_skcipher"),
@@ -160,7 +163,7 @@ def asset(name: str) -> bytes:
 def fingerprint() -> str:
     """Changes when anything here does that changes the guests, but for Debian's packages."""
     parts = (
-        *(SUITE, KERNEL_PACKAGE, ARCHITECTURE, CMDLINE, str(LEVEL)),
+        *(str(VERSION), SUITE, KERNEL_PACKAGE, ARCHITECTURE, CMDLINE, str(LEVEL)),
         *(*PACKAGES, "", *MODULES, "", *SMALL_MODULES, "", *LEFT_OUT, ""),
         *(f"{path}={text}" for path, text in {**FILES, **LINKS}.items()),
         asset("small_init.sh").decode(),
