@@ -1,8 +1,7 @@
 """Makes the guests after the recipe: debootstrap, a kernel, the two initrds, a UKI of each.
 
 Programs of the new root file system run in it by chroot. The kernel's package is unpacked and not
-installed: its own initrd is not wanted. Nothing is started, and no file system is mounted (but by
-debootstrap itself).
+installed: its own initrd is not wanted. Nothing is started, and nothing stays mounted.
 """
 
 from __future__ import annotations
@@ -80,8 +79,10 @@ def cook(work: str, output: str, *, mirror: str, progress: Progress) -> dict[str
 
 def _bootstrap(root: str, mirror: str) -> None:
     locate("debootstrap")
+    # In a mount namespace of its own: however it ends, /proc and /sys are not mounted in the folder
+    # when that is removed.
     done = run(
-        ["debootstrap", "--variant=minbase", recipe.SUITE, root, mirror],
+        ["unshare", "--mount", "debootstrap", "--variant=minbase", recipe.SUITE, root, mirror],
         timeout=_DEBOOTSTRAP_SECONDS,
         env={"DEBIAN_FRONTEND": "noninteractive"},
         check=False,
