@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING
 
 from sysgraft.base import arch, systemd
-from sysgraft.cli.signer import signer_fields
+from sysgraft.cli.verdict import checks_json, show, signer_json
 from sysgraft.errors import InputError, in_file
 from sysgraft.formats import os_release
 from sysgraft.host.small import read_small
@@ -19,8 +18,6 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from sysgraft.cli.output import Output
-    from sysgraft.image.checks import Check
-    from sysgraft.sign.verify.roothash import SignerInfo
     from sysgraft.sign.verify.trust import TrustStore
 
 
@@ -38,7 +35,7 @@ def run(arguments: argparse.Namespace, out: Output) -> int:
             continue
         results.append(result)
         if not out.json_wanted:
-            _show(result, out)
+            show(result.file, result.checks, result.notes, out, on_request=ON_REQUEST)
     good = not errors and all(result.ok for result in results)
     if out.json_wanted:
         out.json("ext.verify", 1, _document(good, results, errors))
@@ -100,45 +97,7 @@ def as_json(result: Verification) -> dict[str, object]:
         "type": str(result.kind) if result.kind else None,
         "architecture": result.architecture,
         "rootHash": result.root_hash.hex() if result.root_hash else None,
-        "signer": _signer_json(result.signer),
-        "checks": [
-            {
-                "name": check.name,
-                "status": check.status,
-                "required": check.required,
-                "reason": check.reason,
-            }
-            for check in result.checks
-        ],
+        "signer": signer_json(result.signer),
+        "checks": checks_json(result.checks),
         "notes": list(result.notes),
     }
-
-
-def _signer_json(signer: SignerInfo | None) -> dict[str, object] | None:
-    if signer is None:
-        return None
-    certificate = signer.certificate
-    return {
-        **signer_fields(signer.issuer, signer.serial, certificate),
-        "fingerprint": certificate.fingerprint.hex() if certificate else None,
-        "trustedBy": signer.source or None,
-    }
-
-
-def _show(result: Verification, out: Output) -> None:
-    failed = [check.name for check in result.checks if not check.passes]
-    verdict = f"NOT VERIFIED: {', '.join(failed)}" if failed else "verified"
-    out.text(f"{os.fspath(result.file)}: {verdict}")
-    rows = [
-        (out.symbol(check.status), check.name, _word(check), check.reason)
-        for check in result.checks
-    ]
-    out.table(rows, indent=2)
-    for note in result.notes:
-        out.text(f"  note: {note}")
-
-
-def _word(check: Check) -> str:
-    if check.status != "skipped" or check.required:
-        return check.status
-    return "not asked" if check.name in ON_REQUEST else "allowed"

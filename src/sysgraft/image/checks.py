@@ -7,7 +7,12 @@ was no host to match, no list of revocations) is skipped without harm.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final, Literal, TypeAlias
+from typing import TYPE_CHECKING, Final, Literal, TypeAlias
+
+from sysgraft.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
 
 Status: TypeAlias = Literal["ok", "fail", "skipped"]
 
@@ -63,3 +68,10 @@ def fail(name: str, reason: str) -> Check:
 def skipped(name: str, reason: str, *, required: bool = True) -> Check:
     """A check that was not made."""
     return Check(name, "skipped", reason, required)
+
+
+def check_names(names: Iterable[str], known: Sequence[str]) -> None:
+    """Raise `UsageError` unless every name is that of a check."""
+    unknown = sorted(set(names) - set(known))
+    if unknown:
+        raise UsageError(f"no check {unknown[0]!r}", hint=f"there are: {', '.join(known)}")

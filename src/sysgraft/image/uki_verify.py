@@ -14,10 +14,10 @@ from threading import Thread
 from typing import TYPE_CHECKING, Final, Self
 
 from sysgraft.base.progress import NoProgress
-from sysgraft.errors import FormatError, UsageError, in_file
+from sysgraft.errors import FormatError, in_file
 from sysgraft.formats.authenticode_digest import compute, likely_algorithms
 from sysgraft.host.files import OpenFile
-from sysgraft.image.checks import Check, fail, skipped
+from sysgraft.image.checks import Check, check_names, fail, skipped
 from sysgraft.image.uki_structure import CHECKS, ON_REQUEST, read_structure
 
 if TYPE_CHECKING:
@@ -50,9 +50,7 @@ class UkiVerifyOptions:
 
     def __post_init__(self) -> None:
         """Refuse names of checks that do not exist."""
-        unknown = sorted(self.allow_skip - set(CHECKS))
-        if unknown:
-            raise UsageError(f"no check {unknown[0]!r}", hint=f"there are: {', '.join(CHECKS)}")
+        check_names(self.allow_skip, CHECKS)
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING
 
 from sysgraft.base import systemd
 from sysgraft.base.progress import NoProgress
-from sysgraft.errors import UsageError, in_file
+from sysgraft.errors import in_file
 from sysgraft.host.files import OpenFile
-from sysgraft.image.checks import CHECKS, Check
+from sysgraft.image.checks import CHECKS, Check, check_names
 from sysgraft.image.examination import Examination
 
 if TYPE_CHECKING:
@@ -54,9 +54,7 @@ class VerifyOptions:
 
     def __post_init__(self) -> None:
         """Refuse names of checks that do not exist."""
-        unknown = sorted(self.allow_skip - set(CHECKS))
-        if unknown:
-            raise UsageError(f"no check {unknown[0]!r}", hint=f"there are: {', '.join(CHECKS)}")
+        check_names(self.allow_skip, CHECKS)
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,15 +14,13 @@ from typing import IO, TYPE_CHECKING, Final
 
 from sysgraft.base.blob import BytesBlob, JoinedBlob, PaddedBlob, SubBlob
 from sysgraft.base.progress import NoProgress
+from sysgraft.build.sealing import Signing, unsealed, write_sealed
 from sysgraft.build.uki.inputs import Inputs
 from sysgraft.build.uki.options import UkiOptions
 from sysgraft.build.uki.pcr_keys import public_key_in
-from sysgraft.build.uki.signed_kernel import without_signature
-from sysgraft.build.uki.writer import write_sealed
 from sysgraft.errors import FormatError, InputError, KeyMaterialError, in_file
 from sysgraft.formats import pcrsig, pe, pe_headers, uki
 from sysgraft.formats.pe_image import align
-from sysgraft.formats.pe_layout import layout_problem
 from sysgraft.host.output import atomic_output
 from sysgraft.sign import pcr as sign_pcr
 
@@ -31,7 +29,7 @@ if TYPE_CHECKING:
 
     from sysgraft.base.blob import Blob
     from sysgraft.base.progress import Progress
-    from sysgraft.build.uki.sealing import Unsealed
+    from sysgraft.build.sealing import Unsealed
     from sysgraft.sign.pair import SigningPair
 
 _PUBLIC_KEY: Final = ".pcrpkey"
@@ -101,7 +99,7 @@ class _Join:
         blob = self.inputs.file(self.image, "image")
         with in_file(self.image):
             image = pe.parse(blob)
-            _check_layout(image)
+            bare = unsealed(blob, image)
             documents = _documents(blob, image)
             unproven = _check(blob, image, signed)
             joined = {at: pcrsig.attach(each, signed) for at, each in documents.items()}
@@ -111,8 +109,8 @@ class _Join:
                     "none of the signatures is for a PCR policy of this image",
                     hint="sign what --policy-digest printed when this very image was built",
                 )
-            unsealed = _rewritten(blob, image, joined)
-        write_sealed(file, unsealed, self.signing, self.progress)
+            result = _rewritten(bare, image, joined)
+        write_sealed(file, result, Signing(self.signing), self.progress)
         notes = self._notes(image, total - attached, unproven)
         return JoinReport(path, self.signing is not None, total, attached, tuple(notes))
 
@@ -123,12 +121,6 @@ class _Join:
             yield f"{unproven} signatures are not by the key in .pcrpkey and were not verified"
         if image.security != (0, 0) and self.signing is None:
             yield "the signature for Secure Boot no longer held and is gone: sign the result"
-
-
-def _check_layout(image: pe.Image) -> None:
-    problem = layout_problem(image)
-    if problem:
-        raise FormatError(problem)
 
 
 def _documents(blob: Blob, image: pe.Image) -> dict[int, pcrsig.Signatures]:
@@ -170,11 +162,12 @@ def _count(documents: Iterable[pcrsig.Signatures]) -> tuple[int, int]:
     return len(entries), sum(bool(entry.signature) for entry in entries)
 
 
-def _rewritten(blob: Blob, image: pe.Image, documents: dict[int, pcrsig.Signatures]) -> Unsealed:
-    """The image with other contents of ``.pcrsig``, unsigned."""
-    unsealed = without_signature(blob, image)
-    header = bytearray(unsealed.header)
-    whole = JoinedBlob([BytesBlob(unsealed.header), unsealed.body])
+def _rewritten(
+    bare: Unsealed, image: pe.Image, documents: dict[int, pcrsig.Signatures]
+) -> Unsealed:
+    """The image with other contents of ``.pcrsig``."""
+    header = bytearray(bare.header)
+    whole = JoinedBlob([BytesBlob(bare.header), bare.body])
     sections = list(image.sections)
     parts: list[Blob] = []
     at = len(header)
@@ -194,7 +187,7 @@ def _rewritten(blob: Blob, image: pe.Image, documents: dict[int, pcrsig.Signatur
     size = min(image.size_of_image, align(top, image.section_alignment))
     field = image.optional_offset + pe_headers.SIZE_OF_IMAGE
     header[field : field + 4] = size.to_bytes(4, "little")
-    return replace(unsealed, header=bytes(header), body=JoinedBlob(parts))
+    return replace(bare, header=bytes(header), body=JoinedBlob(parts))
 
 
 def _resized(section: pe.Section, size: int) -> pe.Section:

@@ -9,11 +9,10 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from sysgraft.base.blob import BytesBlob, JoinedBlob, PaddedBlob, SubBlob
-from sysgraft.build.uki.sealing import Unsealed, seal
-from sysgraft.errors import FormatError, in_file
-from sysgraft.formats import pe, wincert
-from sysgraft.formats.authenticode_digest import coverage
+from sysgraft.base.blob import BytesBlob, JoinedBlob
+from sysgraft.build.sealing import Signing, seal, signatures_of, unsealed
+from sysgraft.errors import in_file
+from sysgraft.formats import pe
 
 if TYPE_CHECKING:
     from sysgraft.base.blob import Blob
@@ -31,36 +30,11 @@ def signed_kernel(kernel: Kernel, signing: SigningPair) -> Kernel:
 
     Raises:
         FormatError: it is laid out so that firmware could not check a signature, or has one that
-            cannot be read.
+            is not its own.
     """
     with in_file(kernel.name):
-        offset, size = kernel.image.security
-        others = wincert.parse(kernel.blob.read_at(offset, min(size, wincert.MAX_TABLE + 1)))
-        unsealed = without_signature(kernel.blob, kernel.image)
-        sealed = seal(unsealed, signing, others=others)
-        blob: Blob = JoinedBlob([BytesBlob(sealed.header), unsealed.body, BytesBlob(sealed.table)])
+        others = signatures_of(kernel.blob, kernel.image)
+        bare = unsealed(kernel.blob, kernel.image)
+        sealed = seal(bare, Signing(signing, others))
+        blob: Blob = JoinedBlob([BytesBlob(sealed.header), bare.body, BytesBlob(sealed.table)])
         return replace(kernel, blob=blob, image=pe.parse(blob))
-
-
-def without_signature(blob: Blob, image: pe.Image) -> Unsealed:
-    """An executable as it was before it was signed.
-
-    Raises:
-        FormatError: it is laid out so that firmware could not check a signature.
-    """
-    if not image.security_offset:
-        raise FormatError("the executable's headers have no room for a signature")
-    covered = coverage(image)
-    if covered.gaps:
-        raise FormatError(
-            f"{covered.gaps[0][1]} bytes at byte {covered.gaps[0][0]} of the executable are in no "
-            "section, no signature would cover them"
-        )
-    padded = PaddedBlob(SubBlob(blob, 0, covered.end), wincert.aligned(covered.end))
-    head = image.size_of_headers
-    return Unsealed(
-        header=padded.read_at(0, head),
-        body=SubBlob(padded, head, padded.size - head),
-        checksum_offset=image.checksum_offset,
-        security_offset=image.security_offset,
-    )

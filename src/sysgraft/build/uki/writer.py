@@ -9,8 +9,7 @@ from __future__ import annotations
 from typing import IO, TYPE_CHECKING
 
 from sysgraft.base.blob import JoinedBlob, PaddedBlob, SubBlob
-from sysgraft.build.uki.sealing import Unsealed, seal
-from sysgraft.host.files import pwrite_all
+from sysgraft.build.sealing import Signing, Unsealed, write_sealed
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -48,20 +47,7 @@ def write_image(
     in_file_order = sorted(layout.placed, key=lambda one: one.section.offset)
     body = JoinedBlob([_content(placed, stub, parts) for placed in in_file_order])
     image = Unsealed(layout.header, body, layout.checksum_offset, layout.security_offset)
-    return write_sealed(file, image, signing, progress)
-
-
-def write_sealed(
-    file: IO[bytes], image: Unsealed, signing: SigningPair | None, progress: Progress
-) -> ImageDigest:
-    """Write an executable with its signature and checksum; the digest it was signed with."""
-    fd = file.fileno()
-    progress.start("writing", image.body.size)
-    sealed = seal(image, signing, sink=lambda at, data: pwrite_all(fd, at, data), progress=progress)
-    progress.finish()
-    pwrite_all(fd, image.size, sealed.table)
-    pwrite_all(fd, 0, sealed.header)
-    return sealed.digest
+    return write_sealed(file, image, Signing(signing), progress).digest
 
 
 def _content(placed: Placed, stub: Blob, parts: Sequence[Part]) -> Blob:
