@@ -131,14 +131,10 @@ def test_os_release_of_profiles_goes_where_the_uki_has_none(kit: Kit) -> None:
 
 def test_only_sections_the_stub_knows_are_joined(kit: Kit) -> None:
     pieces = [(".text", b"x"), (".profile", b"ID=p"), (".pcrpkey", b"key"), (".pcrsig", b"{}"),
-              (".sbat", b"sbat,1"), (".cmdline", b"yes"), (".note", b"n")]  # fmt: skip
+              (".cmdline", b"yes"), (".note", b"n")]  # fmt: skip
     profile = kit.file("p.efi", make_pe(pieces))
     uki = kit.build("x.efi", f"--join-profile={profile}")
-    assert own_sections(uki)[-3:] == [
-        (".profile", b"ID=p"),
-        (".sbat", b"sbat,1"),
-        (".cmdline", b"yes"),
-    ]
+    assert own_sections(uki)[-2:] == [(".profile", b"ID=p"), (".cmdline", b"yes")]
 
 
 @pytest.mark.parametrize(

@@ -93,6 +93,22 @@ class Sealed:
         return wincert.serialise(self.entries)
 
 
+@dataclass(frozen=True, slots=True)
+class Watch:
+    """Whoever wants to see the body as it is written.
+
+    Attributes:
+        takers: each is given every piece, in a thread of its own.
+        check: called behind the last piece; raises if the body is not what it should be.
+    """
+
+    takers: Sequence[Callable[[memoryview], object]] = ()
+    check: Callable[[], object] = lambda: None
+
+
+_UNWATCHED: Final = Watch()
+
+
 def unsealed(blob: Blob, image: Image) -> Unsealed:
     """An executable as it was before it was signed, with padding for a signature.
 
@@ -141,6 +157,7 @@ def seal(
     signing: Signing,
     *,
     sink: Callable[[int, memoryview], object] | None = None,
+    watch: Watch = _UNWATCHED,
     progress: Progress = _NO_PROGRESS,
 ) -> Sealed:
     """Sign an executable and sum it up.
@@ -149,6 +166,7 @@ def seal(
         image: the executable.
         signing: its signatures; one that is there already, byte for byte, is not added again.
         sink: is given each piece of the body with its place in the file.
+        watch: is given each piece too, and has a say before anything is signed.
         progress: told of the bytes of the body.
 
     Raises:
@@ -163,11 +181,12 @@ def seal(
     for take in (checksum.update, digest.update):
         take(bytes(header))
     offset = len(header)
-    for chunk in feed(image.body, [digest.update], progress):
+    for chunk in feed(image.body, [digest.update, *watch.takers], progress):
         if sink is not None:
             sink(offset, chunk)
         checksum.update(chunk)
         offset += len(chunk)
+    watch.check()
     found = digest.finish()
     entries = _entries(found, signing)
     _finish(header, image, checksum, wincert.serialise(entries))
@@ -210,7 +229,14 @@ def _finish(header: bytearray, image: Unsealed, checksum: Checksum, table: bytes
     header[field] = checksum.value(image.size + len(table)).to_bytes(_CHECKSUM_SIZE, "little")
 
 
-def write_sealed(file: IO[bytes], image: Unsealed, signing: Signing, progress: Progress) -> Sealed:
+def write_sealed(
+    file: IO[bytes],
+    image: Unsealed,
+    signing: Signing,
+    progress: Progress,
+    *,
+    watch: Watch = _UNWATCHED,
+) -> Sealed:
     """Write an executable with its signatures and its checksum; raises like `seal`.
 
     Args:
@@ -218,10 +244,17 @@ def write_sealed(file: IO[bytes], image: Unsealed, signing: Signing, progress: P
         image: the executable.
         signing: its signatures.
         progress: told of every byte.
+        watch: see `seal`.
     """
     fd = file.fileno()
     progress.start("writing", image.body.size)
-    sealed = seal(image, signing, sink=lambda at, data: pwrite_all(fd, at, data), progress=progress)
+    sealed = seal(
+        image,
+        signing,
+        sink=lambda at, data: pwrite_all(fd, at, data),
+        watch=watch,
+        progress=progress,
+    )
     progress.finish()
     pwrite_all(fd, image.size, sealed.table)
     pwrite_all(fd, 0, sealed.header)

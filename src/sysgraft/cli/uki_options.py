@@ -85,6 +85,13 @@ _INITRD: Final[Options] = [
     ),
     (("--exclude",), _list("GLOB", "leave matching paths out of root file systems")),
     (
+        ("--owner",),
+        {
+            "choices": ["root", "keep"],
+            "help": "owners in them (default: archives keep theirs, folders become root's)",
+        },
+    ),
+    (
         ("--source-date-epoch",),
         {
             "metavar": "SECONDS",

@@ -73,7 +73,7 @@ def load_pair(
     else:
         found = load_certificate_file(certificate, passphrase)
         key = _token_key(source, passphrase, found)
-    with in_file(resolve(certificate).name):
+    with in_file(resolve(certificate).label):
         check_pair(key, found)
     return SigningPair(key, found, include_certificate)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Literal
 
@@ -21,6 +22,13 @@ class KeySource:
     name: str
 
     @property
+    def label(self) -> str:
+        """What messages call it; a PIN that somebody put into the URI is not repeated."""
+        if self.kind == "file":
+            return self.name
+        return re.sub(r"(pin-value=)[^;&?]*", r"\1…", self.name, flags=re.IGNORECASE)
+
+    @property
     def path(self) -> str:
         """The file, where nothing but a file will do.
 
@@ -29,7 +37,7 @@ class KeySource:
         """
         if self.kind != "file":
             raise KeyMaterialError(
-                "what is in a token cannot be used here", hint="give a file", file=self.name
+                "what is in a token cannot be used here", hint="give a file", file=self.label
             )
         return self.name
 

@@ -40,6 +40,7 @@ class DirectorySource:
         self._keep_owner = workspace.options.owner == "keep"
         self._rules = Rules(workspace.options)
         self._unread: set[bytes] = set()
+        self._promoted: list[bytes] = []
         self._time = workspace.options.source_date_epoch or 0
 
     @property
@@ -58,6 +59,11 @@ class DirectorySource:
         if self._unread:
             unread = examples_of(sorted(self._unread))
             self._workspace.note(f"cannot be read, and left out anyway: {unread}")
+        if self._promoted:
+            self._workspace.note(
+                "programs that run as their owner, and were not root's, become root's: "
+                f"{examples_of(self._promoted)} (--owner keep leaves them theirs)"
+            )
         yield Layer(self.description, entries)
 
     def _entries(self) -> Iterator[Entry]:
@@ -83,6 +89,8 @@ class DirectorySource:
 
     def _inode(self, found: Found) -> Inode:
         mode = found.status.st_mode
+        if not self._keep_owner and self._is_promoted(found.status):
+            self._promoted.append(found.path)
         is_device = stat.S_ISCHR(mode) or stat.S_ISBLK(mode)
         return Inode(
             mode=LINK_MODE if stat.S_ISLNK(mode) else mode,
@@ -94,6 +102,14 @@ class DirectorySource:
             target=found.target,
             # Of devices only 0:0, the whiteout, is ever kept: others need no exact numbers.
             rdev=(0, found.status.st_rdev) if is_device else (0, 0),
+        )
+
+    def _is_promoted(self, status: os.stat_result) -> bool:
+        """Whether giving the file to root gives root's power to who runs it."""
+        mode = status.st_mode
+        return stat.S_ISREG(mode) and (
+            (bool(mode & stat.S_ISUID) and status.st_uid != 0)
+            or (bool(mode & stat.S_ISGID) and status.st_gid != 0)
         )
 
     def _xattrs(self, found: Found) -> tuple[tuple[bytes, bytes], ...]:

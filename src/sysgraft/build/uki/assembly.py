@@ -15,7 +15,7 @@ from sysgraft.errors import UsageError
 from sysgraft.formats import pcrsig, pe, pe_image, uki
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from sysgraft.build.uki.stub import LoadedStub
 
@@ -36,6 +36,8 @@ class Assembly:
         joined: those of each further profile.
         signatures: PCR signatures by the number of the profile.
         room: whether room is left for signatures made elsewhere.
+        of_stub: the stub's own sections that stay and have a meaning.
+        measured: digests of the parts that were measured, by bank.
     """
 
     kind: uki.ImageKind
@@ -44,8 +46,11 @@ class Assembly:
     joined: list[list[Part]] = field(default_factory=list)
     signatures: dict[int, pcrsig.Signatures] = field(default_factory=dict)
     room: bool = False
+    of_stub: list[Part] = field(init=False)
+    measured: Mapping[Part, Mapping[str, bytes]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        self.of_stub = list(self._of_stub({part.name for part in self.base}))
         for parts in (self.base, *self.joined):
             self._check(parts)
 
@@ -74,7 +79,7 @@ class Assembly:
     def profiles(self) -> tuple[tuple[Part, ...], ...]:
         """What each profile sees, the stub's own sections among it, without PCR signatures."""
         new = [part for parts in (self.base, *self.joined) for part in parts]
-        return uki.profiles([*self._of_stub({part.name for part in self.base}), *new])
+        return uki.profiles([*self.of_stub, *new])
 
     def _of_stub(self, replaced: set[str]) -> Iterator[Part]:
         for section in self.stub.image.sections:

@@ -103,8 +103,7 @@ class _Job:
         digest = write_image(
             file,
             layout,
-            assembly.stub.blob,
-            assembly.parts,
+            assembly,
             signing=self.signing,
             progress=self.inputs.workspace.progress,
         )

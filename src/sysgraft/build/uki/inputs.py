@@ -59,6 +59,7 @@ class Inputs:
                 kind="root",
                 layers="all",
                 whiteouts="drop",
+                owner=options.owner,
                 excludes=options.excludes,
                 source_date_epoch=options.source_date_epoch,
                 architecture=EFI_ARCHITECTURES.get(options.efi_arch or ""),

@@ -24,7 +24,7 @@ def measure(
 ) -> tuple[Value, ...]:
     """The values of all profiles, at the phases that are signed for, else at the usual ones.
 
-    Puts into `assembly` what the groups sign.
+    Puts into `assembly` what the groups sign, and the digests of what was measured.
 
     Raises:
         UsageError: no profile has an ID that is to be signed for.
@@ -42,6 +42,7 @@ def measure(
             documents = [pcrs.entries(found, group) for group in groups]
             assembly.signatures[number] = pcrsig.merge(*documents)
     progress.finish()
+    assembly.measured = measurer.known
     return tuple(values)
 
 

@@ -104,7 +104,7 @@ def _group(
 
 def _public_half(key: PcrKey, signer: Signer | None, passphrase: Asker | None) -> PublicKey:
     """The public key as its file has it, or made from the private one."""
-    with in_file(key.private_key or ""):
+    with in_file(resolve(key.private_key).label if key.private_key else ""):
         own = None if signer is None else _public_key(signer.key_der)
     name = key.public_key or key.certificate
     if name is None and own is not None:
@@ -113,7 +113,7 @@ def _public_half(key: PcrKey, signer: Signer | None, passphrase: Asker | None) -
     if own is not None and found.fingerprint != own.fingerprint:
         raise KeyMaterialError(
             "the public key does not belong to the private key",
-            file=name or "",
+            file=resolve(name or "").label,
             hint="leave it out: the private key knows its public half",
         )
     return found
@@ -126,7 +126,7 @@ def _public_key(der: bytes, pem: bytes | None = None) -> PublicKey:
 def _read_public(name: str, passphrase: Asker | None, *, is_certificate: bool) -> PublicKey:
     """A public key or a certificate; a certificate is taken for the key too, as by ukify."""
     source = resolve(name)
-    with in_file(source.name):
+    with in_file(source.label):
         if source.kind == "file" and not is_certificate:
             data = read_small(source.path, MAX_BUNDLE, "public key")
             if _CERTIFICATE not in data:

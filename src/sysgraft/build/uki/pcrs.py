@@ -20,7 +20,7 @@ from sysgraft.measure.policy import policy_pcr
 from sysgraft.sign import pcr as sign_pcr
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from sysgraft.base.progress import Progress
     from sysgraft.build.uki.parts import Part
@@ -82,6 +82,11 @@ class Measurer:
         self._version = version
         self._progress = progress
         self._known: dict[Part, pcr11.Measured] = {}
+
+    @property
+    def known(self) -> dict[Part, Mapping[str, bytes]]:
+        """The digests of all parts that were measured."""
+        return {part: found.digests for part, found in self._known.items()}
 
     def work(self, profiles: Iterable[Iterable[Part]]) -> int:
         """Bytes that will be hashed for these profiles."""

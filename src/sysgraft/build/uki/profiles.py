@@ -42,6 +42,11 @@ def joined(path: str, inputs: Inputs, options: UkiOptions) -> list[Part]:
             )
         if sum(section.name == uki.PROFILE for section in sections) > 1:
             raise FormatError("it holds several profiles, each has to be a file of its own")
+        if any(section.name == ".sbat" for section in sections):
+            raise FormatError(
+                "it has a section .sbat, and shim refuses an image with two of them",
+                hint="build the profile on the addon stub",
+            )
         uki.profiles(sections)
     return [Part(section.name, _content(blob, section), path) for section in sections]
 

@@ -26,6 +26,8 @@ LINUX: Final = "systemd-stub"
 ADDON: Final = "systemd-addon"
 """What the two kinds of stub call themselves; the second starts nothing."""
 
+_EXACT_NAMES: Final = 257
+"""The release from which on stubs compare the whole name of a section, not its beginning."""
 _USED_BY_OTHERS: Final = (".uname", ".sbat")
 """Sections that old stubs do not measure, and that others read: tools, shim."""
 
@@ -86,6 +88,8 @@ def check_known(stub: LoadedStub, names: Iterable[str]) -> None:
         FormatError: the stub is older than a section that does nothing without it.
     """
     for name in names:
+        if stub.version.major < _EXACT_NAMES and name not in uki.KNOWN:
+            _check_prefix(stub, name)
         since = uki.MEASURED.get(name, 0)
         if since > stub.version.major and name not in _USED_BY_OTHERS:
             raise FormatError(
@@ -93,6 +97,16 @@ def check_known(stub: LoadedStub, names: Iterable[str]) -> None:
                 f"which came with {since}",
                 file=stub.name,
                 hint="leave the section out, or take a newer stub with --stub",
+            )
+
+
+def _check_prefix(stub: LoadedStub, name: str) -> None:
+    for known in uki.KNOWN:
+        if name.startswith(known):
+            raise FormatError(
+                f"the stub of systemd {stub.version.major} takes {name} for {known}",
+                file=stub.name,
+                hint="give the section another name, or take a newer stub with --stub",
             )
 
 
