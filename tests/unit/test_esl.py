@@ -7,15 +7,23 @@ import struct
 from uuid import UUID
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.utils import (
+    decode_dss_signature,
+    encode_dss_signature,
+)
 
 from sysgraft.errors import FormatError, LimitError, TruncatedError
+from sysgraft.formats import der as asn1
 from sysgraft.formats import esl
-from sysgraft.formats.revocations import MAX_ISSUERS, Revocations
-from sysgraft.testing.certificates import make_identity
+from sysgraft.formats.revocations import Revocations
+from sysgraft.formats.x509 import parse_certificate
+from sysgraft.testing.certificates import NOW, Identity, make_identity
 
 OWNER = UUID("77fa9abd-0359-4d32-bd60-28f4e78f784b")
 OTHER = UUID("00112233-4455-6677-8899-aabbccddeeff")
 NO_TIME = bytes(16)
+# SEC 2, 2.4.2.
+P256_ORDER = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551
 
 
 def one(kind: UUID, *data: bytes, header: bytes = b"") -> esl.SignatureList:
@@ -163,14 +171,14 @@ def test_an_intermediate_revoked_by_its_hash_takes_the_leaf_with_it(kind: UUID) 
     assert revocations.is_revoked(leaf, (namesake,)) is None
 
 
-def test_climbing_ends_after_the_stated_number_of_issuers() -> None:
+def test_a_revoked_root_is_found_however_far_above() -> None:
     chain = [make_identity("0", kind="p256")]
-    for number in range(1, MAX_ISSUERS + 2):
+    for number in range(1, 41):
         chain.append(make_identity(str(number), kind="p256", issuer=chain[-1]))
     known = tuple(each.certificate for each in chain)
     revocations = Revocations.from_lists([one(esl.CERT_SHA256, known[0].fingerprint)])
-    assert revocations.is_revoked(known[MAX_ISSUERS], known)
-    assert revocations.is_revoked(known[MAX_ISSUERS + 1], known) is None
+    assert revocations.is_revoked(known[40], known)
+    assert revocations.is_revoked(known[40], known[:20] + known[21:]) is None
 
 
 def test_issuers_in_a_circle_are_climbed_once() -> None:
@@ -195,7 +203,66 @@ def test_an_issuer_whose_signature_cannot_be_checked_revokes_by_its_name() -> No
 def test_unreadable_certificates_in_a_dbx_do_not_hide_the_others() -> None:
     certificate = make_identity().certificate
     lists = [one(esl.CERT_X509, b"junk"), one(esl.CERT_X509, certificate.der)]
-    assert Revocations.from_lists(lists).is_revoked(certificate) is not None
+    revocations = Revocations.from_lists(lists)
+    assert revocations.is_revoked(certificate) is not None
+    assert revocations.count == 2
+    assert len(revocations.notes) == 1
+
+
+def test_an_unreadable_certificate_revokes_by_the_names_in_it() -> None:
+    root = make_identity("root")
+    leaf = make_identity("leaf", issuer=root).certificate
+    other = make_identity("other").certificate
+    broken = root.certificate.der[:-1]
+    revocations = Revocations.from_lists([one(esl.CERT_X509, broken)])
+    assert revocations.unreadable == {broken}
+    for each in (root.certificate, leaf):
+        assert "cannot be read" in (revocations.is_revoked(each) or "")
+    assert revocations.is_revoked(other) is None
+    below = make_identity("below", issuer=make_identity("inter", issuer=root))
+    inter = make_identity("inter", issuer=root).certificate
+    assert revocations.is_revoked(below.certificate, (inter,))
+
+
+@pytest.mark.parametrize("behind", [b"\0", bytes(4), b"junk", bytes(100)])
+def test_what_is_behind_a_certificate_in_a_dbx_does_not_count(behind: bytes) -> None:
+    root = make_identity("root")
+    leaf = make_identity("leaf", issuer=root).certificate
+    revocations = Revocations.from_lists([one(esl.CERT_X509, root.certificate.der + behind)])
+    assert revocations.is_revoked(root.certificate) == "dbx holds this certificate"
+    assert revocations.is_revoked(leaf) == "dbx holds its issuer, CN=root,O=sysgraft tests"
+    assert revocations.notes == ()
+
+
+def test_an_issuer_under_another_spelling_is_the_same_issuer() -> None:
+    root = make_identity("root")
+    for name in ("ROOT", " Root", "rOOT  "):
+        spelt = Identity(root.key, make_identity(name).certificate)
+        leaf = make_identity("leaf", issuer=spelt).certificate
+        assert leaf.issuer_der != root.certificate.subject_der
+        revocations = Revocations.from_lists([one(esl.CERT_X509, root.certificate.der)])
+        assert revocations.is_revoked(leaf) == "dbx holds its issuer, CN=root,O=sysgraft tests"
+        below = make_identity("below", issuer=make_identity("leaf", issuer=spelt)).certificate
+        assert revocations.is_revoked(below, (leaf,))
+    other = make_identity("ro ot", issuer=make_identity("ro ot")).certificate
+    assert revocations.is_revoked(other) is None
+
+
+def test_a_certificate_whose_signature_was_made_anew_is_the_same_certificate() -> None:
+    authority = make_identity("curve", kind="p256")
+    leaf = make_identity("leaf", issuer=authority).certificate
+    revocations = Revocations.from_lists([one(esl.CERT_X509, leaf.der)])
+    r, s = decode_dss_signature(leaf.signature)
+    again = asn1.encode(asn1.BIT_STRING, b"\0", encode_dss_signature(r, P256_ORDER - s))
+    written = parse_certificate(asn1.encode(asn1.SEQUENCE, leaf.tbs_der, leaf.algorithm_der, again))
+    assert written.is_issued_by(authority.certificate)
+    assert written.der != leaf.der
+    assert revocations.is_revoked(written) == "dbx holds this certificate"
+    # Issued once more, at another time, with the same number and key.
+    later = make_identity("leaf", issuer=authority, not_after=NOW).certificate
+    assert revocations.is_revoked(later) == "dbx holds this certificate"
+    renewed = make_identity("leaf", issuer=authority, serial=7).certificate
+    assert revocations.is_revoked(renewed) is None
 
 
 def test_revocations_add_up() -> None:

@@ -1,26 +1,26 @@
 """What a dbx revokes (UEFI 2.10 §32.4.1, §32.6.1): certificates, and programs by their digest.
 
 Prepared from signature lists for questions about certificates and executables. It is stricter than
-firmware in doubt: what cannot be checked counts as revoked where a name says so.
+firmware in doubt: what cannot be checked counts as revoked where a name says so, and names are
+compared as OpenSSL does, not as bytes.
 """
 
 from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, Self
+from typing import TYPE_CHECKING, Self
 
 from sysgraft.errors import FormatError, KeyMaterialError
 from sysgraft.formats import esl
+from sysgraft.formats.der import SEQUENCE, DerReader
 from sysgraft.formats.x509 import parse_certificate
+from sysgraft.formats.x509_names import same_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from sysgraft.formats.x509 import Certificate
-
-MAX_ISSUERS: Final = 8
-"""Issuers climbed from a certificate to a revoked one: chains in use have one to three."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +29,8 @@ class Revocations:
 
     Attributes:
         certificates: revoked certificates that can be read; what they issued is revoked too.
-        ders: all revoked certificates as bytes, the unreadable ones too.
+        unreadable: those that cannot be read, as bytes. A certificate whose name or whose issuer's
+            name is in one counts as revoked.
         images: digests of programs, by digest name. A certificate whose own SHA-256 is there
             counts as revoked too, since that can only make us stricter.
         tbs_hashes: hashes of the signed part of certificates, by digest name. Their time of
@@ -37,7 +38,7 @@ class Revocations:
     """
 
     certificates: tuple[Certificate, ...] = ()
-    ders: frozenset[bytes] = frozenset()
+    unreadable: frozenset[bytes] = frozenset()
     images: frozenset[tuple[str, bytes]] = frozenset()
     tbs_hashes: frozenset[tuple[str, bytes]] = frozenset()
 
@@ -45,10 +46,12 @@ class Revocations:
     def from_lists(cls, lists: Iterable[esl.SignatureList]) -> Self:
         """What these lists, the value of a dbx, revoke."""
         found = tuple(lists)
-        ders = [one.data for each in found if each.type == esl.CERT_X509 for one in each.signatures]
+        certificates, unreadable = _read_all(
+            one.data for each in found if each.type == esl.CERT_X509 for one in each.signatures
+        )
         return cls(
-            certificates=tuple(_readable(ders)),
-            ders=frozenset(ders),
+            certificates=certificates,
+            unreadable=unreadable,
             images=frozenset(esl.image_digests(found)),
             tbs_hashes=frozenset(
                 (digest, one.data[: -esl.EFI_TIME])
@@ -62,7 +65,7 @@ class Revocations:
         """What either revokes."""
         return Revocations(
             self.certificates + other.certificates,
-            self.ders | other.ders,
+            self.unreadable | other.unreadable,
             self.images | other.images,
             self.tbs_hashes | other.tbs_hashes,
         )
@@ -70,7 +73,17 @@ class Revocations:
     @property
     def count(self) -> int:
         """The number of different entries."""
-        return len(self.ders) + len(self.images) + len(self.tbs_hashes)
+        certificates = {each.der for each in self.certificates} | self.unreadable
+        return len(certificates) + len(self.images) + len(self.tbs_hashes)
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What could not be read, in a sentence; empty if all could."""
+        count = len(self.unreadable)
+        if not count:
+            return ()
+        found = "a certificate" if count == 1 else f"{count} certificates"
+        return (f"{found} that cannot be read: what it issued is known by its name only",)
 
     def revokes_image(self, digests: Mapping[str, bytes]) -> str | None:
         """Why a program with these digests, by name, is revoked; None if it is not."""
@@ -85,17 +98,17 @@ class Revocations:
         Args:
             certificate: the one in question.
             known: certificates that may be its issuers, or theirs: with them, a revoked root is
-                found above an intermediate that no dbx names. `MAX_ISSUERS` levels are climbed.
+                found above an intermediate that no dbx names, however far above.
         """
         level = [certificate]
         seen = {certificate.der}
-        for _ in range(MAX_ISSUERS + 1):
+        while level:
             for each in level:
                 reason = self._own_reason(each)
                 if reason:
                     above = f"{each.subject}, above it, is revoked: "
                     return reason if each is certificate else above + reason
-            # Each certificate once: issuers may go in a circle.
+            # Each certificate once: issuers may go in a circle, and the climb has an end.
             issuers = {
                 above.der: above
                 for above in known
@@ -107,8 +120,11 @@ class Revocations:
 
     def _own_reason(self, certificate: Certificate) -> str | None:
         """Why the certificate itself or its issuer is revoked."""
-        if certificate.der in self.ders:
+        if any(_is_same(certificate, each) for each in self.certificates):
             return "dbx holds this certificate"
+        names = (certificate.subject_der, certificate.issuer_der)
+        if any(name in each for each in self.unreadable for name in names):
+            return "dbx holds a certificate that cannot be read, with its name or its issuer's"
         if ("sha256", certificate.fingerprint) in self.images:
             return "dbx holds the certificate's SHA-256"
         for digest in esl.TBS_DIGESTS.values():
@@ -117,13 +133,29 @@ class Revocations:
         return next(filter(None, (_issued(certificate, each) for each in self.certificates)), None)
 
 
-def _readable(ders: Iterable[bytes]) -> Iterable[Certificate]:
+def _read_all(ders: Iterable[bytes]) -> tuple[tuple[Certificate, ...], frozenset[bytes]]:
+    """The certificates, and those that cannot be read. Firmware ignores what is behind the DER."""
+    readable: list[Certificate] = []
+    unreadable: set[bytes] = set()
     for der in ders:
         try:
-            yield parse_certificate(der)
+            readable.append(parse_certificate(DerReader(der, "it").take(SEQUENCE).raw))
         except FormatError:
-            # Its bytes still count; only what it might have issued cannot be told.
-            continue
+            unreadable.add(der)
+    return tuple(readable), frozenset(unreadable)
+
+
+def _is_same(certificate: Certificate, revoked: Certificate) -> bool:
+    """Whether they are one certificate, be its signature written otherwise or made anew.
+
+    Who has an ECDSA signature can make a second one that holds, without the key.
+    """
+    if certificate.tbs_der == revoked.tbs_der:
+        return True
+    return (certificate.serial, certificate.key_der) == (
+        revoked.serial,
+        revoked.key_der,
+    ) and same_name(certificate.issuer_der, revoked.issuer_der)
 
 
 def _issued(certificate: Certificate, revoked: Certificate) -> str | None:
@@ -141,7 +173,9 @@ def _may_have_issued(issuer: Certificate, certificate: Certificate) -> bool:
 
 def _is_issued_by(certificate: Certificate, issuer: Certificate) -> bool | None:
     """None if only the name says so, and the signature cannot be checked."""
+    if not same_name(certificate.issuer_der, issuer.subject_der):
+        return False
     try:
-        return certificate.is_issued_by(issuer)
+        return certificate.is_signed_by(issuer)
     except KeyMaterialError:
         return None

@@ -1,8 +1,8 @@
 """X.509 certificates, RFC 5280 §4.1.
 
 Reads what the trust decision needs: issuer, serial, validity, the key, the signed part. Names are
-compared as bytes, as written, and shown as RFC 4514 writes them. It builds no chains and does not
-look at extensions. The encoding is in `sysgraft.formats.der`, the key in
+compared as bytes, as written, and shown as RFC 4514 writes them. It builds no chains, looks at no
+extensions. The encoding is in `sysgraft.formats.der`, the key in
 `sysgraft.formats.public_key`.
 """
 
@@ -136,8 +136,10 @@ class Certificate:
         Raises:
             KeyMaterialError: the issuer's key cannot be used.
         """
-        if self.issuer_der != issuer.subject_der:
-            return False
+        return self.issuer_der == issuer.subject_der and self.is_signed_by(issuer)
+
+    def is_signed_by(self, issuer: Certificate) -> bool | None:
+        """Whether the key of `issuer` signed this one, whatever the names; raises likewise."""
         scheme = SIGNATURE_SCHEMES.get(self.algorithm_der)
         if scheme is None:
             return None

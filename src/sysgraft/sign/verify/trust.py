@@ -39,8 +39,9 @@ _DATABASES: Final = (
 """Variables whose certificates the kernel trusts, UEFI §32.3 and §32.6."""
 _FOR_EXECUTABLES: Final = ("db",)
 """Those of them that decide which executables the firmware starts, UEFI §32.5.3.3."""
-_ACCEPTED_DIGESTS: Final = ("sha256", "sha384", "sha512")
-"""Digests of executables that create trust; SHA-1 can only revoke."""
+_ACCEPTED_DIGEST: Final = "sha256"
+"""The digest of executables that creates trust: the only one that EDK II computes of an unsigned
+one (DxeImageVerificationHandler). Others can only revoke."""
 _REVOKED: Final = ("dbx", IMAGE_SECURITY_DATABASE)
 _AUTH_START: Final = 20
 _AUTH: Final = b"\x00\x02\xf1\x0e" + UUID("4aafd29d-68df-49ee-8aa9-347d375665a7").bytes_le
@@ -166,8 +167,14 @@ def from_signature_lists(data: bytes, source: str, *, for_executables: bool = Fa
     notes: list[str] = []
     for one in _read_lists(data, source):
         digest = esl.IMAGE_DIGESTS.get(one.type)
-        if for_executables and digest in _ACCEPTED_DIGESTS:
+        if for_executables and digest == _ACCEPTED_DIGEST:
             images += (TrustedImage(digest, entry.data, source) for entry in one.signatures)
+            continue
+        if for_executables and digest:
+            notes.append(
+                f"{source}: {len(one.signatures)} digests of executables are not trusted: "
+                f"they are {digest}, and firmware takes {_ACCEPTED_DIGEST}"
+            )
             continue
         if one.type != esl.CERT_X509:
             notes.append(f"{source}: {len(one.signatures)} entries are no certificates")
@@ -188,7 +195,9 @@ def from_dbx(data: bytes, source: str) -> TrustStore:
     Raises:
         FormatError: they are not signature lists.
     """
-    return TrustStore(revocations=Revocations.from_lists(_read_lists(data, source)))
+    revocations = Revocations.from_lists(_read_lists(data, source))
+    notes = tuple(f"{source}: {note}" for note in revocations.notes)
+    return TrustStore(revocations=revocations, notes=notes)
 
 
 def _read_lists(data: bytes, source: str) -> tuple[esl.SignatureList, ...]:
