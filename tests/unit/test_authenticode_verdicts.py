@@ -12,7 +12,7 @@ from cryptography import x509
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from executables import image_digest, make_authority, make_pe, signature_of
-from sysgraft.formats import authenticode, cms, esl
+from sysgraft.formats import authenticode, cms, cms_signer, esl
 from sysgraft.formats import der as asn1
 from sysgraft.formats.cms_attributes import attribute
 from sysgraft.sign.verify import chain, trust
@@ -136,6 +136,33 @@ def test_who_is_no_authority_issues_nothing() -> None:
     )
 
 
+def test_an_issuer_that_was_not_meant_issued_nothing() -> None:
+    above = make_authority(
+        "meant",
+        kind="p256",
+        extensions=[
+            (x509.BasicConstraints(ca=True, path_length=None), True),
+            (x509.SubjectKeyIdentifier(b"one"), False),
+        ],
+    )
+    for key, status in ((b"one", "ok"), (b"two", "fail")):
+        meant = (x509.AuthorityKeyIdentifier(key, None, None), False)
+        below = make_authority("below it", kind="p256", issuer=above, extensions=[meant])
+        verdict = judge([signed_by(below)], trusting(above))
+        assert states(verdict) == ("ok", status, "skipped")
+        assert ("names another key" in verdict.trust.reason) == (status == "fail")
+        # To revoke, the name and the signature are enough.
+        assert judge([signed_by(below)], dbx(above)).revocation.status == "fail"
+
+
+def test_an_issuer_under_another_spelling_revokes_and_does_not_trust() -> None:
+    above = make_authority("spelling", kind="p256")
+    spelt = Identity(above.key, make_authority("SPELLING", kind="p256").certificate)
+    below = make_identity("below spelling", kind="p256", issuer=spelt)
+    assert states(judge([signed_by(below)], trusting(above))) == ("ok", "fail", "skipped")
+    assert states(judge([signed_by(below)], trusting(below) | dbx(above))) == ("ok", "ok", "fail")
+
+
 def test_the_length_of_the_path_is_kept() -> None:
     short = make_authority("short", kind="p256", path_length=0)
     inter = make_authority("inter of short", kind="p256", issuer=short)
@@ -177,13 +204,22 @@ def test_the_signers_certificate_has_to_be_inside() -> None:
         assert "which firmware needs" in verdict.signature.reason
 
 
-def test_of_certificates_with_the_same_name_the_right_one_is_found() -> None:
-    namesake = make_identity("alone", kind="p384")
+def test_two_certificates_that_may_be_the_signers_are_one_too_many() -> None:
+    """OpenSSL takes the first, whoever signed, and compares names in its own form."""
+    issuer = make_identity("ALONE", kind="p256")
+    serial = ALONE.certificate.serial
+    spelt = make_identity("anybody", kind="p256", issuer=issuer, serial=serial)
     signed = authenticode.parse(signed_by(ALONE)).signed
-    both = (namesake.certificate.der, ALONE.certificate.der)
-    der = cms.serialise(dataclasses.replace(signed, certificates=both))
-    assert states(judge([der], trusting(ALONE))) == ("ok", "ok", "skipped")
-    assert states(judge([der], trusting(namesake))) == ("ok", "fail", "skipped")
+    for namesake in (make_identity("alone", kind="p384"), spelt):
+        ders = (namesake.certificate.der, ALONE.certificate.der)
+        for both in (ders, ders[::-1]):
+            der = cms.serialise(dataclasses.replace(signed, certificates=both))
+            verdict = judge([der], trusting(ALONE))
+            assert states(verdict) == ("fail", "fail", "skipped")
+            assert "2 certificates inside have its signer's issuer" in verdict.signature.reason
+            assert states(judge([der], trusting(ALONE) | dbx(ROOT))) == ("fail", "fail", "fail")
+    twice = cms.serialise(dataclasses.replace(signed, certificates=signed.certificates * 2))
+    assert states(judge([twice], trusting(ALONE))) == ("ok", "ok", "skipped")
 
 
 def test_another_executable_is_not_what_was_signed() -> None:
@@ -345,8 +381,75 @@ def test_a_revoked_signature_counts_even_if_it_does_not_hold() -> None:
 def test_without_the_signers_certificate_nobody_inside_may_be_revoked() -> None:
     signed = authenticode.parse(signed_by(ALONE, INTER)).signed
     der = cms.serialise(dataclasses.replace(signed, certificates=(INTER.certificate.der,)))
-    assert states(judge([der], trusting(ALONE) | dbx(INTER))) == ("fail", "fail", "fail")
-    assert states(judge([der], trusting(ALONE) | dbx(LEAF))) == ("fail", "fail", "ok")
+    revoked = judge([der], trusting(ALONE) | dbx(INTER))
+    assert states(revoked) == ("fail", "fail", "fail")
+    assert revoked.revocation.reason.endswith("dbx holds this certificate")
+    # Nobody knows whether it is the signer who is revoked.
+    unknown = judge([der], trusting(ALONE) | dbx(LEAF))
+    assert states(unknown) == ("fail", "fail", "fail")
+    assert "so its signer may be revoked" in unknown.revocation.reason
+    beside = judge([signed_by(LEAF), der], trusting(LEAF) | dbx(ROOT))
+    assert states(beside) == ("ok", "ok", "fail")
+
+
+def with_revocation_list(signed: cms.SignedData) -> bytes:
+    """The same signature with an (empty) revocation list inside."""
+    fields = asn1.open_der(cms.serialise(signed), "it")
+    kind = fields.take_any().raw
+    inner = fields.enter(cms_signer.CONTEXT_0).enter(asn1.SEQUENCE)
+    parts = [inner.take_any().raw for _ in range(5)]
+    crl = asn1.encode(cms_signer.CONTEXT_1, asn1.encode(asn1.SEQUENCE))
+    content = asn1.encode(asn1.SEQUENCE, *parts[:4], crl, parts[4])
+    return asn1.encode(asn1.SEQUENCE, kind, asn1.encode(cms_signer.CONTEXT_0, content))
+
+
+def unjudged(identity: Identity) -> dict[str, bytes]:
+    """Signatures that firmware may take and that are not accepted here."""
+    signed = authenticode.parse(signed_by(identity)).signed
+    (signer,) = signed.signers
+    sha1 = asn1.encode_algorithm("1.3.14.3.2.26", asn1.DER_NULL)
+    old = dataclasses.replace(signer, digest_der=sha1)
+    bare = dataclasses.replace(signer, signed_attributes=None, message_digest=None)
+    odd = (*signed.certificates, b"\x30\x02\x05\x00")
+    return {
+        "SHA-1": cms.serialise(dataclasses.replace(signed, digests=(sha1,), signers=(old,))),
+        "no attributes": cms.serialise(dataclasses.replace(signed, signers=(bare,))),
+        "a list": with_revocation_list(signed),
+        "an odd certificate": cms.serialise(dataclasses.replace(signed, certificates=odd)),
+    }
+
+
+@pytest.mark.parametrize("kind", ["SHA-1", "no attributes", "a list", "an odd certificate"])
+def test_a_signature_whose_signer_cannot_be_told_may_be_a_revoked_one(kind: str) -> None:
+    other = make_identity("other", kind="p256")
+    unknown = unjudged(other)[kind]
+    assert open_signature(unknown).signature is None
+    for order in ([unknown, signed_by(ALONE)], [signed_by(ALONE), unknown]):
+        for revoked in (other, INTER):
+            verdict = judge(order, trusting(ALONE) | dbx(revoked))
+            assert verdict.trust.status == "ok"
+            assert verdict.revocation.status == "fail"
+            assert "so its signer may be revoked" in verdict.revocation.reason
+        assert states(judge(order, trusting(ALONE)))[2] == "skipped"
+
+
+def test_a_revoked_root_is_found_further_above_than_trust_climbs() -> None:
+    links = [make_authority("far root", kind="p256")]
+    for number in range(12):
+        links.append(make_authority(f"far {number}", kind="p256", issuer=links[-1]))
+    signer = make_identity("far signer", kind="p256", issuer=links[-1])
+    signature = signed_by(signer, *links[1:])
+    assert states(judge([signature], trusting(signer) | dbx(links[0]))) == ("ok", "ok", "fail")
+    assert states(judge([signature], trusting(signer) | dbx(ALONE))) == ("ok", "ok", "ok")
+
+
+def test_what_in_a_dbx_cannot_be_read_is_a_note() -> None:
+    store = dbx(lists=certificate_list(b"junk", owner=OWNER))
+    verdict = judge([signed_by(ALONE)], trusting(ALONE) | store)
+    assert states(verdict) == ("ok", "ok", "ok")
+    assert notes(verdict) == (
+        "dbx.esl: a certificate that cannot be read: what it issued is known by its name only",
+    )
 
 
 @pytest.mark.parametrize(
@@ -397,8 +500,13 @@ def test_a_digest_in_dbx_weighs_more_than_the_same_in_db() -> None:
 def test_digests_in_db_trust_the_executable_itself(kind: UUID, digest: str) -> None:
     store = db(hashes(kind, bytes(len(DIGESTS[digest])), DIGESTS[digest]))
     verdict = judge([], store)
-    if digest == "sha1":
+    if digest != "sha256":
         assert (states(verdict)[1], store.images) == ("skipped", ())
+        (note,) = store.notes
+        assert note == (
+            f"db.esl: 2 digests of executables are not trusted: they are {digest}, "
+            "and firmware takes sha256"
+        )
         return
     assert states(verdict) == ("skipped", "ok", "skipped")
     assert verdict.by_digest == "db.esl"
@@ -426,7 +534,7 @@ def test_only_needed_digests_are_asked_for() -> None:
     assert needed_digests(opened, trusting(ALONE)) == {"sha256"}
     assert needed_digests([], NOBODY) == frozenset()
     store = db(hashes(esl.CERT_SHA384, bytes(48))) | dbx(lists=hashes(esl.CERT_SHA1, bytes(20)))
-    assert needed_digests(opened, store) == {"sha1", "sha256", "sha384"}
+    assert needed_digests(opened, store) == {"sha1", "sha256"}
     assert needed_digests([open_signature(b"junk")], NOBODY) == frozenset()
 
 

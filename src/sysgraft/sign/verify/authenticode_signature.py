@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING
 
 from sysgraft.errors import KeyMaterialError
 from sysgraft.formats import cms_signer
-from sysgraft.formats.x509_issuing import read_issuing, unknown_extension
+from sysgraft.formats.x509_issuing import contradiction, read_issuing, signer_problem
+from sysgraft.formats.x509_names import same_name
 from sysgraft.sign.verify.chain import find_path
 from sysgraft.sign.verify.roothash import Outcome, SignerInfo
 
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from sysgraft.sign.verify.trust import TrustStore
 
 _UNREADABLE = "the signature cannot be read"
+_UNKNOWN = "the signer's certificate is not known"
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +88,7 @@ def judge_signature(opened: Opened, store: TrustStore, now: datetime) -> Signatu
         return SignatureVerdict(
             signature=Outcome("fail", opened.problem),
             trust=Outcome("fail", _UNREADABLE),
-            revocation=Outcome("skipped", _UNREADABLE),
+            revocation=_unknown_revocation(_UNREADABLE, store),
             malformed=opened.malformed,
         )
     info = opened.signature.signer
@@ -110,19 +112,26 @@ def _find_signer(
 ) -> tuple[Certificate | None, str]:
     """The certificate whose key made the signature, or what is wrong with it.
 
-    Firmware takes it from the signature alone, so it has to be there.
+    Firmware takes it from the signature alone, so it has to be there. Of several with its issuer
+    and serial OpenSSL would take the first, whoever signed; here none is taken.
     """
-    named = cms_signer.find_signer(signature.signer, certificates)
-    if not named:
+    info = signature.signer
+    named = {
+        each.der: each
+        for each in certificates
+        if each.serial == info.serial and same_name(each.issuer_der, info.issuer_der)
+    }
+    if len(named) > 1:
+        return None, f"{len(named)} certificates inside have its signer's issuer and serial number"
+    signer = next(iter(cms_signer.find_signer(info, named.values())), None)
+    if signer is None:
         return None, "the signature does not hold its signer's certificate, which firmware needs"
-    problem = "the signer's key did not make this signature"
-    for each in named:
-        try:
-            if cms_signer.verify(signature.signer, signature.content, each):
-                return each, ""
-        except KeyMaterialError as error:
-            problem = error.message
-    return named[0], problem
+    try:
+        if cms_signer.verify(info, signature.content, signer):
+            return signer, ""
+    except KeyMaterialError as error:
+        return signer, error.message
+    return signer, "the signer's key did not make this signature"
 
 
 def _trust(signer: SignerInfo, opened: Opened, store: TrustStore) -> tuple[Outcome, Path | None]:
@@ -131,7 +140,7 @@ def _trust(signer: SignerInfo, opened: Opened, store: TrustStore) -> tuple[Outco
         reason = "; ".join(("no trusted certificate given", *store.notes[:1]))
         return Outcome("fail", reason), None
     if signer.certificate is None:
-        return Outcome("fail", "the signer's certificate is not known"), None
+        return Outcome("fail", _UNKNOWN), None
     path = find_path(signer.certificate, store.certificates, opened.certificates)
     if path is None:
         reason = f"no trusted certificate is, or stands above, that of {signer.identity}"
@@ -145,11 +154,14 @@ def _trust(signer: SignerInfo, opened: Opened, store: TrustStore) -> tuple[Outco
 
 def _obstacle(certificate: Certificate, store: TrustStore) -> str:
     """Why the signer's certificate, or a trusted one of its issuer's name, does not count."""
-    unknown = unknown_extension(certificate)
-    if unknown:
-        return f"{certificate.subject} does not count: {unknown}"
+    problem = signer_problem(certificate)
+    if problem:
+        return f"{certificate.subject} does not count: {problem}"
     for each in store.certificates:
         if each.certificate.subject_der == certificate.issuer_der:
+            other = contradiction(certificate, each.certificate)
+            if other:
+                return f"{certificate.subject} is not below that of {each.source}: {other}"
             problem = read_issuing(each.certificate).problem or "it did not sign this one"
             return f"{each.certificate.subject} of {each.source} is no issuer: {problem}"
     return ""
@@ -160,12 +172,24 @@ def _revocation(certificate: Certificate | None, opened: Opened, store: TrustSto
         return Outcome("skipped", "no dbx given")
     trusted = (each.certificate for each in store.certificates)
     known = (*trusted, *opened.certificates)
-    # Where the signer is not known, none of those who might be may be revoked.
+    # Where the signer is not known, a certificate that is revoked makes the better reason.
     for each in (certificate,) if certificate else opened.certificates:
         reason = store.revocations.is_revoked(each, known)
         if reason is not None:
             return Outcome("fail", reason)
+    if certificate is None:
+        return _unknown_revocation(_UNKNOWN, store)
     return Outcome("ok", "no revocation concerns the signer")
+
+
+def _unknown_revocation(reason: str, store: TrustStore) -> Outcome:
+    """The answer for a signer that nobody can tell: it might be revoked, so a dbx refuses it.
+
+    Firmware reads signatures that are not accepted here, and refuses one by a revoked signer.
+    """
+    if store.revocations is None:
+        return Outcome("skipped", "no dbx given")
+    return Outcome("fail", f"{reason}, so its signer may be revoked")
 
 
 def _remarks(signature: Signature, opened: Opened, path: Path | None) -> Iterator[str]:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from sysgraft.errors import KeyMaterialError
-from sysgraft.formats.x509_issuing import read_issuing, unknown_extension
+from sysgraft.formats.x509_issuing import contradiction, read_issuing, signer_problem
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -48,7 +48,7 @@ def find_path(
         anchors: whom to trust.
         known: certificates that may lie between, such as those inside the signature.
     """
-    if unknown_extension(certificate):
+    if signer_problem(certificate):
         return None
     trusted: dict[bytes, TrustedCertificate] = {}
     for each in anchors:
@@ -78,6 +78,8 @@ def _has_issued(issuer: Certificate, links: tuple[Certificate, ...]) -> bool:
     issuing = read_issuing(issuer)
     between = len(links) - 1
     if issuing.problem or (issuing.path_length is not None and issuing.path_length < between):
+        return False
+    if contradiction(links[-1], issuer):
         return False
     try:
         return bool(links[-1].is_issued_by(issuer))
