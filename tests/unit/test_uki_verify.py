@@ -197,6 +197,15 @@ def test_what_can_be_read_in_two_ways_is_not_read(data: bytes, words: str) -> No
     assert not verify(data, allow_skip=frozenset(CHECKS)).ok
 
 
+@pytest.mark.parametrize("subsystem", [0, 1, 2, 3, 9, 13, 14, 16])
+def test_what_is_not_for_efi_is_not_read(subsystem: int) -> None:
+    result = verify(signed_pe(make_pe(subsystem=subsystem), SIGNER))
+    assert reason(result, "pe") == f"its subsystem is {subsystem}, and firmware loads only 10 to 12"
+    assert not result.ok
+    for driver in (10, 11, 12):
+        assert verify(signed_pe(make_pe(subsystem=driver), SIGNER)).ok
+
+
 def test_every_truncation_fails() -> None:
     data = signed_pe(UNSIGNED, SIGNER)
     assert verify(data).ok
@@ -266,6 +275,29 @@ def test_what_the_specification_forbids_fails(pieces: list[tuple[str, bytes]], w
     assert words in reason(result, "content")
     assert statuses(result)["trust"] == "ok"
     assert not result.ok
+
+
+@pytest.mark.parametrize(
+    "pieces",
+    [
+        [(".text", b"\xc3")],
+        [(".sdmagic", MAGIC), (".cmdline", b"debug")],
+        uki_pieces(),
+        uki_pieces((".profile", b"ID=a")),
+    ],
+)
+def test_shim_refuses_two_sections_of_sbat(pieces: list[tuple[str, bytes]]) -> None:
+    sbat = (".sbat", b"sbat,1,SBAT Version,sbat,1,u\n")
+    assert content([sbat, *pieces]).ok
+    result = content([sbat, *pieces, sbat])
+    assert statuses(result)["content"] == "fail"
+    assert not result.ok
+
+
+def test_a_profile_has_no_sbat_of_its_own() -> None:
+    sbat = (".sbat", b"sbat,1,SBAT Version,sbat,1,u\n")
+    result = content(uki_pieces(sbat, (".profile", b"ID=a"), sbat))
+    assert "2 sections .sbat, and shim refuses" in reason(result, "content")
 
 
 def test_sections_chosen_by_hardware_may_be_there_several_times() -> None:

@@ -34,7 +34,11 @@ def check_content(blob: Blob, structure: Structure) -> tuple[Check, tuple[str, .
     image = structure.image
     try:
         kind = uki.kind_of(image)
-        problems = [*_unsigned_bytes(blob, structure.covered), *_problems(blob, image, kind)]
+        problems = [
+            *_unsigned_bytes(blob, structure.covered),
+            *_sbat_problems(image),
+            *_problems(blob, image, kind),
+        ]
         notes = (*_gap_notes(structure.covered), *_notes(blob, image, kind))
     except FormatError as error:
         return fail("content", error.message), ()
@@ -54,6 +58,16 @@ def _described(blob: Blob, image: Image, kind: uki.ImageKind) -> str:
 def _unsigned_bytes(blob: Blob, covered: Coverage) -> Iterator[str]:
     for offset, length in filled_gaps(blob, covered):
         yield f"{length} bytes at byte {offset} are in no section, so no signature covers them"
+
+
+def _sbat_problems(image: Image) -> Iterator[str]:
+    """Whatever the file is, shim refuses it (verify_sbat_section); profiles have none of their own.
+
+    This is no matter of the base and its profiles: shim knows no profiles.
+    """
+    count = sum(section.name == ".sbat" for section in image.sections)
+    if count > 1:
+        yield f"it has {count} sections .sbat, and shim refuses an image with two of them"
 
 
 def _gap_notes(covered: Coverage) -> Iterator[str]:

@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 CHECKS: Final = ("pe", "signature", "trust", "revocation", "content")
 # Required only when the caller gives what they compare with.
 ON_REQUEST: Final = frozenset({"revocation"})
+_SUBSYSTEMS: Final = range(10, 13)
+"""What UEFI firmware loads (UEFI 2.10 §2.1.1; EDK II, CoreLoadPeImage): applications, boot service
+drivers and runtime drivers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,12 +48,14 @@ def read_structure(blob: Blob) -> Structure:
     """Read what has to be right before anything can be said about signatures.
 
     Raises:
-        FormatError: it is no executable, or one that may be read in two ways.
+        FormatError: it is no executable for EFI, or one that may be read in two ways.
     """
     image = pe.parse(blob)
     problem = layout_problem(image)
     if problem:
         raise FormatError(problem)
+    if image.subsystem not in _SUBSYSTEMS:
+        raise FormatError(f"its subsystem is {image.subsystem}, and firmware loads only 10 to 12")
     covered = coverage(image)
     offset, size = image.security
     if size > MAX_TABLE:
