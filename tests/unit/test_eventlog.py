@@ -10,6 +10,7 @@ import struct
 from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
+from typing import Any
 
 import pytest
 
@@ -242,6 +243,48 @@ def test_logs_are_found_in_a_memory(tmp_path: Path, real: bytes) -> None:
 )
 def test_the_words_alone_are_no_log(memory: bytes) -> None:
     assert not list(eventlog.find_logs(memory))
+
+
+def test_old_logs_that_hold_the_words_are_passed_over() -> None:
+    """Each event's data begin like a log: none of them is read as one, let alone to its end."""
+    memory = old_event(1, SEPARATOR, b"Spec ID Event03\0") * 60_000
+    read = Counted(memory)
+    assert not list(eventlog.find_logs(read))
+    assert read.bytes < 3 * len(memory)
+
+
+class Counted(bytes):
+    """Memory that knows how much of it was read."""
+
+    bytes = 0
+
+    def __getitem__(self, key: Any) -> Any:
+        found = super().__getitem__(key)
+        self.bytes += len(found)
+        return found
+
+
+@pytest.mark.parametrize(
+    ("limit", "value", "sizes"),
+    [
+        ("MAX_PLACES", 3, [2, 2, 2]),
+        ("MAX_LOGS", 2, [2, 2]),
+        ("MAX_LOGS_EVENTS", 5, [2, 2, 1]),
+        ("MAX_LOGS_SIZE", 1, [2]),
+        ("MAX_EVENTS", 1, [1]),
+    ],
+)
+def test_a_search_has_an_end(
+    monkeypatch: pytest.MonkeyPatch, limit: str, value: int, sizes: list[int]
+) -> None:
+    """What was found before is given; a log cut off by a limit is cut off between events."""
+    monkeypatch.setattr(eventlog, limit, value)
+    search = eventlog.find_logs(ONE * 4)
+    found = [next(search) for _ in sizes]
+    with pytest.raises(LimitError):
+        next(search)
+    assert [each.offset for each in found] == [number * len(ONE) for number in range(len(sizes))]
+    assert [len(each.log.events) for each in found] == sizes
 
 
 # --- PCR values ----------------------------------------------------------------------------------

@@ -40,6 +40,14 @@ __all__ = [
 
 MAX_EVENTS: Final = 1 << 16
 """Events of a log: real ones have 20 to 300."""
+MAX_PLACES: Final = 1 << 16
+"""Places where `find_logs` looks for a log: programs that know the words have them some times."""
+MAX_LOGS: Final = 64
+"""Logs that `find_logs` reads in one memory: there are some five copies."""
+MAX_LOGS_EVENTS: Final = 1 << 17
+"""Events of all these logs together."""
+MAX_LOGS_SIZE: Final = 64 << 20
+"""Bytes of all these logs together."""
 
 # What Python calls the algorithms, where that is not their name in the registry.
 _PYTHON_NAMES: Final = MappingProxyType({"sm3_256": "sm3"})
@@ -111,18 +119,67 @@ def find_logs(memory: Memory) -> Iterator[Found]:
 
     Firmware and kernel keep one each. The longest is the most complete: the last events, of the
     start of the kernel itself, are in the kernel's only.
+
+    Whoever wrote that memory does not decide how long this takes: each byte is passed once in the
+    search for the words a log begins with, and the limits below bound all that follows.
+
+    Raises:
+        LimitError: there are more than `MAX_PLACES`, `MAX_LOGS`, `MAX_LOGS_EVENTS` or
+            `MAX_LOGS_SIZE`, or a log has more than `MAX_EVENTS`; what came before has been given.
     """
+    search = _Search()
     position = memory.find(records.SIGNATURE, records.OLD_EVENT.size)
     while position >= 0:
+        search.count_place()
         offset, position = position - records.OLD_EVENT.size, position + 1
-        try:
-            log = parse_prefix(memory, offset)
-        except FormatError:  # the words stand somewhere else, in a program for one
-            log = None
-        if log is not None and log.is_crypto_agile:
+        if _begins_log(memory, offset):
+            log, _ = _read_log(memory, offset, most=search.room)
             yield Found(offset, log)
+            search.count_log(log)
             position = offset + log.size
         position = memory.find(records.SIGNATURE, position)
+
+
+def _begins_log(memory: Memory, offset: int) -> bool:
+    """Whether a crypto-agile log begins here; looks at its first event and at no more."""
+    cursor = records.Cursor(memory, offset)
+    try:
+        pcr, kind, _, size = records.OLD_EVENT.unpack(cursor.take(records.OLD_EVENT.size))
+        if pcr >= records.PCR_COUNT or kind != EV_NO_ACTION or size > records.MAX_SPEC_ID:
+            return False
+        records.read_algorithms(cursor.take(size))
+    except FormatError:  # the words stand somewhere else, in a program for one
+        return False
+    return True
+
+
+class _Search:
+    """How much `find_logs` has done.
+
+    Attributes:
+        room: events that the next log may have.
+    """
+
+    __slots__ = ("_logs", "_places", "_size", "room")
+
+    def __init__(self) -> None:
+        self.room = MAX_LOGS_EVENTS
+        self._places = self._logs = self._size = 0
+
+    def count_place(self) -> None:
+        self._places += 1
+        if self._places > MAX_PLACES or self._logs == MAX_LOGS:
+            raise LimitError(f"more than {MAX_PLACES} places for an event log, or {MAX_LOGS} logs")
+
+    def count_log(self, log: Log) -> None:
+        self._logs += 1
+        self._size += log.size
+        self.room -= len(log.events)
+        if self.room <= 0 or len(log.events) >= MAX_EVENTS or self._size > MAX_LOGS_SIZE:
+            raise LimitError(
+                f"event logs of more than {MAX_LOGS_EVENTS} events or {MAX_LOGS_SIZE} bytes, or "
+                f"one of more than {MAX_EVENTS} events"
+            )
 
 
 def serialise(log: Log) -> bytes:
@@ -191,8 +248,11 @@ def _hash(bank: str, data: bytes) -> bytes:
         raise UnsupportedError(f"{bank} cannot be computed here") from None
 
 
-def _read_log(memory: Memory, offset: int) -> tuple[Log, FormatError | None]:
+def _read_log(
+    memory: Memory, offset: int, *, most: int = MAX_EVENTS
+) -> tuple[Log, FormatError | None]:
     """The events that can be read, and what is wrong with the one behind them."""
+    most = min(most, MAX_EVENTS)
     cursor = records.Cursor(memory, offset)
     first = records.read_old(cursor)
     is_new = not first.is_measured and first.data.startswith(records.SIGNATURE)
@@ -202,8 +262,8 @@ def _read_log(memory: Memory, offset: int) -> tuple[Log, FormatError | None]:
     size = cursor.consumed
     while error is None and not cursor.is_at_end:
         try:
-            if len(events) == MAX_EVENTS:
-                raise LimitError(f"the event log has more than {MAX_EVENTS} events")
+            if len(events) >= most:
+                raise LimitError(f"the event log has more than {most} events")
             events.append(records.read_new(cursor, known) if is_new else records.read_old(cursor))
             size = cursor.consumed
         except FormatError as caught:

@@ -105,6 +105,7 @@ SIGNATURE: Final = b"Spec ID Event03\0"
 """What the first event of a crypto-agile log begins with."""
 _SPEC_ID: Final = struct.Struct("<16sI4BI")
 _SPEC_ALGORITHM: Final = struct.Struct("<HH")
+MAX_SPEC_ID: Final = _SPEC_ID.size + MAX_ALGORITHMS * _SPEC_ALGORITHM.size + 1 + 255
 
 
 @dataclass(frozen=True, slots=True)
