@@ -45,6 +45,7 @@ def report(**changes: Any) -> LabReport:
         "serial": (ASSETS / "debian-257.serial").read_text(),
         "pcrs": pcrs,
         "event_log": log,
+        "memory_searched": True,
         "secure_boot": True,
         "guest": answers.parse(asset("debian-257.answers")),
         "script_wanted": True,
@@ -68,10 +69,11 @@ def errors_of(document: object) -> list[str]:
         {"guest": None},
         {"event_log": None, "secure_boot": None},
         {"ending": "refused", "reason": "Access Denied", "output": "kept"},
+        {"ending": "stopped", "event_log": None, "memory_searched": False},
         {"guest": answers.parse(b"kernel 3\n6.1\n")},
         {"pcrs": {}, "serial": "x" * (lab_report.MAX_TEXT + 1)},
     ],
-    ids=["whole", "silent", "no-log", "refused", "cut", "long"],
+    ids=["whole", "silent", "no-log", "refused", "stopped", "cut", "long"],
 )
 def test_every_report_is_what_its_schema_says(
     changes: dict[str, Any], capsys: pytest.CaptureFixture[str]

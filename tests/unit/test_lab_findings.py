@@ -20,10 +20,10 @@ import pytest
 from sysgraft.base.progress import NoProgress
 from sysgraft.errors import ToolError
 from sysgraft.formats import eventlog
-from sysgraft.lab import afterwards, answers, measured, serial, watch
+from sysgraft.lab import afterwards, answers, measured, run, serial, watch
 from sysgraft.lab.control import Control
 from sysgraft.lab.memory import guest_memory
-from sysgraft.lab.report import Banks, Later, Merged
+from sysgraft.lab.report import Banks, EventLog, Later, Merged
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -63,6 +63,15 @@ def listen(*pieces: bytes) -> serial.SerialLog:
     return log
 
 
+def listen_on(log: serial.SerialLog, piece: bytes) -> serial.SerialLog:
+    file = log._file
+    place = file.tell()
+    file.write(piece)
+    file.seek(place)
+    log.read()
+    return log
+
+
 def test_a_refusal_has_the_firmwares_words() -> None:
     assert listen(REFUSAL).refusal == "Access Denied"
 
@@ -94,10 +103,33 @@ def test_a_panic_has_the_kernels_words() -> None:
     assert (log.panic, log.refusal) == ("no init", None)
 
 
-def test_too_much_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_too_much_is_not_read(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(serial, "MAX_SERIAL", 100)
-    with pytest.raises(ToolError, match="wrote more than"):
-        listen(b"x" * 60, b"x" * 60)
+    assert listen(b"x" * 60, b"y" * 60).data == b"x" * 60 + b"y" * 40
+
+
+def test_a_panic_without_end_is_cut_off() -> None:
+    """Each of the words begins a panic; they are not all read to the end."""
+    assert listen(b"Kernel panic - not syncing: " + b"x" * 5000).panic == "x" * 400
+    said = b"Kernel panic - not syncing: " * (serial.MAX_SERIAL // 28)
+    assert listen(said).panic == said[28:428].decode()
+    assert listen(b"Kernel panic - not syncing: \xff\n").panic == "\ufffd"
+    failed = b"BdsDxe: failed to load Boot0001 : A" * (serial.MAX_SERIAL // 40)
+    assert listen(failed, REFUSAL).refusal == "Access Denied"
+
+
+@pytest.mark.parametrize(
+    "said", [b"Linux version 6.12.1 (x)\n", b"\r\n[    0.000000] x\n", b"\n[12345.000001] "]
+)
+def test_the_firmwares_words_are_not_a_kernels(said: bytes) -> None:
+    for size in (1, 30, 10_000):
+        data = b"EFI stub: x\n" + said + REFUSAL
+        pieces = [data[at : at + size] for at in range(0, len(data), size)]
+        log = listen(*pieces)
+        assert log.refusal is None
+        log.restart()
+        assert listen_on(log, REFUSAL).refusal == "Access Denied"
+    assert listen(b"EFI stub: [1.0] Linux version\n" + REFUSAL).refusal == "Access Denied"
 
 
 def test_text_is_without_commands_to_a_terminal() -> None:
@@ -244,6 +276,28 @@ def test_a_refusal_ends_the_run(channel: tuple[socket.socket, Control]) -> None:
     assert watched(channel, REFUSAL)[:2] == ("refused", "Access Denied")
 
 
+def test_a_file_that_grows_without_end_ends_the_run(
+    channel: tuple[socket.socket, Control], tmp_path: Path
+) -> None:
+    (tmp_path / "results").write_bytes(bytes(4 << 20))
+    written = watch.Written(str(tmp_path / "results"), 4 << 20, "to the results port")
+    assert watched(channel, timeout=0.01, written=(written,)).ending == "timed-out"
+    (tmp_path / "results").write_bytes(bytes((4 << 20) + 1))
+    send(channel[0], shutdown("guest-shutdown"))
+    end = watched(channel, written=(written,))
+    assert end[:2] == ("stopped", "it wrote more than 4 MiB to the results port")
+
+
+def test_the_firmware_is_heard_again_after_a_restart(
+    channel: tuple[socket.socket, Control], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    restarts: list[bool] = []
+    monkeypatch.setattr(serial.SerialLog, "restart", lambda _: restarts.append(True))
+    send(channel[0], shutdown("guest-reset"), shutdown("guest-shutdown"))
+    assert watched(channel, reboots=1).ending == "powered-off"
+    assert restarts == [True]
+
+
 def test_time_ends_the_run(channel: tuple[socket.socket, Control]) -> None:
     assert watched(channel, timeout=0.01)[:2] == ("timed-out", "after 0.01 seconds")
 
@@ -312,6 +366,13 @@ def test_nothing_that_can_be_read_is_nothing_said(data: bytes) -> None:
         b'sysext 19\n[{"hierarchy":"/"}]\n',
         b"status 2\n-1\n",
         b"status 1\nx\n",
+        b"status 4\n1000\n",
+        b"status 5000\n" + b"9" * 5000 + b"\n",
+        b"status 3\n1 2\n",
+        "status 2\n\N{ARABIC-INDIC DIGIT ONE}\n".encode(),
+        b"sysext 5000\n" + b"9" * 5000 + b"\n",
+        b"sysext 100000\n" + b"[" * 100_000 + b"\n",
+        b"systemd 5008\nsystemd " + b"9" * 5000 + b"\n",
         b"os-release 3\n'=x\n",
         b"secure-boot 1\n2\n",
         b"systemd 3\nxyz\n",
@@ -413,6 +474,81 @@ def test_a_log_with_a_digest_changed_in_one_bank_is_not_the_one() -> None:
     assert measured.judge(replace(LOG, events=events), PCRS, records()) is None
 
 
+def test_what_is_too_long_to_be_text_is_not_made_text() -> None:
+    size = answers.MAX_TEXT + 1
+    names = ("kernel", "cmdline", "os-release", "systemd", "sysext", "failed-units", "journal")
+    data = b"".join(b"%s %d\n" % (name.encode(), size) + b"[" * size + b"\n" for name in names)
+    guest = answers.parse(data + b"file:x %d\n" % size + bytes(size) + b"\nstatus 1\n3\nend 0\n")
+    assert guest is not None
+    assert (guest.kernel, guest.cmdline, guest.failed_units) == ("", "", ())
+    assert guest.journal == "[" * answers.MAX_TEXT
+    assert guest.script is not None
+    assert (guest.script.status, guest.script.files) == (3, {"x": bytes(size)})
+
+
+def test_halves_of_characters_can_be_written() -> None:
+    text = b'[{"hierarchy": "/\\ud800", "extensions": ["\\udfff"]}]'
+    guest = answers.parse(b"sysext %d\n" % len(text) + text + b"\nend 0\n")
+    assert guest is not None
+    assert guest.sysext == (Merged("/?", ("?",)),)
+
+
+def test_a_record_needs_every_bank() -> None:
+    """A digest in one bank may be anything in the others."""
+    pcrs = extended({bank: dict(values) for bank, values in PCRS.items()}, 12, b"word")
+    full = {bank: hashlib.new(bank, b"word").digest() for bank in pcrs}
+    for lacking in pcrs:
+        some = {bank: digest for bank, digest in full.items() if bank != lacking}
+        assert afterwards.explain(12, PCRS, pcrs, (afterwards.Record(12, some, "word"),)) == ()
+    record = afterwards.Record(12, full, "word")
+    assert afterwards.explain(12, PCRS, pcrs, (record,)) == ("word",)
+
+
+def test_a_log_without_a_bank_the_firmware_used_is_not_the_one() -> None:
+    less = tuple(
+        replace(e, digests={b: d for b, d in e.digests.items() if b != "sha256"})
+        for e in LOG.events
+    )
+    algorithms = tuple(each for each in LOG.algorithms if each.name != "sha256")
+    log = replace(LOG, algorithms=algorithms, events=less)
+    assert measured.judge(log, PCRS, records()) is None
+    unused = {**PCRS, "sha256": {pcr: bytes(32) for pcr in PCRS["sha256"]}}
+    judged = measured.judge(log, unused)
+    assert judged is not None
+    assert [each.pcr for each in judged.later] == [10, 11, 15]
+
+
+def written(text: object, measured_text: bytes) -> bytes:
+    digests = [
+        {"hashAlg": bank, "digest": hashlib.new(bank, measured_text).hexdigest()} for bank in PCRS
+    ]
+    fields = {"pcr": 11, "digests": digests, "content": {"string": text}}
+    return b"\x1e" + json.dumps(fields).encode() + b"\n"
+
+
+def test_a_records_words_are_held_to_its_digests() -> None:
+    def texts(log: bytes) -> list[str]:
+        return [each.text for each in afterwards.read_records(log)]
+
+    assert texts(written("ready", b"ready")) == ["ready"]
+    good, bad = written("ready", b"ready"), written("enter-initrd", b"something")
+    assert texts(good + bad + good) == ["ready"]
+    assert texts(written("\ud800", b"x")) == []
+    assert texts(written("cryptsetup:root:1", b"with a key")) == ["cryptsetup:root:1"]
+    assert texts(written("cryptsetup:\ud800", b"x")) == ["cryptsetup:?"]
+    assert texts(written(None, b"x")) == ["without words"]
+
+
+def test_lists_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    good = written("ready", b"ready")
+    monkeypatch.setattr(afterwards, "MAX_RECORDS", 3)
+    assert len(afterwards.read_records(good * 5)) == 3
+    monkeypatch.setattr(afterwards, "MAX_LOG", 2 * len(good))
+    assert len(afterwards.read_records(good * 5)) == 2
+    monkeypatch.setattr(afterwards, "MAX_RECORD", len(good) - 2)
+    assert afterwards.read_records(good) == ()
+
+
 def test_a_wrong_list_explains_nothing() -> None:
     wrong = tuple(
         each._replace(digests={bank: digest[::-1] for bank, digest in each.digests.items()})
@@ -473,17 +609,61 @@ def test_the_true_log_is_found_among_others_and_holes_stay_holes() -> None:
         for place, each in zip(places, (shorter, data, half), strict=True):
             os.pwrite(memory.descriptor, each, place)
         before = os.fstat(memory.descriptor).st_blocks
-        found = measured.true_log(memory, PCRS, records())
+        found, is_whole = measured.search(memory, PCRS, records())
         assert os.fstat(memory.descriptor).st_blocks == before
         assert len(memory) == 1024 << 20
-        nothing = measured.true_log(memory, extended(PCRS, 0, b"x"), records())
+        nothing, _ = measured.search(memory, extended(PCRS, 0, b"x"), records())
     assert found is not None
     assert found.log == LOG
-    assert nothing is None
+    assert (nothing, is_whole) == (None, True)
 
 
 def test_memory_without_a_log_has_none() -> None:
     with guest_memory(256) as memory:
-        assert measured.true_log(memory, PCRS) is None
+        assert measured.search(memory, PCRS) == (None, True)
         os.pwrite(memory.descriptor, b"Spec ID Event03\0" * 3, 0)
-        assert measured.true_log(memory, PCRS) is None
+        assert measured.search(memory, PCRS) == (None, True)
+
+
+def test_a_log_many_times_is_judged_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    judged = []
+
+    def judge(*arguments: Any) -> EventLog | None:
+        judged.append(arguments)
+        return EventLog(arguments[0], ())
+
+    monkeypatch.setattr(measured, "judge", judge)
+    data = eventlog.serialise(LOG)
+    found, is_whole = measured.search(data * eventlog.MAX_LOGS, PCRS)
+    assert (found, is_whole, len(judged)) == (EventLog(LOG, ()), True, 1)
+    found, is_whole = measured.search(data * (eventlog.MAX_LOGS + 1), PCRS)
+    assert (found, is_whole, len(judged)) == (EventLog(LOG, ()), False, 2)
+
+
+def test_the_log_tells_whether_a_kernel_was_started() -> None:
+    assert measured.left_firmware(LOG)
+    number = next(n for n, e in enumerate(LOG.events) if e.data.endswith(b"with Success"))
+    before = LOG.events[:number]
+    assert not measured.left_firmware(replace(LOG, events=before))
+    event = LOG.events[number]
+    lies = (
+        replace(event, pcr=6),
+        replace(event, type=eventlog.EV_NO_ACTION),
+        replace(event, digests={bank: bytes(len(d)) for bank, d in event.digests.items()}),
+    )
+    for lie in lies:
+        assert not measured.left_firmware(replace(LOG, events=(*before, lie)))
+    # Only the digest is in the PCR.
+    assert measured.left_firmware(replace(LOG, events=(replace(event, data=b""),)))
+
+
+def test_a_refusal_counts_if_the_tpm_agrees() -> None:
+    end = watch.End("refused", "Access Denied", 1.5)
+    refused = EventLog(replace(LOG, events=LOG.events[:5]), ())
+    assert run.believed(end, refused) is end
+    for log in (None, EventLog(LOG, ())):
+        ending, reason, seconds = run.believed(end, log)
+        assert (ending, seconds) == ("stopped", 1.5)
+        assert reason == "only the serial port says that the firmware refused it: Access Denied"
+    other = watch.End("powered-off", "guest-shutdown", 2.0)
+    assert run.believed(other, None) is other

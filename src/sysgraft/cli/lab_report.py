@@ -30,6 +30,7 @@ _ENDINGS: Final = {
     "refused": "did not start: the firmware refused",
     "panicked": "panicked",
     "timed-out": "was switched off",
+    "stopped": "was stopped",
 }
 
 
@@ -51,6 +52,7 @@ def as_json(report: LabReport) -> dict[str, object]:
             for bank, values in report.pcrs.items()
         },
         "eventLog": _event_log_json(report.event_log),
+        "memorySearched": report.memory_searched,
         "guest": _guest_json(report.guest),
         "script": _script_json(report.script),
         "serial": _text_json(report.serial),
@@ -149,6 +151,8 @@ def _facts(report: LabReport) -> Iterator[tuple[str, str]]:
     yield "machine", f"QEMU {report.emulator}, {report.firmware}"
     yield "Secure Boot", {True: "on", False: "off", None: "not known"}[report.secure_boot]
     yield "event log", _log_text(report.event_log)
+    if not report.memory_searched:
+        yield "note", "too much in the guest's memory looks like event logs: not all was searched"
     for later in report.event_log.later if report.event_log else ():
         yield f"PCR {later.pcr} later", _words(later.words)
     if report.guest is not None:

@@ -7,7 +7,10 @@
 * systemd keeps a log of all it extends, ``/run/log/systemd/tpm2-measure.log``, which the probe may
   have brought along: JSON texts, each behind a record separator (RFC 7464).
 
-Each of these is a guess that the TPM confirms in every bank, or does not.
+Each of these is a guess that the TPM confirms in every bank, or does not. A record counts with a
+digest for every bank only, and if these are the digests of its words. The one exception are the
+records of systemd-cryptsetup, whose digests are keyed with a volume key: there the words are the
+guest's own.
 """
 
 from __future__ import annotations
@@ -17,6 +20,8 @@ import json
 import struct
 from itertools import combinations
 from typing import TYPE_CHECKING, Final, NamedTuple
+
+from sysgraft.lab.answers import plain
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -28,6 +33,10 @@ PHASES: Final = ("enter-initrd", "leave-initrd", "sysinit", "ready", "shutdown",
 BOOT_AGGREGATE: Final = "boot_aggregate"
 """What IMA calls its first measurement."""
 MAX_RECORDS: Final = 10_000
+MAX_LOG: Final = 16 << 20
+"""Bytes of a list; what is longer is not read."""
+MAX_RECORD: Final = 64 << 10
+"""Bytes of one of systemd's records."""
 
 _IMA_PCR: Final = 10
 _AGGREGATED: Final = range(10)
@@ -40,6 +49,8 @@ _TEMPLATES: Final = ((), (b"",))
 # template's name, that, length of the data, those.
 _IMA_HEAD: Final = struct.Struct("<I20sI")
 _BANKS: Final = ("sha1", "sha256", "sha384", "sha512")
+# cryptsetup:VOLUME:UUID, and what of it later versions measure (systemd, ``src/cryptsetup``).
+_KEYED: Final = "cryptsetup"
 
 
 class Record(NamedTuple):
@@ -65,14 +76,14 @@ def explain(pcr: int, start: Banks, end: Banks, records: tuple[Record, ...]) -> 
         end: the TPM's values.
         records: systemd's log; empty if there is none.
     """
-    if mine := tuple(each for each in records if each.pcr == pcr):
-        known = [bank for bank in start if all(bank in each.digests for each in mine)]
-        if known and all(
-            _extended(bank, start[bank].get(pcr), [each.digests[bank] for each in mine])
-            == end[bank][pcr]
-            for bank in known
-        ):
-            return tuple(each.text for each in mine)
+    mine = tuple(each for each in records if each.pcr == pcr)
+    if mine and all(
+        all(bank in each.digests for each in mine)
+        and _extended(bank, start[bank].get(pcr), [each.digests[bank] for each in mine])
+        == end[bank][pcr]
+        for bank in start
+    ):
+        return tuple(each.text for each in mine)
     if pcr == _PHASE_PCR:
         return _phases(start, end)
     return (BOOT_AGGREGATE,) if pcr == _IMA_PCR and _is_boot_aggregate(start, end) else ()
@@ -120,6 +131,7 @@ def _is_boot_aggregate(start: Banks, end: Banks) -> bool:
 
 def read_ima(log: bytes) -> tuple[Record, ...]:
     """The entries of IMA's list; a damaged one ends it."""
+    log = log[:MAX_LOG]
     found: list[Record] = []
     position = 0
     while position + _IMA_HEAD.size <= len(log) and len(found) < MAX_RECORDS:
@@ -153,9 +165,11 @@ def _ima_name(data: bytes) -> str:
 
 
 def read_records(log: bytes) -> tuple[Record, ...]:
-    """The entries of systemd's log; a damaged one ends it."""
+    """The entries of systemd's log; a damaged one ends it, and one whose words are not its own."""
     found = []
-    for text in log.split(b"\x1e")[1 : MAX_RECORDS + 1]:
+    for text in log[:MAX_LOG].split(b"\x1e", MAX_RECORDS + 1)[1 : MAX_RECORDS + 1]:
+        if len(text) > MAX_RECORD:
+            break
         try:
             found += list(_record(json.loads(text)))
         except (ValueError, KeyError, TypeError, RecursionError):
@@ -174,4 +188,17 @@ def _record(fields: object) -> Iterator[Record]:
         raise TypeError
     text = content.get("string") if isinstance(content, dict) else None
     values = {str(each["hashAlg"]): bytes.fromhex(each["digest"]) for each in digests}
-    yield Record(pcr, values, str(text or "without words"))
+    if isinstance(text, str) and not text.startswith(_KEYED):
+        _check_words(text, values)
+    yield Record(pcr, values, plain(text or "without words"))
+
+
+def _check_words(text: str, digests: Mapping[str, bytes]) -> None:
+    """Hold what is said to have been measured to the digests.
+
+    Raises:
+        ValueError: something else was measured.
+    """
+    for bank in _BANKS:
+        if bank in digests and hashlib.new(bank, text.encode()).digest() != digests[bank]:
+            raise ValueError(text)

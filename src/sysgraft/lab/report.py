@@ -10,9 +10,10 @@ if TYPE_CHECKING:
 
     from sysgraft.formats.eventlog import Event, Log
 
-Ending = Literal["powered-off", "reset", "refused", "panicked", "timed-out"]
+Ending = Literal["powered-off", "reset", "refused", "panicked", "timed-out", "stopped"]
 """How it ended: the guest switched itself off or asked for a restart; the firmware started nothing;
-the kernel panicked; time was up."""
+the kernel panicked; time was up; the lab ended it because it wrote too much, or spoke as if it were
+the firmware."""
 
 Banks = dict[str, dict[int, bytes]]
 """PCR values by bank and number."""
@@ -37,8 +38,8 @@ class EventLog:
     """The event log as it was in the guest's memory.
 
     Attributes:
-        log: its events. They add up to the TPM's values, in every bank they have digests for, of
-            all PCRs but those in `later`, among which is none of the firmware's own (0 to 7).
+        log: its events. They add up to the TPM's values, in every bank the TPM has, of all PCRs but
+            those in `later`, among which is none of the firmware's own (0 to 7).
         later: PCRs that have another value.
     """
 
@@ -124,6 +125,8 @@ class LabReport:
         pcrs: the TPM's values at the end, of every bank.
         event_log: the longest log in the guest's memory that explains the firmware's PCRs; None
             if there is none.
+        memory_searched: whether all of the guest's memory was searched for it; not if there was too
+            much in it that looks like event logs.
         secure_boot: whether the firmware enforced signatures, by the event log; None if the log
             does not say.
         guest: what the guest said about itself; None if it said nothing.
@@ -139,6 +142,7 @@ class LabReport:
     serial: str
     pcrs: Banks
     event_log: EventLog | None
+    memory_searched: bool
     secure_boot: bool | None
     guest: Guest | None
     script_wanted: bool

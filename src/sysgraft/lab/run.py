@@ -16,7 +16,7 @@ import socket
 import sys
 import tempfile
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from sysgraft.base.progress import NoProgress
 from sysgraft.errors import UsageError
@@ -30,18 +30,21 @@ from sysgraft.lab.machine import Parts, command_line
 from sysgraft.lab.memory import guest_memory
 from sysgraft.lab.options import check
 from sysgraft.lab.report import LabReport
-from sysgraft.lab.serial import SerialLog, readable
+from sysgraft.lab.serial import MAX_SERIAL, SerialLog, readable
 from sysgraft.lab.tpm import running_tpm
-from sysgraft.lab.watch import Watch
+from sysgraft.lab.watch import End, Watch, Written
 
 if TYPE_CHECKING:
     from sysgraft.base.progress import Progress
     from sysgraft.lab.afterwards import Record
     from sysgraft.lab.memory import GuestMemory
     from sysgraft.lab.options import LabOptions
-    from sysgraft.lab.report import Guest
+    from sysgraft.lab.report import EventLog, Guest
     from sysgraft.lab.tpm import Tpm
-    from sysgraft.lab.watch import End
+
+
+# QEMU warns of what a guest does wrong.
+_MAX_MESSAGES: Final = 16 << 20
 
 
 def run_lab(options: LabOptions, *, progress: Progress | None = None) -> LabReport:
@@ -85,7 +88,8 @@ class _Session:
             pcrs = tpm.read_pcrs()
             guest = self._guest()
             records = _records(guest) if guest else ()
-            log = measured.true_log(memory, pcrs, records)
+            log, searched = measured.search(memory, pcrs, records)
+            end = believed(end, log)
         return LabReport(
             ending=end.ending,
             reason=end.reason,
@@ -93,6 +97,7 @@ class _Session:
             serial=readable(serial.data),
             pcrs=pcrs,
             event_log=log,
+            memory_searched=searched,
             secure_boot=measured.secure_boot(log.log) if log else None,
             guest=guest,
             script_wanted=bool(self.options.script),
@@ -121,10 +126,19 @@ class _Session:
                     timeout=self.options.timeout,
                     reboots=self.options.reboots,
                     progress=self.progress,
+                    written=self._written(),
                 )
                 end = watch.wait()
         serial.read()
         return end, control.version
+
+    def _written(self) -> tuple[Written, ...]:
+        """What grows as the guest wishes."""
+        return (
+            Written(self.prepared.serial, MAX_SERIAL, "to its serial port"),
+            Written(self.prepared.results, answers.MAX_ANSWERS, "to the results port"),
+            Written(self._messages("qemu"), _MAX_MESSAGES, "of QEMU's messages"),
+        )
 
     def _parts(self, memory: int, tpm: int, control: int) -> Parts:
         prepared = self.prepared
@@ -147,6 +161,14 @@ class _Session:
 
     def _messages(self, program: str) -> str:
         return os.path.join(self.prepared.messages, f"{program}.log")
+
+
+def believed(end: End, log: EventLog | None) -> End:
+    """The end as it is told: that the firmware refused the TPM has to confirm."""
+    if end.ending != "refused" or (log and not measured.left_firmware(log.log)):
+        return end
+    reason = f"only the serial port says that the firmware refused it: {end.reason}"
+    return End("stopped", reason, end.seconds)
 
 
 def _records(guest: Guest) -> tuple[Record, ...]:

@@ -1,11 +1,13 @@
 """Waits for the machine to end, and says how it did.
 
 Three voices are listened to: QEMU's control channel (the guest switched off or asked for a
-restart), the serial port (the firmware refused, the kernel panicked), and the clock.
+restart), the serial port (the firmware refused, the kernel panicked), and the clock. And a guest
+does not fill the disk: what QEMU writes for it is measured at every tick.
 """
 
 from __future__ import annotations
 
+import os
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, NamedTuple
@@ -40,6 +42,31 @@ class End(NamedTuple):
     seconds: float
 
 
+@dataclass(frozen=True, slots=True)
+class Written:
+    """A file that grows as the guest wishes.
+
+    Attributes:
+        path: of the file.
+        limit: bytes it may have.
+        what: what is written there, for the reason.
+    """
+
+    path: str
+    limit: int
+    what: str
+
+    def excess(self) -> str:
+        """What is too much about it; empty if nothing is."""
+        if os.stat(self.path).st_size <= self.limit:
+            return ""
+        return f"it wrote more than {_size(self.limit)} {self.what}"
+
+
+def _size(count: int) -> str:
+    return f"{count >> 20} MiB" if count >> 20 else f"{count} bytes"
+
+
 @dataclass(slots=True)
 class Watch:
     """One machine under observation.
@@ -51,6 +78,8 @@ class Watch:
         timeout: seconds it may take.
         reboots: how many times it may start anew.
         progress: told of every second.
+        written: files that may not grow without end; a little more than their limit is possible,
+            what is written between two looks.
     """
 
     process: Background
@@ -59,6 +88,7 @@ class Watch:
     timeout: float
     reboots: int
     progress: Progress
+    written: tuple[Written, ...] = ()
     _began: float = 0.0
     _told: int = 0
 
@@ -93,6 +123,8 @@ class Watch:
         """Whether it has ended, and how."""
         ended = [event for event in self.control.events(_TICK) if event["event"] == "SHUTDOWN"]
         self.serial.read()
+        if excess := self._excess():
+            return "stopped", excess
         for event in ended:
             found = self._stopped(event)
             if found is not None:
@@ -109,10 +141,14 @@ class Watch:
             return "timed-out", f"after {self.timeout:g} seconds"
         return None
 
+    def _excess(self) -> str:
+        return next((text for each in self.written if (text := each.excess())), "")
+
     def _stopped(self, event: dict[str, Any]) -> tuple[Ending, str] | None:
         reason = str(event.get("data", {}).get("reason", ""))
         if reason == "guest-reset" and self.reboots:
             self.reboots -= 1
+            self.serial.restart()
             self.control.restart()
             return None
         return _ENDINGS.get(reason, "reset"), reason
