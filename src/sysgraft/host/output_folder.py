@@ -101,9 +101,14 @@ def _temporary(target: str) -> Iterator[str]:
     try:
         # What the umask leaves is what the finished folder gets, unless there was one before.
         mode = stat.S_IMODE(os.stat(target if os.path.isdir(target) else draft).st_mode)
-        os.chmod(draft, 0o700)
-        yield draft
-        os.chmod(target, mode)
+        # By descriptor: whoever owns the folder above may put another under the name meanwhile.
+        opened = os.open(draft, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            os.fchmod(opened, 0o700)
+            yield draft
+            os.fchmod(opened, mode)
+        finally:
+            os.close(opened)
     finally:
         shutil.rmtree(draft, ignore_errors=True)
 
