@@ -309,7 +309,7 @@ MIB: Final = 1 << 20
         (64 * MIB + 16, 16, True),
         (64 * MIB + 1, 0, False),
         (64 * MIB + 17, 16, False),
-        (0xFF00_0000, 0, False),  # issue 42344: eight seconds of hashing zeros
+        (0xFF00_0000, 0, False),  # systemd#42344: eight seconds of hashing zeros
         (HUGE - 0x1000, 0, False),
     ],
 )
