@@ -182,6 +182,31 @@ def test_a_namesake_of_the_root_issues_nothing() -> None:
     assert "it did not sign this one" in inter.trust.reason
 
 
+def test_of_two_ways_firmware_may_take_the_wrong_one() -> None:
+    namesake = make_authority("inter", kind="p384", issuer=ROOT)
+    crossed = Identity(INTER.key, make_authority("inter", kind="p256", issuer=ALONE).certificate)
+    for other in (namesake, crossed):
+        for inside in ((INTER, other), (other, INTER)):
+            signature = signed_by(LEAF, *inside)
+            assert states(judge([signature], trusting(ROOT)))[1] == "fail"
+            # Firmware looks among what it trusts first.
+            assert states(judge([signature], trusting(INTER)))[1] == "ok"
+            assert states(judge([signature], trusting(LEAF)))[1] == "ok"
+    twice = signed_by(LEAF, INTER, INTER, ROOT)
+    assert states(judge([twice], trusting(ROOT)))[1] == "ok"
+
+
+def test_what_is_self_signed_has_to_be_trusted_itself() -> None:
+    """OpenSSL calls another certificate for its name and key a mimic."""
+    old = make_authority("again", kind="p256")
+    new = make_authority("again", kind="p256", path_length=3)
+    assert (old.key, old.certificate.der != new.certificate.der) == (new.key, True)
+    below = make_identity("below again", kind="p256", issuer=old)
+    assert states(judge([signed_by(old)], trusting(new)))[1] == "fail"
+    assert states(judge([signed_by(below, old)], trusting(new)))[1] == "ok"
+    assert states(judge([signed_by(new)], trusting(new)))[1] == "ok"
+
+
 def test_issuers_in_a_circle_and_long_chains_come_to_an_end() -> None:
     one = make_authority("one", kind="p256")
     two = make_authority("two", kind="p256", issuer=one)
