@@ -534,6 +534,28 @@ def test_walking_is_limited(monkeypatch: pytest.MonkeyPatch) -> None:
         list(opened(image).walk())
 
 
+def test_folders_may_not_share_their_clusters_without_end(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Each has a first cluster of its own, and then they are the same: little data, much to do."""
+    image = FatImage(32)
+    shared = image.take(20)
+    image.put(b"\xe5" * 20 * 512, shared)
+    firsts = image.take(30)
+    for first in firsts:
+        image.put(b"\xe5" * 512, [first])
+        image.fat[first] = shared[0]
+    image.set_root(*[record(short(f"D{n}"), c, attributes=0x10) for n, c in enumerate(firsts)])
+    volume = opened(image)
+    assert len(list(volume.walk())) == 30
+    root = 2 * 512  # 30 entries
+    monkeypatch.setattr(fat, "MAX_FOLDERS", root + 30 * 21 * 512)
+    assert len(list(volume.walk())) == 30
+    monkeypatch.setattr(fat, "MAX_FOLDERS", root + 29 * 21 * 512)
+    with pytest.raises(LimitError, match="bytes of folders"):
+        list(volume.walk())
+
+
 def test_entries_are_plain_values() -> None:
     assert Entry("a", "A", 0x10, 0, 0).is_dir
     assert not Entry("a", "A", 0x20, 0, 0).is_dir

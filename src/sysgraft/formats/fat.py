@@ -30,6 +30,8 @@ MAX_DIRECTORY: Final = 2 << 20
 """Bytes of a directory, the specification's limit: 65,536 entries."""
 MAX_ENTRIES: Final = 1 << 18
 """Entries that `Volume.walk` reads: up to 100 MB of memory. An EFI system partition has dozens."""
+MAX_FOLDERS: Final = 64 << 20
+"""Bytes of directories that `Volume.walk` reads in all: they may share their clusters."""
 MAX_DEPTH: Final = 128
 """Directories inside one another: Windows and UEFI stop at paths of about 260 letters."""
 
@@ -105,11 +107,11 @@ class Volume:
         """Every path and what it is, directories before what is in them.
 
         Raises:
-            LimitError: there are more than `MAX_ENTRIES`, or more than `MAX_DEPTH` inside one
-                another.
+            LimitError: there are more than `MAX_ENTRIES`, more than `MAX_DEPTH` inside one another,
+                or the directories have more than `MAX_FOLDERS` bytes.
         """
         seen: set[int] = set()
-        count = 0
+        count = size = 0
         waiting = [_named("", (self.root,))]
         while waiting:
             path, entry = next(waiting[-1], ("", None))
@@ -123,7 +125,11 @@ class Volume:
             if entry.first_cluster in seen:
                 raise FormatError(f"the folder {one_line(path)} is another one too")
             seen.add(entry.first_cluster)
-            inside = self._folder(entry).entries
+            data = self._folder_data(entry)
+            size += len(data)
+            if size > MAX_FOLDERS:
+                raise LimitError(f"more than {MAX_FOLDERS} bytes of folders in a FAT volume")
+            inside = self._parse(data).entries
             count += len(inside)
             if count > MAX_ENTRIES or len(waiting) > MAX_DEPTH:
                 raise LimitError(
@@ -143,13 +149,17 @@ class Volume:
         return self._table.content(entry.first_cluster, entry.size) if entry.size else _EMPTY
 
     def _folder(self, entry: Entry) -> directory.Folder:
+        return self._parse(self._folder_data(entry))
+
+    def _parse(self, data: bytes) -> directory.Folder:
+        return directory.parse(data, wide_clusters=self.geometry.bits == 32)
+
+    def _folder_data(self, entry: Entry) -> bytes:
         geometry = self.geometry
         if entry is self.root and geometry.bits != 32:
             size = min(geometry.root_size, MAX_DIRECTORY)
-            data = self._blob.read_at(geometry.root_offset, size)
-        else:
-            data = b"".join(self._clusters(entry))
-        return directory.parse(data, wide_clusters=geometry.bits == 32)
+            return self._blob.read_at(geometry.root_offset, size)
+        return b"".join(self._clusters(entry))
 
     def _clusters(self, entry: Entry) -> Iterator[bytes]:
         size = self.geometry.cluster_size
