@@ -110,6 +110,18 @@ def test_broken_devicetrees_are_refused(data: bytes, error: type[FormatError]) -
     assert type(caught.value) is error
 
 
+def test_long_names_are_refused() -> None:
+    """Many properties may have the same one."""
+    for length, is_read in ((256, True), (257, False), (1 << 20, False)):
+        strings = STRINGS + b"x" * length + b"\0" + bytes(300)
+        data = tree(u32(1, 0) + prop(len(STRINGS), b"") * 4096 + u32(2, 9), strings)
+        if is_read:
+            assert parse(data).model == ""
+        else:
+            with pytest.raises(LimitError, match="more than 256 bytes"):
+                parse(data)
+
+
 def test_truncation_anywhere_is_refused() -> None:
     data = tree()
     for length in range(len(data)):

@@ -23,6 +23,9 @@ MAX_SIZE: Final = 16 << 20
 MAX_PROPERTIES: Final = 1 << 12
 """Properties of a root node, which has some ten."""
 
+MAX_NAME: Final = 256
+"""Bytes of a property's name; §2.2.4.1 allows 31."""
+
 # §5.2, big endian: 0 magic, 4 size of all, 8 offset of the structure block, 12 of the strings
 # block, 16 of the reserved memory, 20 version, 24 oldest version whose readers can read it, 28
 # boot CPU, 32 size of the strings block, 36 of the structure block.
@@ -151,7 +154,10 @@ class _Cursor:
 
 def _name(header: _Header, data: bytes, offset: int) -> bytes:
     start, limit = header.strings
-    end = data.find(b"\0", start + offset, limit)
+    longest = start + offset + MAX_NAME + 1
+    end = data.find(b"\0", start + offset, min(limit, longest))
+    if end < 0 and longest < limit:
+        raise LimitError(f"a devicetree's property with a name of more than {MAX_NAME} bytes")
     if end < 0:
         raise FormatError(f"a devicetree's property without a name, at {offset}")
     return data[start + offset : end]
