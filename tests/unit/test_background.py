@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from sysgraft.cli.signing import PASSPHRASE_VARIABLE
 from sysgraft.errors import ToolError
 from sysgraft.host.background import background
 
@@ -119,3 +120,14 @@ def test_a_missing_program_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     with missing as caught, background(["swtpm"], messages=messages(tmp_path)):
         pytest.fail("it cannot have been started")
     assert "package swtpm" in caught.value.hint
+
+
+def test_secrets_are_not_for_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(PASSPHRASE_VARIABLE, "hunter2")
+    monkeypatch.setenv("OTHER", "kept")
+    code = (
+        "import os; print('OTHER' in os.environ, any('hunter2' in v for v in os.environ.values()))"
+    )
+    with background(python(code), messages=messages(tmp_path)) as running:
+        assert running.wait(60)
+    assert Path(messages(tmp_path)).read_text() == "True False\n"

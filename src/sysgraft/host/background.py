@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
 from sysgraft.errors import ToolError
-from sysgraft.host.run import STDERR_LINES, locate, which
+from sysgraft.host.run import STDERR_LINES, environment, locate, which
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -94,7 +94,7 @@ def background(
         argv: the program's name or path, and its arguments.
         messages: the file that gets all it writes.
         keep: descriptors it inherits, under their numbers.
-        env: variables set beside those of this process.
+        env: variables set beside those of this process, which are given without its secrets.
 
     Raises:
         ToolError: it is missing, or cannot be started.
@@ -108,7 +108,7 @@ def background(
                 stdin=subprocess.DEVNULL,
                 stdout=file,
                 stderr=file,
-                env={**os.environ, "LC_ALL": "C", **(env or {})},
+                env=environment(env),
                 pass_fds=keep,
                 start_new_session=True,
             )

@@ -36,6 +36,9 @@ STDERR_LINES: Final = 5
 # Many users' PATH leaves out the folders where system tools live.
 SYSTEM_PATH: Final = ("/usr/local/sbin", "/usr/sbin", "/sbin")
 
+SECRETS: Final = frozenset({"SYSGRAFT_PASSPHRASE"})
+"""Variables for this process only; a program that needs one is given it."""
+
 _CHUNK: Final = 64 << 10
 # After the program has ended, what it left running may still hold its pipes open.
 _GRACE: Final = 2.0
@@ -76,6 +79,12 @@ def locate(program: str) -> str:
     return found
 
 
+def environment(more: Mapping[str, str] | None = None) -> dict[str, str]:
+    """The variables of a program: this process' without `SECRETS`, the C locale, and `more`."""
+    kept = {name: value for name, value in os.environ.items() if name not in SECRETS}
+    return {**kept, "LC_ALL": "C", **(more or {})}
+
+
 def run(
     argv: Sequence[str | os.PathLike[str]],
     *,
@@ -91,7 +100,7 @@ def run(
         argv: the program's name or path, and its arguments.
         stdin: what it reads.
         timeout: seconds it may take.
-        env: variables set beside those of this process.
+        env: variables set beside those of this process, which are given without its secrets.
         output_limit: bytes it may write to its standard output.
         check: whether an exit status other than 0 is an error.
 
@@ -166,7 +175,7 @@ def _start(argv: tuple[str, ...], env: Mapping[str, str] | None) -> subprocess.P
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
-            env={**os.environ, "LC_ALL": "C", **(env or {})},
+            env=environment(env),
             start_new_session=True,
         )
     except (OSError, ValueError) as error:
