@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from sysgraft.base.blob import SubBlob
+from sysgraft.base.progress import NoProgress
 from sysgraft.errors import (
     InputError,
     LimitError,
@@ -18,7 +20,9 @@ from sysgraft.errors import (
     UnsupportedError,
     UsageError,
 )
-from sysgraft.lab import esp, guests, keeping, modules, probe, recipe
+from sysgraft.formats import fat
+from sysgraft.host.files import OpenFile
+from sysgraft.lab import cooking, esp, guests, keeping, modules, probe, recipe
 from sysgraft.lab.machine import (
     MACHINES,
     Firmware,
@@ -103,6 +107,7 @@ def test_the_machine_stands_still_at_its_end_and_has_no_network() -> None:
     argv = command_line(MACHINE, PARTS, LabOptions(uki="u", qemu_arguments=("-more", "words")))
     assert argv[0] == "qemu-system-x86_64"
     assert {"-no-reboot", "-no-shutdown", "-nodefaults"} <= set(argv)
+    assert "spawn=deny" in dict(pairs(argv))["-sandbox"].split(",")
     assert argv[-2:] == ["-more", "words"]
     assert not [word for word in argv if "nic" in word or "netdev" in word]
     assert ("-smbios", "type=11,path=/run/oem-0,path=/run/oem,,1") in pairs(argv)
@@ -229,6 +234,67 @@ def test_a_link_in_an_esp_folder_is_refused(tmp_path: Path) -> None:
         esp.files_of(str(tmp_path))
 
 
+@pytest.mark.parametrize(
+    "path",
+    [
+        "x:y",
+        "a/x:y/b",
+        "what?",
+        "back\\slash",
+        "tab\tbed",
+        "dot.",
+        "space ",
+        "folder./b",
+        "\udcff",
+        "\N{GRINNING FACE}",
+        "a/con",
+        "Nul.txt",
+        "x" * 256,
+    ],
+)
+def test_a_name_that_fat_would_change_is_refused(path: str, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(InputError, match="name"):
+        esp.make_esp(str(tmp_path / "esp"), [esp.File(path, str(tmp_path / "file"))])
+
+
+@pytest.mark.parametrize(
+    "paths",
+    [("a", "A"), ("efi/x", "EFI/y"), ("Grüße", "GRÜßE"), ("a/b", "a"), ("a", "A/b"), ("a", "a")],
+)
+def test_names_that_fat_takes_for_one_are_refused(paths: tuple[str, str], tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    source = str(tmp_path / "file")
+    files = [esp.File(path, source) for path in paths]
+    with pytest.raises(InputError, match="too"):
+        esp.make_esp(str(tmp_path / "esp"), files)
+
+
+@pytest.mark.oracle("mcopy")
+def test_odd_names_are_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    names = ["-n", "grüße", "\N{CJK UNIFIED IDEOGRAPH-65E5}.raw", "a+b;c=d,e [f]", " x'", "a~1"]
+    for name in names:
+        Path(name).write_text(name)
+    esp.make_esp("esp", [esp.File(f"E F/{name}", name) for name in names])
+    with OpenFile("esp") as blob:
+        volume = fat.open_volume(SubBlob(blob, 1 << 20, blob.size - (2 << 20)))
+        for name in names:
+            entry = volume.find(f"E F/{name}")
+            assert entry is not None
+            assert entry.name == name
+            assert volume.content(entry).read_at(0, entry.size) == name.encode()
+
+
+def test_a_name_that_is_changed_all_the_same_is_an_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setattr(fat.Volume, "walk", lambda _: iter([("FILE~1", None)]))
+    with pytest.raises(ToolError, match="changed a name: FILE~1"):
+        esp.make_esp(str(tmp_path / "esp"), [esp.File("file", str(tmp_path / "file"))])
+
+
 def test_an_esp_too_large_is_refused(tmp_path: Path) -> None:
     with (tmp_path / "huge").open("wb") as file:
         file.truncate(esp.MAX_ESP)
@@ -320,6 +386,29 @@ def test_guests_that_cannot_be_made_leave_nothing(
     with pytest.raises(ToolError, match="no mirror"):
         guests.make_guests(str(tmp_path))
     assert list(tmp_path.iterdir()) == []
+
+
+def test_guests_are_made_of_signed_packages_only(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ran: list[list[str]] = []
+
+    def run(argv: list[str], **_: object) -> None:
+        ran.append(argv)
+        raise ToolError("not now")
+
+    monkeypatch.setattr(cooking, "locate", str)
+    monkeypatch.setattr(cooking, "run", run)
+    monkeypatch.setattr(recipe, "KEYRING", str(tmp_path / "keyring"))
+    make = {"mirror": "http://mirror", "progress": NoProgress()}
+    with pytest.raises(ToolError, match="keys are not installed") as caught:
+        cooking.cook(str(tmp_path), str(tmp_path), **make)  # type: ignore[arg-type]
+    assert "debian-archive-keyring" in caught.value.hint
+    assert ran == []
+    (tmp_path / "keyring").touch()
+    with pytest.raises(ToolError, match="not now"):
+        cooking.cook(str(tmp_path), str(tmp_path), **make)  # type: ignore[arg-type]
+    assert {"--force-check-gpg", f"--keyring={tmp_path}/keyring"} < set(ran[0])
 
 
 def test_the_cache_is_the_users(monkeypatch: pytest.MonkeyPatch) -> None:

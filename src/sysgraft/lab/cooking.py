@@ -79,10 +79,15 @@ def cook(work: str, output: str, *, mirror: str, progress: Progress) -> dict[str
 
 def _bootstrap(root: str, mirror: str) -> None:
     locate("debootstrap")
+    if not os.path.isfile(recipe.KEYRING):
+        raise ToolError(
+            f"Debian's keys are not installed: {recipe.KEYRING} is missing",
+            hint="on Debian they are in the package debian-archive-keyring",
+        )
     # In a mount namespace of its own: however it ends, /proc and /sys are not mounted in the folder
     # when that is removed.
     done = run(
-        ["unshare", "--mount", "debootstrap", "--variant=minbase", recipe.SUITE, root, mirror],
+        ["unshare", "--mount", *_debootstrap(root, mirror)],
         timeout=_DEBOOTSTRAP_SECONDS,
         env={"DEBIAN_FRONTEND": "noninteractive"},
         check=False,
@@ -102,6 +107,12 @@ def _bootstrap(root: str, mirror: str) -> None:
     argv = ["apt-get", "install", "-qy", "--no-install-recommends", *recipe.PACKAGES]
     _inside(root, *argv, timeout=_DOWNLOAD_SECONDS)
     os.unlink(policy)
+
+
+def _debootstrap(root: str, mirror: str) -> list[str]:
+    """Its command line. By itself it goes on without a signature where there are no keys."""
+    verified = ("--force-check-gpg", f"--keyring={recipe.KEYRING}")
+    return ["debootstrap", "--variant=minbase", *verified, recipe.SUITE, root, mirror]
 
 
 def _inside(root: str, *argv: str, timeout: float = 120.0) -> str:

@@ -7,12 +7,15 @@ so that the firmware, which measures the table, measures the same each time.
 from __future__ import annotations
 
 import os
+import re
 from typing import TYPE_CHECKING, Final, NamedTuple
 from uuid import NAMESPACE_DNS, UUID, uuid5
 
-from sysgraft.errors import InputError, LimitError
-from sysgraft.formats import gpt
-from sysgraft.host.files import pwrite_all
+from sysgraft.base.blob import SubBlob
+from sysgraft.base.text import one_line
+from sysgraft.errors import InputError, LimitError, ToolError
+from sysgraft.formats import fat, gpt
+from sysgraft.host.files import OpenFile, pwrite_all
 from sysgraft.host.folders import walk
 from sysgraft.host.run import run
 
@@ -34,6 +37,12 @@ _CLUSTERS: Final = ((260 << 20, 1), (8 << 30, 8), (MAX_ESP, 32))
 _SERIAL: Final = "5359534C"
 _NAMESPACE: Final = uuid5(NAMESPACE_DNS, "sysgraft-lab")
 _COPY_SECONDS: Final = 600.0
+
+# What FAT's names cannot hold, and what mtools would change on the way without a word. Characters
+# beyond 16 bits are among that, and names of DOS devices are refused by it.
+_BAD: Final = re.compile(r'[\x00-\x1f\x7f"*:<>?|\\\ud800-\udfff\U00010000-\U0010ffff]')
+_DEVICES: Final = re.compile(r"(CON|PRN|AUX|NUL|CLOCK\$|COM[1-9]|LPT[1-9])(\.|$)", re.IGNORECASE)
+_MAX_NAME: Final = 255
 
 
 class File(NamedTuple):
@@ -63,11 +72,12 @@ def make_esp(path: str, files: Sequence[File]) -> None:
     """Write a disk image with one EFI system partition that holds these files.
 
     Raises:
-        InputError: a file cannot be read.
+        InputError: a file cannot be read, or has a name that would not be kept.
         LimitError: they are too much for a partition.
         ToolError: mtools is missing or failed.
     """
     folders = _folders(files)
+    _check_names(files, folders)
     size, cluster = _geometry([_size(each.source) for each in files], len(folders))
     with open(path, "wb") as image:
         image.truncate(_START + size + _START)
@@ -81,7 +91,41 @@ def make_esp(path: str, files: Sequence[File]) -> None:
     if folders:
         _mtools("mmd", path, *(f"::{folder}" for folder in folders))
     for each in files:
-        _mtools("mcopy", path, each.source, f"::{each.path}")
+        # An absolute path is neither an option nor a drive.
+        _mtools("mcopy", path, os.path.abspath(each.source), f"::{each.path}")
+    _check_result(path, [*folders, *(each.path for each in files)])
+
+
+def _check_names(files: Sequence[File], folders: Sequence[str]) -> None:
+    """Refuse names that would be others on the partition.
+
+    Raises:
+        InputError: there is one.
+    """
+    seen: dict[str, str] = {}
+    for path, source in [*((each, each) for each in folders), *files]:
+        name = os.path.basename(path)
+        if _BAD.search(name) or name.endswith((".", " ")) or len(name) > _MAX_NAME:
+            raise InputError("FAT cannot keep this name", file=source)
+        if _DEVICES.match(name):
+            raise InputError("the name is that of a DOS device", file=source)
+        key = fat.fold(path)
+        if key in seen:
+            raise InputError(f"on FAT its name is that of {one_line(seen[key])} too", file=source)
+        seen[key] = source
+
+
+def _check_result(path: str, wanted: Sequence[str]) -> None:
+    """Look what is on the partition: mtools has its own ideas of names.
+
+    Raises:
+        ToolError: it is something else.
+    """
+    with OpenFile(path) as blob:
+        volume = fat.open_volume(SubBlob(blob, _START, blob.size - 2 * _START))
+        found = {name for name, _ in volume.walk()}
+    for name in sorted(found ^ set(wanted)):
+        raise ToolError(f"mtools has changed a name: {one_line(name)}")
 
 
 def _size(path: str) -> int:
@@ -132,6 +176,6 @@ def _table(size: int) -> gpt.Table:
 
 def _mtools(program: str, image: str, *arguments: str) -> None:
     # The user's own configuration has no say, and the file system fits its partition.
-    environment = {"MTOOLSRC": os.devnull, "MTOOLS_SKIP_CHECK": "1"}
+    environment = {"MTOOLSRC": os.devnull, "MTOOLS_SKIP_CHECK": "1", "LC_ALL": "C.UTF-8"}
     argv = [program, "-i", f"{image}@@{_START}", *arguments]
     run(argv, env=environment, timeout=_COPY_SECONDS)

@@ -22,6 +22,10 @@ RESULTS_PORT: Final = "sysgraft.results"
 """The virtio port over which the guest reports, ``/sys/class/virtio-ports/*/name``."""
 
 
+# A guest that takes QEMU over finds no programs to start and no rights to gain (seccomp).
+_SANDBOX: Final = "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny"
+
+
 class Firmware(NamedTuple):
     """A firmware: its code, and an empty variable store for it."""
 
@@ -158,6 +162,7 @@ def command_line(machine: Machine, parts: Parts, options: LabOptions) -> list[st
     return [
         machine.program,
         *("-nodefaults", "-no-user-config", "-display", "none"),
+        *("-sandbox", _SANDBOX),
         *_base(machine, parts, options),
         *_firmware(parts.firmware),
         *_disk("esp", parts.boot_disk, writable=False, more=",bootindex=0"),

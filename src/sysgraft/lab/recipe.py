@@ -19,6 +19,8 @@ VERSION: Final = 1
 """Raised when the recipe is followed in another way (`sysgraft.lab.cooking`)."""
 SUITE: Final = "trixie"
 MIRROR: Final = "http://deb.debian.org/debian"
+KEYRING: Final = "/usr/share/keyrings/debian-archive-keyring.gpg"
+"""The keys that Debian's releases are signed with."""
 KERNEL_PACKAGE: Final = "linux-image-amd64"
 ARCHITECTURE: Final = "x86-64"
 
