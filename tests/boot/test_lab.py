@@ -183,6 +183,36 @@ def test_a_guest_that_does_not_end_is_switched_off(lab: Lab, uki: BuildUki, tmp_
     assert list(report.pcrs) == list(BANKS)
 
 
+@pytest.mark.parametrize(
+    ("script", "said"),
+    [
+        # A kernel that is quiet leaves the serial port to whoever comes next.
+        (
+            """
+            printf '\\r\\nBdsDxe: failed to load Boot0001 "x" from x: Access Denied\\r\\n'
+            printf 'BdsDxe: No bootable option or device was found\\r\\n'
+            sleep 3600
+            """,
+            "only the serial port says",
+        ),
+        (
+            "dd if=/dev/zero of=$SYSGRAFT_RESULTS/zeros bs=1M count=200",
+            "it wrote more than 64 MiB to the results port",
+        ),
+    ],
+    ids=["words", "size"],
+)
+def test_a_guest_that_lies_or_floods_is_stopped(
+    lab: Lab, uki: BuildUki, tmp_path: Path, script: str, said: str
+) -> None:
+    report = lab.boot(script, uki=uki(tmp_path / "small.efi"))
+    assert (report.ending, report.succeeded, report.script) == ("stopped", False, None)
+    assert said in report.reason
+    assert report.guest is not None
+    assert report.event_log is not None
+    assert report.memory_searched
+
+
 def test_what_is_no_program_is_refused(lab: Lab, tmp_path: Path) -> None:
     (tmp_path / "nothing.efi").write_bytes(b"not a program" * 1000)
     report = lab.boot(uki=str(tmp_path / "nothing.efi"))

@@ -155,6 +155,6 @@ class Watch:
 
     def _hear_out(self) -> None:
         end = time.monotonic() + _LAST_WORDS
-        while time.monotonic() < end:
+        while time.monotonic() < end and not self._excess():
             time.sleep(_TICK)
             self.serial.read()
