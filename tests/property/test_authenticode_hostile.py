@@ -20,12 +20,15 @@ from executables import (
 )
 from sysgraft.base.blob import BytesBlob
 from sysgraft.errors import FormatError
-from sysgraft.formats import authenticode, authenticode_digest, cms, pe, wincert
+from sysgraft.formats import authenticode, authenticode_digest, cms, esl, pe, wincert
+from sysgraft.formats.revocations import Revocations
 from sysgraft.formats.x509 import parse_certificate
-from sysgraft.formats.x509_issuing import read_issuing
+from sysgraft.formats.x509_issuing import contradiction, read_issuing, signer_problem
+from sysgraft.formats.x509_names import canonical_name, same_name
 from sysgraft.image.uki_verify import UkiVerifyOptions, verify_blob
 from sysgraft.sign.verify import trust
 from sysgraft.testing.certificates import NOW, make_identity
+from sysgraft.testing.efivars import certificate_list
 
 IDENTITY = make_identity(kind="p256")
 AUTHORITY = make_authority("ca", kind="p256", path_length=3)
@@ -142,4 +145,36 @@ def test_bytes_in_order_give_the_digest_of_the_whole(tail: bytes, step: int, cou
 @given(edits)
 def test_an_edited_authority_is_read_or_denied(changes: list[Edit]) -> None:
     with contextlib.suppress(FormatError):
-        read_issuing(parse_certificate(edited(AUTHORITY.certificate.der, changes)))
+        found = parse_certificate(edited(AUTHORITY.certificate.der, changes))
+        read_issuing(found)
+        signer_problem(found)
+        contradiction(found, AUTHORITY.certificate)
+        contradiction(IDENTITY.certificate, found)
+
+
+@given(edits)
+def test_a_dbx_with_an_edited_certificate_is_read(changes: list[Edit]) -> None:
+    entry = esl.Signature(esl.CERT_X509, edited(AUTHORITY.certificate.der, changes))
+    revocations = Revocations.from_lists([esl.SignatureList(esl.CERT_X509, (entry,))])
+    revocations.is_revoked(AUTHORITY.certificate, (IDENTITY.certificate,))
+    assert revocations.count == 1
+
+
+@given(edits)
+@example([(0, 0, b"")])
+def test_every_name_has_a_form(changes: list[Edit]) -> None:
+    name = edited(AUTHORITY.certificate.subject_der, changes)
+    assert isinstance(canonical_name(name), bytes)
+    assert same_name(name, name)
+
+
+def test_a_revoked_signature_that_is_cut_anywhere_is_not_passed_over() -> None:
+    revoked = make_identity("revoked", kind="p256")
+    lists = certificate_list(revoked.certificate.der, owner=esl.CERT_X509)
+    options = UkiVerifyOptions(trust=STORE | trust.from_dbx(lists, "dbx"), now=NOW)
+    whole = signature_of(UNSIGNED, revoked)
+    assert verify_blob(BytesBlob(SIGNED), "it", options).ok
+    for length in range(1, len(whole) + 1):
+        entries = [wincert.Entry(SIGNATURE), wincert.Entry(whole[:length])]
+        data = with_table(UNSIGNED, wincert.serialise(entries))
+        assert not verify_blob(BytesBlob(data), "it", options).ok
