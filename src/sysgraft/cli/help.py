@@ -19,6 +19,13 @@ class HelpFormatter(argparse.RawDescriptionHelpFormatter):
         settings.setdefault("width", _width() - 2)
         super().__init__(prog, **settings)
 
+    def _format_action_invocation(self, action: argparse.Action) -> str:
+        """``--output, -o FILE``, as Python writes it since 3.13; before, FILE came twice."""
+        if not action.option_strings or action.nargs == 0:
+            return super()._format_action_invocation(action)
+        metavar = self._get_default_metavar_for_optional(action)
+        return f"{', '.join(action.option_strings)} {self._format_args(action, metavar)}"
+
 
 def _width() -> int:
     """Columns: of ``$COLUMNS``, else of the terminal, else 80."""
