@@ -8,6 +8,7 @@ import struct
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from edits import Edit, edited, edits
 from executables import (
     CHECKSUM,
     SECURITY,
@@ -39,20 +40,7 @@ STORE = trust.from_certificates(IDENTITY.certificate.der, "db")
 OPTIONS = UkiVerifyOptions(trust=STORE, now=NOW)
 NUMBERS = (0, 1, 2, 7, 8, 9, 0x7FFF, 0xFFFF, 0x10000, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFF)
 
-Edit = tuple[int, int, bytes]
-edits = st.lists(
-    st.tuples(st.integers(0, 4000), st.integers(0, 8), st.binary(max_size=8)),
-    min_size=1,
-    max_size=4,
-)
-
-
-def edited(data: bytes, changes: list[Edit]) -> bytes:
-    """The data with some ranges cut out and other bytes put in their places."""
-    for at, cut, new in changes:
-        start = at % (len(data) + 1)
-        data = data[:start] + new + data[start + cut :]
-    return data
+damage = edits(4000)
 
 
 def essence(data: bytes) -> bytes:
@@ -64,7 +52,7 @@ def essence(data: bytes) -> bytes:
     return bytes(kept)
 
 
-@given(edits)
+@given(damage)
 def test_an_edited_executable_always_gets_a_verdict(changes: list[Edit]) -> None:
     data = edited(SIGNED, changes)
     result = verify_blob(BytesBlob(data), "it", OPTIONS)
@@ -74,7 +62,7 @@ def test_an_edited_executable_always_gets_a_verdict(changes: list[Edit]) -> None
         assert result.ok
 
 
-@given(edits)
+@given(damage)
 @example([(0, 0, b"\x30\x84\xff\xff\xff\xff")])
 @example([(0, 0, b"\x30\x80")])
 def test_an_edited_signature_is_refused_or_read_back_exactly(changes: list[Edit]) -> None:
@@ -142,7 +130,7 @@ def test_bytes_in_order_give_the_digest_of_the_whole(tail: bytes, step: int, cou
     assert sum(length for _, length in covered.ranges) == padded.size - 12
 
 
-@given(edits)
+@given(damage)
 def test_an_edited_authority_is_read_or_denied(changes: list[Edit]) -> None:
     with contextlib.suppress(FormatError):
         found = parse_certificate(edited(AUTHORITY.certificate.der, changes))
@@ -152,7 +140,7 @@ def test_an_edited_authority_is_read_or_denied(changes: list[Edit]) -> None:
         contradiction(IDENTITY.certificate, found)
 
 
-@given(edits)
+@given(damage)
 def test_a_dbx_with_an_edited_certificate_is_read(changes: list[Edit]) -> None:
     entry = esl.Signature(esl.CERT_X509, edited(AUTHORITY.certificate.der, changes))
     revocations = Revocations.from_lists([esl.SignatureList(esl.CERT_X509, (entry,))])
@@ -160,7 +148,7 @@ def test_a_dbx_with_an_edited_certificate_is_read(changes: list[Edit]) -> None:
     assert revocations.count == 1
 
 
-@given(edits)
+@given(damage)
 @example([(0, 0, b"")])
 def test_every_name_has_a_form(changes: list[Edit]) -> None:
     name = edited(AUTHORITY.certificate.subject_der, changes)

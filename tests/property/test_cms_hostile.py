@@ -7,6 +7,7 @@ import contextlib
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from edits import Edit, edited, edits
 from sysgraft.errors import FormatError, KeyMaterialError
 from sysgraft.formats import cms, der, x509
 from sysgraft.sign.keys import load_private_key
@@ -21,23 +22,10 @@ ROOT_HASH = bytes(32)
 SIGNATURE = sign_root_hash(ROOT_HASH, KEY, IDENTITY.certificate)
 STORE = trust.from_certificates(IDENTITY.certificate.der, "db.pem")
 
-Edit = tuple[int, int, bytes]
-edits = st.lists(
-    st.tuples(st.integers(0, 2000), st.integers(0, 8), st.binary(max_size=8)),
-    min_size=1,
-    max_size=4,
-)
+damage = edits(2000)
 
 
-def edited(data: bytes, changes: list[Edit]) -> bytes:
-    """The data with some ranges cut out and other bytes put in their places."""
-    for at, cut, new in changes:
-        start = at % (len(data) + 1)
-        data = data[:start] + new + data[start + cut :]
-    return data
-
-
-@given(edits)
+@given(damage)
 @example([(0, 0, b"\x30\x84\xff\xff\xff\xff")])
 @example([(0, 0, b"\x30\x80")])
 def test_an_edited_signature_is_refused_or_read_back_exactly(changes: list[Edit]) -> None:
@@ -46,7 +34,7 @@ def test_an_edited_signature_is_refused_or_read_back_exactly(changes: list[Edit]
         assert cms.serialise(cms.parse(data)) == data
 
 
-@given(edits)
+@given(damage)
 def test_an_edited_signature_always_gets_a_verdict(changes: list[Edit]) -> None:
     data = edited(SIGNATURE, changes)
     verdict = check_roothash_signature(data, ROOT_HASH, fingerprint=None, store=STORE, now=NOW)
@@ -54,7 +42,7 @@ def test_an_edited_signature_always_gets_a_verdict(changes: list[Edit]) -> None:
     assert good == (data == SIGNATURE)
 
 
-@given(edits)
+@given(damage)
 def test_an_edited_certificate_is_refused_or_usable(changes: list[Edit]) -> None:
     data = edited(IDENTITY.certificate.der, changes)
     with contextlib.suppress(FormatError):
@@ -74,7 +62,7 @@ def test_any_bytes_are_refused_as_signature_certificate_and_key(data: bytes) -> 
         load_private_key(data, b"secret")
 
 
-@given(edits)
+@given(damage)
 def test_an_edited_key_is_refused_or_read(changes: list[Edit]) -> None:
     with contextlib.suppress(KeyMaterialError):
         load_private_key(edited(IDENTITY.encode_key(pem=False), changes), b"secret")

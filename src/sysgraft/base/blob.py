@@ -144,7 +144,7 @@ class PaddedBlob:
 
     def read_at(self, offset: int, length: int) -> bytes:
         """See `Blob.read_at`."""
-        return _collect(self, offset, length)
+        return collect(self, offset, length)
 
     def readinto_at(self, offset: int, view: memoryview) -> None:
         """See `Blob.readinto_at`."""
@@ -171,7 +171,7 @@ class JoinedBlob:
 
     def read_at(self, offset: int, length: int) -> bytes:
         """See `Blob.read_at`."""
-        return _collect(self, offset, length)
+        return collect(self, offset, length)
 
     def readinto_at(self, offset: int, view: memoryview) -> None:
         """See `Blob.readinto_at`."""
@@ -187,7 +187,7 @@ class JoinedBlob:
             number += 1
 
 
-def _collect(blob: Blob, offset: int, length: int) -> bytes:
+def collect(blob: Blob, offset: int, length: int) -> bytes:
     """`Blob.read_at` for blobs that put their bytes together; no memory is taken in vain."""
     check_range(blob, offset, length)
     data = bytearray(length)

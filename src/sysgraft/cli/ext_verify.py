@@ -5,53 +5,33 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from sysgraft.base import arch, systemd
-from sysgraft.cli.verdict import checks_json, show, signer_json
-from sysgraft.errors import InputError, in_file
+from sysgraft.cli.verdict import checks_json, signer_json, verify_each
+from sysgraft.errors import in_file
 from sysgraft.formats import os_release
 from sysgraft.host.small import read_small
 from sysgraft.image.checks import ON_REQUEST
-from sysgraft.image.verify import Verification, VerifyOptions, verify_image
+from sysgraft.image.verify import VerifyOptions, verify_image
 from sysgraft.sign.verify import files as trust_files
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Sequence
 
     from sysgraft.cli.output import Output
+    from sysgraft.image.verify import Verification
     from sysgraft.sign.verify.trust import TrustStore
 
 
 def run(arguments: argparse.Namespace, out: Output) -> int:
     """Verify images; 0 if all of them are good."""
     options = verify_options(arguments)
-    results, errors = [], []
-    for file in arguments.files:
-        try:
-            result = verify_image(file, options, progress=out.progress)
-        except InputError as error:
-            # One unreadable file must not hide what there is to say of the others.
-            errors.append(error)
-            out.note(f"error: {error}")
-            continue
-        results.append(result)
-        if not out.json_wanted:
-            show(result.file, result.checks, result.notes, out, on_request=ON_REQUEST)
-    good = not errors and all(result.ok for result in results)
-    if out.json_wanted:
-        out.json("ext.verify", 1, _document(good, results, errors))
-    return 2 if errors else 0 if good else 1
-
-
-def _document(
-    good: bool,  # noqa: FBT001  the first field of what it makes
-    results: Sequence[Verification],
-    errors: Sequence[InputError],
-) -> dict[str, object]:
-    return {
-        "ok": good,
-        "images": [as_json(result) for result in results],
-        "errors": [{"file": error.file, "message": error.message} for error in errors],
-    }
+    return verify_each(
+        arguments.files,
+        lambda file: verify_image(file, options, progress=out.progress),
+        as_json,
+        out,
+        schema="ext.verify",
+        on_request=ON_REQUEST,
+    )
 
 
 def verify_options(arguments: argparse.Namespace) -> VerifyOptions:

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sysgraft.cli.verdict import checks_json, show, signer_json
-from sysgraft.errors import InputError, SysgraftError
+from sysgraft.cli.verdict import checks_json, signer_json, verify_each
+from sysgraft.errors import SysgraftError
 from sysgraft.image.uki_structure import ON_REQUEST
-from sysgraft.image.uki_verify import UkiVerification, UkiVerifyOptions, verify_uki
+from sysgraft.image.uki_verify import UkiVerifyOptions, verify_uki
 
 if TYPE_CHECKING:
     import argparse
 
     from sysgraft.cli.output import Output
+    from sysgraft.image.uki_verify import UkiVerification
     from sysgraft.sign.verify.authenticode_signature import SignatureVerdict
     from sysgraft.sign.verify.roothash import Outcome
     from sysgraft.sign.verify.trust import TrustStore
@@ -22,30 +23,15 @@ def run(arguments: argparse.Namespace, out: Output) -> int:
     """Verify executables; 0 if all of them are good."""
     trust = _Trust(arguments)
     options = UkiVerifyOptions(trust=trust, allow_skip=frozenset(arguments.allow_skip))
-    results: list[UkiVerification] = []
-    errors: list[InputError] = []
-    for file in arguments.files:
-        try:
-            result = verify_uki(file, options, progress=out.progress)
-        except InputError as error:
-            if error is trust.problem:
-                raise
-            # One unreadable file must not hide what there is to say of the others.
-            errors.append(error)
-            out.note(f"error: {error}")
-            continue
-        results.append(result)
-        if not out.json_wanted:
-            show(result.file, result.checks, result.notes, out, on_request=ON_REQUEST)
-    good = not errors and all(result.ok for result in results)
-    if out.json_wanted:
-        document = {
-            "ok": good,
-            "images": [as_json(result) for result in results],
-            "errors": [{"file": error.file, "message": error.message} for error in errors],
-        }
-        out.json("uki.verify", 1, document)
-    return 2 if errors else 0 if good else 1
+    return verify_each(
+        arguments.files,
+        lambda file: verify_uki(file, options, progress=out.progress),
+        as_json,
+        out,
+        schema="uki.verify",
+        on_request=ON_REQUEST,
+        concerns_all=lambda error: error is trust.problem,
+    )
 
 
 class _Trust:

@@ -2,14 +2,86 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol, TypeVar
+
+from sysgraft.errors import InputError
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
+    from collections.abc import Callable, Collection, Sequence
 
     from sysgraft.cli.output import Output
     from sysgraft.image.checks import Check
     from sysgraft.sign.verify.roothash import SignerInfo
+
+
+class Verified(Protocol):
+    """What became of one file."""
+
+    @property
+    def file(self) -> str:
+        """As the caller named it."""
+
+    @property
+    def checks(self) -> Sequence[Check]:
+        """All of them, in their order."""
+
+    @property
+    def notes(self) -> Sequence[str]:
+        """What a person should know and no check fails for."""
+
+    @property
+    def ok(self) -> bool:
+        """Whether it is good."""
+
+
+_Result = TypeVar("_Result", bound=Verified)
+
+
+def verify_each(
+    files: Sequence[str],
+    verify: Callable[[str], _Result],
+    as_json: Callable[[_Result], dict[str, object]],
+    out: Output,
+    *,
+    schema: str,
+    on_request: Collection[str],
+    concerns_all: Callable[[InputError], bool] = lambda _: False,
+) -> int:
+    """Verify files and tell of each; 0 if all are good, 1 if one is not, 2 if one is unreadable.
+
+    Args:
+        files: as they were named.
+        verify: verifies one.
+        as_json: one file's part of the document.
+        out: where to say it.
+        schema: the name of the document, version 1.
+        on_request: see `show`.
+        concerns_all: whether an error is about more than its file, and ends the command.
+    """
+    results: list[_Result] = []
+    errors: list[InputError] = []
+    for file in files:
+        try:
+            result = verify(file)
+        except InputError as error:
+            if concerns_all(error):
+                raise
+            # One unreadable file must not hide what there is to say of the others.
+            errors.append(error)
+            out.note(f"error: {error}")
+            continue
+        results.append(result)
+        if not out.json_wanted:
+            show(result.file, result.checks, result.notes, out, on_request=on_request)
+    good = not errors and all(result.ok for result in results)
+    if out.json_wanted:
+        document = {
+            "ok": good,
+            "images": [as_json(result) for result in results],
+            "errors": [{"file": error.file, "message": error.message} for error in errors],
+        }
+        out.json(schema, 1, document)
+    return 2 if errors else 0 if good else 1
 
 
 def show(

@@ -13,7 +13,7 @@ from bisect import bisect_right
 from itertools import islice
 from typing import TYPE_CHECKING, Final
 
-from sysgraft.base.blob import check_range
+from sysgraft.base.blob import check_range, collect
 from sysgraft.errors import FormatError, LimitError
 
 if TYPE_CHECKING:
@@ -162,10 +162,7 @@ class Runs:
 
     def read_at(self, offset: int, length: int) -> bytes:
         """See `Blob.read_at`."""
-        check_range(self, offset, length)
-        data = bytearray(length)
-        self.readinto_at(offset, memoryview(data))
-        return bytes(data)
+        return collect(self, offset, length)
 
     def readinto_at(self, offset: int, view: memoryview) -> None:
         """See `Blob.readinto_at`."""

@@ -9,13 +9,12 @@ mean nothing here. The twin is `sysgraft.sign.verify.authenticode`.
 from __future__ import annotations
 
 import hashlib
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
-from sysgraft.errors import KeyMaterialError, UsageError
+from sysgraft.errors import UsageError
 from sysgraft.formats import authenticode, cms, cms_attributes, cms_signer
-from sysgraft.formats.der import encode_algorithm
-from sysgraft.formats.public_key import RSA_ENCRYPTION
 from sysgraft.sign.keys import check_pair
+from sysgraft.sign.signer_info import sign_content
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -23,9 +22,6 @@ if TYPE_CHECKING:
     from sysgraft.formats.authenticode import ImageDigest
     from sysgraft.formats.x509 import Certificate
     from sysgraft.sign.keys import Signer
-
-_ALGORITHMS: Final = {"rsa": RSA_ENCRYPTION, "ec": encode_algorithm("1.2.840.10045.4.3.2")}
-"""What OpenSSL writes for SHA-256: rsaEncryption, and ecdsa-with-SHA256 (RFC 5758 §3.2)."""
 
 
 def sign(
@@ -63,18 +59,9 @@ def sign(
     signed = cms_attributes.signed_attributes(
         authenticode.SPC_INDIRECT_DATA, message_digest, *attributes
     )
-    signer = cms_signer.SignerInfo(
-        issuer_der=certificate.issuer_der,
-        serial=certificate.serial,
-        digest_der=cms_signer.SHA256,
-        algorithm_der=_ALGORITHMS[key.kind],
-        signature=key.sign(signed),
-        signed_attributes=signed,
-        message_digest=message_digest,
+    signer = sign_content(
+        content, key, certificate, signed_attributes=signed, message_digest=message_digest
     )
-    # A token or service may answer with anything; nothing unproven goes into an executable.
-    if not cms_signer.verify(signer, content, certificate):
-        raise KeyMaterialError("the key made a signature that its certificate does not verify")
     certificates = dict.fromkeys((certificate.der, *(each.der for each in chain)))
     return cms.serialise(
         cms.SignedData(

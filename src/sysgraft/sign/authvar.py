@@ -7,22 +7,17 @@ file is built, and how a signature is checked, is in `sysgraft.formats.authvar`.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
-from sysgraft.errors import KeyMaterialError
 from sysgraft.formats import authvar, cms, cms_signer
-from sysgraft.formats.der import encode_algorithm
-from sysgraft.formats.public_key import RSA_ENCRYPTION
 from sysgraft.sign.keys import check_pair
+from sysgraft.sign.signer_info import sign_content
 
 if TYPE_CHECKING:
     from datetime import datetime
 
     from sysgraft.formats.x509 import Certificate
     from sysgraft.sign.keys import Signer
-
-_ALGORITHMS: Final = {"rsa": RSA_ENCRYPTION, "ec": encode_algorithm("1.2.840.10045.4.3.2")}
-"""What OpenSSL writes for SHA-256: rsaEncryption, and ecdsa-with-SHA256 (RFC 5758 §3.2)."""
 
 
 def sign_update(
@@ -47,17 +42,6 @@ def sign_update(
         KeyMaterialError: key and certificate do not belong together, or signing fails.
     """
     check_pair(key, certificate)
-    signer = cms_signer.SignerInfo(
-        issuer_der=certificate.issuer_der,
-        serial=certificate.serial,
-        digest_der=cms_signer.SHA256,
-        algorithm_der=_ALGORITHMS[key.kind],
-        signature=key.sign(authvar.signed_content(target, time, value)),
-    )
+    signer = sign_content(authvar.signed_content(target, time, value), key, certificate)
     signed = cms.SignedData((cms_signer.SHA256,), (signer,), (certificate.der,))
-    signature = authvar.without_content_info(cms.serialise(signed))
-    update = authvar.SignedUpdate(time, signature, value)
-    # A token may answer with anything; nothing unproven goes to a firmware.
-    if not authvar.verify(update, target, certificate):
-        raise KeyMaterialError("the key made a signature that its certificate does not verify")
-    return update
+    return authvar.SignedUpdate(time, authvar.without_content_info(cms.serialise(signed)), value)

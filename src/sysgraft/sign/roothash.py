@@ -7,21 +7,16 @@ certificate those that systemd-repart writes. The twin is `sysgraft.sign.verify.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
-from sysgraft.errors import KeyMaterialError
 from sysgraft.formats import cms, cms_signer
-from sysgraft.formats.der import encode_algorithm
-from sysgraft.formats.public_key import RSA_ENCRYPTION
 from sysgraft.sign.keys import check_pair
+from sysgraft.sign.signer_info import sign_content
 from sysgraft.sign.verify.roothash import signed_content
 
 if TYPE_CHECKING:
     from sysgraft.formats.x509 import Certificate
     from sysgraft.sign.keys import Signer
-
-_ALGORITHMS: Final = {"rsa": RSA_ENCRYPTION, "ec": encode_algorithm("1.2.840.10045.4.3.2")}
-"""What OpenSSL writes for SHA-256: rsaEncryption, and ecdsa-with-SHA256 (RFC 5758 §3.2)."""
 
 
 def sign_root_hash(
@@ -48,15 +43,6 @@ def sign_root_hash(
     """
     check_pair(key, certificate)
     content = signed_content(root_hash)
-    signer = cms_signer.SignerInfo(
-        issuer_der=certificate.issuer_der,
-        serial=certificate.serial,
-        digest_der=cms_signer.SHA256,
-        algorithm_der=_ALGORITHMS[key.kind],
-        signature=key.sign(content),
-    )
-    # A token or service may answer with anything; nothing unproven goes into an image.
-    if not cms_signer.verify(signer, content, certificate):
-        raise KeyMaterialError("the key made a signature that its certificate does not verify")
+    signer = sign_content(content, key, certificate)
     certificates = (certificate.der,) if include_certificate else ()
     return cms.serialise(cms.SignedData((cms_signer.SHA256,), (signer,), certificates))

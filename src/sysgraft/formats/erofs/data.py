@@ -17,7 +17,7 @@ from __future__ import annotations
 import struct
 from typing import TYPE_CHECKING, Final, NamedTuple, NoReturn
 
-from sysgraft.base.blob import BytesBlob, check_range
+from sysgraft.base.blob import BytesBlob, check_range, collect
 from sysgraft.errors import FormatError, UnsupportedError
 from sysgraft.formats.erofs.ondisk import NULL_ADDRESS, Incompat, Layout, round_up
 
@@ -92,10 +92,7 @@ class _Pieced:
 
     def read_at(self, offset: int, length: int) -> bytes:
         """See `Blob.read_at`."""
-        check_range(self, offset, length)
-        data = bytearray(length)
-        self.readinto_at(offset, memoryview(data))
-        return bytes(data)
+        return collect(self, offset, length)
 
     def readinto_at(self, offset: int, view: memoryview) -> None:
         """See `Blob.readinto_at`."""
