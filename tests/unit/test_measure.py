@@ -11,7 +11,15 @@ from sysgraft.errors import UnsupportedError, UsageError
 from sysgraft.formats import uki
 from sysgraft.measure import pcr, pcr11
 from sysgraft.measure.pcr11 import Measured
-from sysgraft.measure.policy import policy_pcr, selection
+from sysgraft.measure.policy import (
+    policy_auth_value,
+    policy_authorize,
+    policy_or,
+    policy_pcr,
+    policy_reference,
+    sealed_policy,
+    selection,
+)
 
 LATEST: Final = 262
 
@@ -184,6 +192,96 @@ VALUES: Final = [
 )
 def test_systemds_policies(pcrs: tuple[int, ...], policy: str) -> None:
     assert policy_pcr("sha256", {index: VALUES[index] for index in pcrs}).hex() == policy
+
+
+# The same function called again, on what it gave (calculate_policy_pcr, d twice).
+@pytest.mark.parametrize(
+    ("pcrs", "policy"),
+    [
+        ((4, 7, 8), "97e64bcabb64c1fa4b726528644926c8029f5b4458b0575c98c04fe225629a0b"),
+        (range(16), "7481fd1b116078eb3ac2456e4ad542c9b46b9b8eb891335771ca8e7c8f8e4415"),
+    ],
+)
+def test_systemds_policies_on_top_of_another(pcrs: tuple[int, ...], policy: str) -> None:
+    values = {index: VALUES[index] for index in pcrs}
+    first = policy_pcr("sha256", values)
+    assert policy_pcr("sha256", values, start=first).hex() == policy
+
+
+# calculate_policy_authorize; the names are those of the test's own templates: of the RSA key from
+# calculate_pubkey_name, of the other computed from its coordinates.
+RSA_NAME: Final = bytes.fromhex(
+    "000be78f74a470dd92e979ca067cdb2293a35f075e8560b436bd2ccea5da21486a07"
+)
+AUTHORIZED: Final = "95213a3784eaab04f427bc7e8851c2f1df0903be8e42428ec25dcefd907baff1"
+
+
+def ecc_name(x: str, y: str) -> bytes:
+    """Of a storage key on P-256: restricted, AES-128-CFB (TPMT_PUBLIC)."""
+    area = bytes.fromhex(f"0023000b00030072000000060080004300100003001000 20{x}0020{y}")
+    return b"\0\x0b" + hashlib.sha256(area).digest()
+
+
+def test_systemds_policies_of_keys() -> None:
+    assert policy_authorize(RSA_NAME).hex() == AUTHORIZED
+    one = ecc_name(
+        "238e02ee4fd5598add6b502429f1815418515e4b0d6551c8e816b38cb15451d1",
+        "70c2d491769775ec43ccd5a571c429233e9d30cf0f486c2e01acd6cb32ba93b6",
+    )
+    assert one.hex() == "000b302787187ba19c82011c987bd2dcdbb652b3a543ccc5cb0b49c33d4caae604a6"
+    other = ecc_name(
+        "423a89da6f0998f510489ab9682706e762031ef8f9faef2a185eff67065a187e",
+        "996f73291670cef9e303d6cd9fa19ddf2c9c1fb1e283324ca9acca07c405c8d0",
+    )
+    expected = "2a5b705e83f949c27ac4d2e79e54fb5fb0a60f0b37bbd54a0ee1022ba00d3628"
+    assert policy_authorize(other).hex() == expected
+
+
+def test_a_reference_is_part_of_the_policy() -> None:
+    inner = hashlib.sha256(bytes(32) + bytes.fromhex("0000016a") + RSA_NAME).digest()
+    reference = hashlib.sha256(b"initrd").digest()
+    assert policy_reference("initrd") == reference
+    assert policy_reference("") == b""
+    expected = hashlib.sha256(inner + reference).digest()
+    assert policy_authorize(RSA_NAME, reference) == expected
+    assert sealed_policy(key_name=RSA_NAME, reference="initrd") == expected
+
+
+def test_systemds_policies_of_passwords() -> None:
+    # calculate_policy_auth_value.
+    first = policy_auth_value()
+    assert first.hex() == "8fcd2169ab92694e0c633f1ab772842b8241bbc20288981fc7ac1eddc1fddb0e"
+    second = policy_auth_value(first)
+    assert second.hex() == "759ebd5ed65100e0b4aa2d04b4b789c2672d92ecc9cdda4b5fa16a303132e008"
+
+
+def test_a_choice_of_policies() -> None:
+    # TCG EK Credential Profile for TPM 2.0: PolicyB is the choice of PolicyA and PolicyC (SHA-256).
+    first = bytes.fromhex("837197674484b3f81a90cc8d46a5d724fd52d76e06520b64f2a1da1b331469aa")
+    second = bytes.fromhex("3767e2edd43ff45a3a7e1eaefcef78643dca964632e7aad82c673a30d8633fde")
+    expected = "ca3d0a99a2b93906f7a3342414efcfb3a385d44cd1fd459089d19b5071c0b7a0"
+    assert policy_or([first, second]).hex() == expected
+    for count in (0, 1, 9):
+        with pytest.raises(UsageError, match="2 to 8"):
+            policy_or([first] * count)
+
+
+def test_what_a_volume_is_sealed_to() -> None:
+    """The key first, whose policy forgets what came before; then PCRs, then the PIN."""
+    values = {index: VALUES[index] for index in (4, 7, 8)}
+    assert sealed_policy() == bytes(32)
+    assert sealed_policy(values={}) == bytes(32)
+    assert sealed_policy(values=values) == policy_pcr("sha256", values)
+    assert sealed_policy(with_pin=True) == policy_auth_value()
+    assert sealed_policy(key_name=RSA_NAME).hex() == AUTHORIZED
+    digest = bytes.fromhex(AUTHORIZED)
+    for command in (
+        bytes.fromhex("0000017f 00000001 000b 03 900100")
+        + hashlib.sha256(VALUES[4] + VALUES[7] + VALUES[8]).digest(),
+        bytes.fromhex("0000016b"),
+    ):
+        digest = hashlib.sha256(digest + command).digest()
+    assert sealed_policy(values=values, key_name=RSA_NAME, with_pin=True) == digest
 
 
 def test_a_policy_of_systemd_measure() -> None:

@@ -4,8 +4,8 @@
   (``security/integrity/ima/ima_init.c`` and ``ima_template_lib.c``). With Secure Boot on, kernel
   modules follow; then the list itself is needed, which the probe may have brought along.
 * systemd extends PCR 11 with the phases of the boot (systemd-pcrphase(8)).
-* systemd keeps a log of all it extends, ``/run/log/systemd/tpm2-measure.log``, which the probe may
-  have brought along: JSON texts, each behind a record separator (RFC 7464).
+* systemd keeps a log of all it extends (`sysgraft.formats.tpm_userspace_log`), which the probe may
+  have brought along.
 
 Each of these is a guess that the TPM confirms in every bank, or does not. A record counts with a
 digest for every bank only, and if these are the digests of its words. The one exception are the
@@ -16,15 +16,16 @@ guest's own.
 from __future__ import annotations
 
 import hashlib
-import json
 import struct
 from itertools import combinations
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from sysgraft.errors import FormatError
+from sysgraft.formats import tpm_userspace_log
 from sysgraft.lab.answers import plain
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Mapping
 
     from sysgraft.lab.report import Banks
 
@@ -54,7 +55,7 @@ _KEYED: Final = "cryptsetup"
 
 
 class Record(NamedTuple):
-    """An entry of systemd's log.
+    """An entry of either list.
 
     Attributes:
         pcr: which PCR was extended.
@@ -165,32 +166,28 @@ def _ima_name(data: bytes) -> str:
 
 
 def read_records(log: bytes) -> tuple[Record, ...]:
-    """The entries of systemd's log; a damaged one ends it, and one whose words are not its own."""
+    """The entries of systemd's log; a damaged one ends it, and one whose words are not its own.
+
+    Those about NV indices are of no interest here.
+    """
     found = []
-    for text in log[:MAX_LOG].split(b"\x1e", MAX_RECORDS + 1)[1 : MAX_RECORDS + 1]:
+    for text in tpm_userspace_log.split(log[:MAX_LOG], most=MAX_RECORDS):
         if len(text) > MAX_RECORD:
             break
         try:
-            found += list(_record(json.loads(text)))
-        except (ValueError, KeyError, TypeError, RecursionError):
+            record = tpm_userspace_log.parse_record(text)
+            if record.pcr is not None:
+                found.append(_record(record.pcr, record))
+        except (FormatError, ValueError):
             break
     return tuple(found)
 
 
-def _record(fields: object) -> Iterator[Record]:
-    """One entry; those about NV indices are of no interest here."""
-    if not isinstance(fields, dict):
-        raise TypeError
-    pcr, digests, content = fields.get("pcr"), fields["digests"], fields.get("content")
-    if not isinstance(pcr, int):
-        return
-    if not isinstance(digests, list):
-        raise TypeError
-    text = content.get("string") if isinstance(content, dict) else None
-    values = {str(each["hashAlg"]): bytes.fromhex(each["digest"]) for each in digests}
-    if isinstance(text, str) and not text.startswith(_KEYED):
-        _check_words(text, values)
-    yield Record(pcr, values, plain(text or "without words"))
+def _record(pcr: int, record: tpm_userspace_log.Record) -> Record:
+    text = record.text
+    if text is not None and not text.startswith(_KEYED):
+        _check_words(text, record.digests)
+    return Record(pcr, record.digests, plain(text or "without words"))
 
 
 def _check_words(text: str, digests: Mapping[str, bytes]) -> None:
