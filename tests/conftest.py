@@ -1,10 +1,11 @@
-"""What every test may count on: other tools, a Debian 13 folder, keys, a small tree.
+"""What every test may count on: other tools, two Debian folders, keys, a small tree.
 
 ``@pytest.mark.oracle("veritysetup")`` says that a test compares with that program;
 ``@pytest.mark.oracle("debian-13")`` that it runs programs of the Debian 13 folder which
-``scripts/setup-oracles`` makes; ``@pytest.mark.root`` that it mounts or changes root. Where one is
-missing the test is left out and named at the end. With the environment variable ``CI`` set nothing
-may be left out: a missing tool, or any other skip, makes the run fail.
+``scripts/setup-oracles`` makes, ``"debian-sid"`` those of its Debian sid folder, ``"stubs"`` that
+it takes the stubs of three systemd releases; ``@pytest.mark.root`` that it mounts or changes root.
+Where one is missing the test is left out and named at the end. With the environment variable ``CI``
+set nothing may be left out: a missing tool, or any other skip, makes the run fail.
 """
 
 from __future__ import annotations
@@ -21,17 +22,20 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 import pytest
 from hypothesis import HealthCheck, settings
 
+from stubs import find_stubs, missing_stubs
 from sysgraft.host.run import which
 from sysgraft.host.tools import TOOLS
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator, Mapping, Sequence
 
+    from stubs import Stub
+
 IN_CI: Final = os.environ.get("CI", "").lower() not in ("", "0", "false", "no")
 
-DEBIAN_13: Final = Path(
-    os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache", "sysgraft", "debian-13"
-)
+CACHE: Final = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache", "sysgraft")
+DEBIAN_13: Final = CACHE / "debian-13"
+DEBIAN_SID: Final = CACHE / "debian-sid"
 
 # Loaded machines are slow at random: time limits belong to the few tests that are about time.
 settings.register_profile("default", deadline=None)
@@ -74,6 +78,10 @@ def missing_tool(tool: str) -> str:
     """Why `tool` cannot be used here, or an empty string."""
     if tool == "debian-13":
         return _missing_debian13()
+    if tool == "debian-sid":
+        return _missing_debian_sid()
+    if tool == "stubs":
+        return missing_stubs(CACHE)
     if which(tool):
         return ""
     package = f" (Debian package {TOOLS[tool].package})" if tool in TOOLS else ""
@@ -92,6 +100,12 @@ def missing_root() -> str:
 def _missing_debian13() -> str:
     if not (DEBIAN_13 / "usr/bin/systemd-repart").exists():
         return "the Debian 13 folder is missing (scripts/setup-oracles makes it)"
+    return missing_root()
+
+
+def _missing_debian_sid() -> str:
+    if not (DEBIAN_SID / "usr/lib/systemd/systemd-pcrlock").exists():
+        return "the Debian sid folder is missing (scripts/setup-oracles makes it)"
     return missing_root()
 
 
@@ -127,7 +141,7 @@ def pytest_terminal_summary(
             terminalreporter.write_line(f"  {test}" + (f" ({count})" if count > 1 else ""))
 
 
-# --- The Debian 13 folder ------------------------------------------------------------------------
+# --- The Debian folders --------------------------------------------------------------------------
 
 # Runs in a mount namespace of its own, so that every mount is gone when it ends. Arguments:
 # ROOT [HOST GUEST]… -- PROGRAM ARGUMENT…
@@ -145,8 +159,8 @@ exec chroot "$root" "$@"
 
 
 @dataclass(frozen=True, slots=True)
-class Debian13:
-    """A Debian 13 root file system whose programs (systemd 257, erofs-utils 1.8…) can be run."""
+class DebianFolder:
+    """A root file system whose programs can be run."""
 
     root: Path
 
@@ -182,6 +196,14 @@ class Debian13:
         return done
 
 
+class Debian13(DebianFolder):
+    """Debian 13: systemd 257, erofs-utils 1.8…"""
+
+
+class DebianSid(DebianFolder):
+    """Debian sid: systemd-pcrlock, -measure and -cryptenroll of systemd 262 or newer."""
+
+
 @pytest.fixture(scope="session")
 def debian13() -> Debian13:
     """The Debian 13 folder; the test carries ``@pytest.mark.oracle("debian-13")``."""
@@ -189,6 +211,24 @@ def debian13() -> Debian13:
     if reason:
         pytest.fail(f'mark the test with oracle("debian-13"): {reason}', pytrace=False)
     return Debian13(DEBIAN_13)
+
+
+@pytest.fixture(scope="session")
+def debian_sid() -> DebianSid:
+    """The Debian sid folder; the test carries ``@pytest.mark.oracle("debian-sid")``."""
+    reason = missing_tool("debian-sid")
+    if reason:
+        pytest.fail(f'mark the test with oracle("debian-sid"): {reason}', pytrace=False)
+    return DebianSid(DEBIAN_SID)
+
+
+@pytest.fixture(scope="session")
+def stubs() -> Mapping[int, Stub]:
+    """The stubs 252, 257 and 262; the test carries ``@pytest.mark.oracle("stubs")``."""
+    reason = missing_tool("stubs")
+    if reason:
+        pytest.fail(f'mark the test with oracle("stubs"): {reason}', pytrace=False)
+    return find_stubs(CACHE)
 
 
 # --- Keys and trees ------------------------------------------------------------------------------

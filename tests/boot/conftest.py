@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
+    from stubs import Stub
     from sysgraft.lab.report import LabReport
 
 GuestName = Literal["small", "debian"]
@@ -90,7 +91,7 @@ def initrd(folder: Path, files: Mapping[str, bytes], name: str = "more.cpio") ->
 
 
 class BuildUki(Protocol):
-    """Makes a UKI of a guest."""
+    """Makes a UKI of a guest, on systemd 257's stub or another one."""
 
     def __call__(
         self,
@@ -100,6 +101,7 @@ class BuildUki(Protocol):
         initrds: tuple[str, ...] = (),
         cmdline: str = recipe.CMDLINE,
         signing: SigningPair | None = None,
+        stub: str | Path = "",
     ) -> str:
         """The path, once it is there."""
 
@@ -115,6 +117,7 @@ def uki(guests: Guests) -> BuildUki:
         initrds: tuple[str, ...] = (),
         cmdline: str = recipe.CMDLINE,
         signing: SigningPair | None = None,
+        stub: str | Path = "",
     ) -> str:
         options = UkiOptions(
             linux=guests.path("vmlinuz"),
@@ -122,12 +125,20 @@ def uki(guests: Guests) -> BuildUki:
             cmdline=cmdline,
             os_release=f"@{guests.path('os-release')}",
             uname=guests.kernel,
-            stub=guests.path("linuxx64.efi.stub"),
+            stub=str(stub or guests.path("linuxx64.efi.stub")),
         )
         build_uki(options, path, signing=signing)
         return str(path)
 
     return build
+
+
+def build_addon(path: Path, stub: Stub, cmdline: str) -> str:
+    """An addon with a command line, on a release's own stub; the path, once it is there."""
+    assert stub.addon, f"systemd {stub.version} has no stub of addons"
+    options = UkiOptions(cmdline=cmdline, os_release="", uname="", stub=str(stub.addon))
+    build_uki(options, path)
+    return str(path)
 
 
 # --- Keys ----------------------------------------------------------------------------------------
