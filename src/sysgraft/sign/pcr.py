@@ -9,14 +9,25 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final, cast
 
+from sysgraft.base.progress import NoProgress
 from sysgraft.errors import KeyMaterialError
 from sysgraft.formats.public_key import SignatureScheme, load_public_key, verify_signature
+from sysgraft.host.parallel import Crew, cores
+from sysgraft.sign.keys import PrivateKey
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from sysgraft.base.progress import Progress
     from sysgraft.formats.pcrsig import Entry
+    from sysgraft.formats.public_key import PublicKey
     from sysgraft.sign.keys import Signer
+
+_SCHEME: Final = SignatureScheme("rsa", "sha256")
+_SHARD: Final = 16
+"""Entries that a worker signs at a time: some 10 ms."""
 
 
 def fingerprint(key_der: bytes) -> bytes:
@@ -67,4 +78,45 @@ def verifies(entry: Entry, key_der: bytes) -> bool:
     """Whether an entry's signature is by this key (SubjectPublicKeyInfo)."""
     key = load_public_key(key_der)
     data = to_sign(entry.policy, entry.reference)
-    return verify_signature(key, SignatureScheme("rsa", "sha256"), entry.signature, data)
+    return verify_signature(key, _SCHEME, entry.signature, data)
+
+
+def sign_entries(
+    entries: Sequence[Entry], signer: Signer, progress: Progress | None = None
+) -> list[Entry]:
+    """Sign many entries as `sign_entry` does, with a key from a file on all cores.
+
+    A token is asked by one process only: a forked child must not use its session.
+
+    Raises:
+        KeyMaterialError: as `sign_entry`.
+    """
+    name = fingerprint(signer.key_der)
+    key = load_public_key(signer.key_der)
+    listener = progress or NoProgress()
+    shards = [entries[at : at + _SHARD] for at in range(0, len(entries), _SHARD)]
+
+    def work(shard: int) -> list[bytes]:
+        return [_sign(entry, signer, key) for entry in shards[shard]]
+
+    found: dict[int, list[bytes]] = {}
+    workers = cores() if isinstance(signer, PrivateKey) else 1
+    listener.start("signing", len(entries))
+    with Crew(work, len(shards), workers=workers) as crew:
+        for shard, signatures in crew:
+            found[shard] = cast("list[bytes]", signatures)
+            listener.advance(len(shards[shard]))
+    listener.finish()
+    made = (signature for shard in range(len(shards)) for signature in found[shard])
+    return [
+        replace(entry, signature=signature, fingerprint=name, to_sign=b"")
+        for entry, signature in zip(entries, made, strict=True)
+    ]
+
+
+def _sign(entry: Entry, signer: Signer, key: PublicKey) -> bytes:
+    data = to_sign(entry.policy, entry.reference)
+    signature = signer.sign(data)
+    if not verify_signature(key, _SCHEME, signature, data):
+        raise KeyMaterialError("the PCR signing key made a signature that does not verify")
+    return signature

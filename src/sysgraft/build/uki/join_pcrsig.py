@@ -17,12 +17,12 @@ from sysgraft.base.progress import NoProgress
 from sysgraft.build.sealing import Signing, unsealed, write_sealed
 from sysgraft.build.uki.inputs import Inputs
 from sysgraft.build.uki.options import UkiOptions
-from sysgraft.build.uki.pcr_keys import public_key_in
 from sysgraft.errors import FormatError, InputError, KeyMaterialError, in_file
 from sysgraft.formats import pcrsig, pe, pe_headers, uki
 from sysgraft.formats.pe_image import align
 from sysgraft.host.output import atomic_output
 from sysgraft.sign import pcr as sign_pcr
+from sysgraft.sign.pcr_public import public_key_in
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
