@@ -46,6 +46,10 @@ NOUNS: Final = {
         "keys of Secure Boot, PCR policies and extensions",
         "sysgraft keys generate mykeys --output keys",
     ),
+    "pcr": (
+        "PCR values: predicted, signed, checked and explained",
+        "sysgraft pcr predict --uki linux.efi --extra firmware.sysext.raw",
+    ),
     "lab": (
         "boot what you are about to ship, in a virtual machine",
         "sysgraft lab run --uki linux.efi --extra firmware.sysext.raw --script check.sh",

@@ -1,0 +1,42 @@
+"""``sysgraft pcr``: its verbs; the work is in the ``pcr_*`` modules."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from sysgraft.cli import pcr_options as options
+from sysgraft.cli import pcr_sign_options as signing
+from sysgraft.cli import verbs
+from sysgraft.cli.verbs import Verb
+
+if TYPE_CHECKING:
+    import argparse
+
+VERBS: Final = [
+    Verb(
+        "predict",
+        "compute what a boot does to the TPM",
+        options.PREDICT,
+        options.PREDICT_EXAMPLE,
+        "sysgraft.cli.pcr_predict",
+    ),
+    Verb(
+        "sign",
+        "sign policies for what a boot will do to the TPM",
+        signing.SIGN,
+        signing.SIGN_EXAMPLE,
+        "sysgraft.cli.pcr_sign",
+    ),
+    Verb(
+        "check",
+        "tell whether a signature file will unlock a volume",
+        signing.CHECK,
+        signing.CHECK_EXAMPLE,
+        "sysgraft.cli.pcr_check",
+    ),
+]
+
+
+def fill(noun: argparse.ArgumentParser) -> None:
+    """Add the verbs."""
+    verbs.fill(noun, VERBS)
