@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from sysgraft.cli import pcr_enroll_options as enrolling
 from sysgraft.cli import pcr_options as options
 from sysgraft.cli import pcr_sign_options as signing
 from sysgraft.cli import verbs
@@ -33,6 +34,20 @@ VERBS: Final = [
         signing.CHECK,
         signing.CHECK_EXAMPLE,
         "sysgraft.cli.pcr_check",
+    ),
+    Verb(
+        "enroll",
+        "bind a volume to signed policies",
+        enrolling.ENROLL,
+        enrolling.ENROLL_EXAMPLE,
+        "sysgraft.cli.pcr_enroll",
+    ),
+    Verb(
+        "units",
+        "write the unit that finds signatures beside the image",
+        enrolling.UNITS,
+        enrolling.UNITS_EXAMPLE,
+        "sysgraft.cli.pcr_units",
     ),
 ]
 

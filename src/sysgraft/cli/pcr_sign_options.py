@@ -26,8 +26,8 @@ examples:
 """
 CHECK_EXAMPLE: Final = """\
 Does a signature file open what is sealed, once these files are booted? Exit 0: it does, at every
-phase (default: enter-initrd, where an initrd unlocks its disks), for every set. Exit 1: it does not,
-and why. With --luks, what the volume's header asks for counts: PCRs, bank, key, policyref.
+phase (default: enter-initrd, where an initrd unlocks its disks), for every set. Exit 1: it does
+not, and why. With --luks, what the volume's header asks for counts: PCRs, bank, key, policyref.
 
 examples:
   sysgraft pcr check signatures.json --uki linux.efi --extra firmware.sysext.raw

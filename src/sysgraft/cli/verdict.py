@@ -91,6 +91,7 @@ def show(
     out: Output,
     *,
     on_request: Collection[str],
+    words: tuple[str, str] = ("verified", "NOT VERIFIED"),
 ) -> None:
     """The verdict in one line, the checks in a table, the notes below.
 
@@ -100,9 +101,10 @@ def show(
         notes: sentences for a person.
         out: where to say it.
         on_request: names of checks that are made only if they were asked for.
+        words: what a good and a bad verdict are called.
     """
     failed = [check.name for check in checks if not check.passes]
-    verdict = f"NOT VERIFIED: {', '.join(failed)}" if failed else "verified"
+    verdict = f"{words[1]}: {', '.join(failed)}" if failed else words[0]
     out.text(f"{file}: {verdict}")
     rows = [
         (out.symbol(check.status), check.name, _word(check, on_request), check.reason)

@@ -1,0 +1,279 @@
+"""Binds a LUKS2 volume to signed PCR policies, if this very boot could unlock it again.
+
+systemd-cryptenroll does the work; it takes any PCRs and asks nothing. What it would not notice is
+checked first: that the event log explains the TPM's values, that the values this boot had when it
+unlocked its disks are signed by the key that is enrolled, that what PCR 13 is to protect goes
+through the stub at all, and that nothing needed for unlocking lies on the volume itself.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final, Literal
+
+from sysgraft.errors import FormatError
+from sysgraft.formats import eventlog, luks2
+from sysgraft.formats.luks2_tokens import OtherToken, Tpm2Token
+from sysgraft.host.block import device_number, devices_below
+from sysgraft.host.files import OpenFile
+from sysgraft.image.checks import Check, fail, ok, skipped
+from sysgraft.measure import pcr11
+from sysgraft.measure.boot import OS_SEPARATOR
+from sysgraft.measure.events import SYSEXT_PCR, hashed
+from sysgraft.measure.pcr import extend_all, start
+from sysgraft.measure.policy import policy_pcr
+from sysgraft.seal.check import Binding, find_problem
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from sysgraft.formats import pcrsig
+    from sysgraft.seal.machine import Machine
+    from sysgraft.sign.pcr_public import PublicKey
+
+CHECKS: Final = ("volume", "event-log", "key", "boots-again", "placement", "location")
+"""In the order they are reported."""
+DEFAULT_PCRS: Final = (11, 13)
+
+Recovery = Literal["auto", "add", "keep"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Enrolment:
+    """What is to be enrolled.
+
+    Attributes:
+        device: the volume.
+        public_key: path of the key, PEM; systemd-cryptenroll reads it itself.
+        key: the same key.
+        pcrs: whose signed values unlock it.
+        bank: of which bank.
+        phase: the phase path at which it is unlocked.
+        signatures: where the signatures were read from; empty for what this boot collected.
+        recovery: whether a recovery key is added: ``auto`` if nothing else opens the volume.
+        unlock_key_file: opens the volume now; empty to be asked.
+        tpm_device: which TPM.
+        with_pin: whether a PIN is needed too.
+        wipe: whether what a TPM opened until now is removed.
+        allow_unmeasured: whether extensions may be in use that nobody measures.
+    """
+
+    device: str
+    public_key: str
+    key: PublicKey
+    pcrs: tuple[int, ...] = DEFAULT_PCRS
+    bank: str = "sha256"
+    phase: str = "enter-initrd"
+    signatures: tuple[str, ...] = ()
+    recovery: Recovery = "auto"
+    unlock_key_file: str = ""
+    tpm_device: str = "auto"
+    with_pin: bool = False
+    wipe: bool = False
+    allow_unmeasured: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What would be done.
+
+    Attributes:
+        checks: all of `CHECKS`, in that order.
+        commands: the programs that would be run, with their arguments.
+        adds_recovery: whether the first of them makes a recovery key.
+        notes: what a person should know.
+    """
+
+    checks: tuple[Check, ...]
+    commands: tuple[tuple[str, ...], ...]
+    adds_recovery: bool
+    notes: tuple[str, ...] = ()
+
+    @property
+    def ok(self) -> bool:
+        """Whether nothing speaks against it."""
+        return all(check.passes for check in self.checks)
+
+
+def plan(wanted: Enrolment, machine: Machine, document: pcrsig.Signatures) -> Plan:
+    """Check everything, and say what would be done.
+
+    Args:
+        wanted: what is to be enrolled.
+        machine: that it is enrolled on.
+        document: signatures for coming boots.
+
+    Raises:
+        InputError: the volume cannot be read.
+        UsageError: a PCR or phase makes no sense.
+    """
+    pcr11.check_path(wanted.phase)
+    header = _header(wanted.device)
+    adds = _adds_recovery(wanted, header)
+    notes = tuple(_notes(wanted, machine))
+    return Plan(
+        tuple(_checks(wanted, machine, document, header)), _commands(wanted, adds=adds), adds, notes
+    )
+
+
+def _header(device: str) -> luks2.Header:
+    with OpenFile(device) as blob:
+        try:
+            return luks2.parse(blob)
+        except FormatError as error:
+            raise type(error)(
+                error.message, file=device, hint=error.hint or "give a volume made by luksFormat"
+            ) from error
+
+
+def _checks(
+    wanted: Enrolment, machine: Machine, document: pcrsig.Signatures, header: luks2.Header
+) -> Iterator[Check]:
+    yield ok("volume", f"LUKS2 {header.uuid}, {len(header.keyslots)} key slots")
+    yield _check_log(wanted, machine)
+    yield ok("key", f"RSA, fingerprint {wanted.key.fingerprint.hex()}")
+    yield _check_again(wanted, machine, document)
+    yield _check_placement(wanted, machine)
+    yield _check_location(wanted, machine)
+
+
+def _check_log(wanted: Enrolment, machine: Machine) -> Check:
+    found = {each.pcr: each for each in machine.replay.checks}
+    bad = [str(pcr) for pcr in wanted.pcrs if pcr in found and found[pcr].status == "differs"]
+    if wanted.bank not in machine.log.banks:
+        return fail("event-log", f"the event log has no digests of the bank {wanted.bank}")
+    if bad:
+        return fail(
+            "event-log", f"the logs do not lead to what the TPM has in PCR {', '.join(bad)}"
+        )
+    return ok("event-log", "the logs lead to the TPM's values")
+
+
+def values_at(machine: Machine, wanted: Enrolment) -> dict[int, bytes]:
+    """What the enrolled PCRs were when this boot was at the phase path.
+
+    The firmware's log ends before the kernel runs. Words of the phase path go on from there, and
+    the separator that an initrd measures before it unlocks anything, if systemd's log has it.
+    """
+    replayed = eventlog.replay(machine.log, wanted.bank)
+    separated = {each.pcr for each in machine.records if each.text == OS_SEPARATOR}
+    found = {}
+    for pcr in wanted.pcrs:
+        value = replayed.get(pcr, start(wanted.bank))
+        if pcr in separated and wanted.phase:
+            digest = hashed(OS_SEPARATOR.encode(), (wanted.bank,))[wanted.bank]
+            value = extend_all(wanted.bank, value, [digest])
+        if pcr == pcr11.INDEX:
+            value = pcr11.at_phase(wanted.bank, value, wanted.phase)
+        found[pcr] = value
+    return found
+
+
+def _check_again(wanted: Enrolment, machine: Machine, document: pcrsig.Signatures) -> Check:
+    if wanted.bank not in machine.log.banks:
+        return skipped("boots-again", "the event log does not have this bank")
+    binding = Binding("enrolment", wanted.bank, wanted.pcrs, wanted.key)
+    policy = policy_pcr(wanted.bank, values_at(machine, wanted))
+    problem = find_problem(document.get(wanted.bank, ()), binding, policy)
+    where = wanted.phase or "the start of the kernel"
+    if problem:
+        return fail("boots-again", f"this boot could not unlock it again at {where}: {problem}")
+    return ok("boots-again", f"this boot's values at {where} are signed")
+
+
+def _check_placement(wanted: Enrolment, machine: Machine) -> Check:
+    if SYSEXT_PCR not in wanted.pcrs:
+        return ok("placement", "system extensions do not count: PCR 13 is not enrolled")
+    loose = [e.path for e in machine.extensions if not e.is_measured and e.kind == "sysext"]
+    if loose and not wanted.allow_unmeasured:
+        more = f" and {len(loose) - 1} more" if len(loose) > 1 else ""
+        return fail(
+            "placement",
+            f"{loose[0]}{more} is not loaded by the stub, so PCR 13 says nothing of it: put it "
+            "beside the image (NAME.efi.extra.d), or allow it with --allow-unmeasured",
+        )
+    archives = machine.measured_archives(SYSEXT_PCR)
+    if not archives:
+        return ok("placement", "no system extension is measured: that there is none is enrolled")
+    return ok("placement", f"measured into PCR 13: {', '.join(archives)}")
+
+
+def _check_location(wanted: Enrolment, machine: Machine) -> Check:
+    volume = device_number(wanted.device)
+    if not volume:
+        return skipped("location", "the volume is no block device here", required=False)
+    needed = [*wanted.signatures, wanted.public_key]
+    needed += [each.path for each in machine.extensions if each.is_measured]
+    for path in needed:
+        if volume in devices_below(path):
+            return fail("location", f"{path} is needed to unlock the volume, and lies on it")
+    return ok("location", "nothing that unlocking needs lies on the volume")
+
+
+def _notes(wanted: Enrolment, machine: Machine) -> Iterator[str]:
+    confexts = [each for each in machine.extensions if each.kind == "confext"]
+    if confexts and 12 not in wanted.pcrs:
+        yield "configuration extensions are in use; they go to PCR 12, which is not enrolled"
+    if 12 in wanted.pcrs or 4 in wanted.pcrs:
+        yield (
+            "PCR 4 and 12 change with addons: signatures for them cannot be carried by one "
+            "(an .initrd addon is measured there itself)"
+        )
+
+
+def _adds_recovery(wanted: Enrolment, header: luks2.Header) -> bool:
+    """Whether a recovery key is made; a key slot that no token claims is taken for a passphrase."""
+    if wanted.recovery != "auto":
+        return wanted.recovery == "add"
+    if any(isinstance(each, OtherToken) and each.is_recovery for each in header.tokens):
+        return False
+    claimed = {slot for token in header.tokens for slot in token.keyslots}
+    return not set(header.keyslots) - claimed
+
+
+def _commands(wanted: Enrolment, *, adds: bool) -> tuple[tuple[str, ...], ...]:
+    program = "systemd-cryptenroll"
+    key_file = (f"--unlock-key-file={wanted.unlock_key_file}",) if wanted.unlock_key_file else ()
+    enroll = (
+        program,
+        f"--tpm2-device={wanted.tpm_device}",
+        f"--tpm2-public-key={wanted.public_key}",
+        f"--tpm2-public-key-pcrs={'+'.join(map(str, wanted.pcrs))}",
+        # Nothing else: fixed values, of PCR 7 by default before v258, would not outlive an update.
+        "--tpm2-pcrs=",
+        *(("--tpm2-with-pin=yes",) if wanted.with_pin else ()),
+        *(("--wipe-slot=tpm2",) if wanted.wipe else ()),
+        *key_file,
+        wanted.device,
+    )
+    recovery = (program, "--recovery-key", *key_file, wanted.device)
+    return (recovery, enroll) if adds else (enroll,)
+
+
+def check_result(wanted: Enrolment, before: Sequence[int]) -> str:
+    """What is wrong with the header after enrolment; empty if it is as it should be.
+
+    Args:
+        wanted: what was enrolled.
+        before: the numbers of the tokens that were there.
+    """
+    header = _header(wanted.device)
+    new = [
+        token
+        for token in header.tokens
+        if isinstance(token, Tpm2Token) and token.number not in before
+    ]
+    for token in new:
+        if token.public_key_pcrs == wanted.pcrs and token.bank in ("", wanted.bank):
+            return ""
+    if new and new[0].bank != wanted.bank:
+        return (
+            f"systemd-cryptenroll chose the bank {new[0].bank}, "
+            f"the signatures are for {wanted.bank}"
+        )
+    return "the header has no token for these PCRs"
+
+
+def tokens(device: str) -> tuple[int, ...]:
+    """The numbers of a volume's tokens."""
+    return tuple(token.number for token in _header(device).tokens)
