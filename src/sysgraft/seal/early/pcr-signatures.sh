@@ -51,14 +51,13 @@ s/.*"\(sha[0-9]\{1,3\}\)" *: *\[.*/\1/
 t bank
 d
 : bank
-h' | sed -n "/$zero/d; /$entry/p"
+h' | sed -n "/$zero/d; \\|$entry|p"
 }
 number='[0-9]\{1,2\}'
 digest='"[0-9a-f]\{64\}"'
 zero='^sha[0-9]* {"pcrs": *\[[^]]*[[, ]0[0-9]'
 entry="^sha[0-9]\\{1,3\\} {\"pcrs\": *\\[ *$number\\( *, *$number\\)* *\\], *\"pkfp\": *$digest\\(, *\"ref\""
-entry="$entry: *\"[A-Za-z0-9:._ -]*\"\\)\\{0,1\\}, *\"pol\": *$digest, *\"sig\": *\"[A-Za-z0-9+/=]*\" *}\$"
-entry=$(printf '%s' "$entry" | sed 's/\//\\\//g')
+entry="$entry: *\"[A-Za-z0-9:._ -]*\"\\)\\{0,1\\}, *\"pol\": *$digest, *\"sig\": *\"[A-Za-z0-9+/=]\\{4,\\}\" *}\$"
 
 # merged FILE…: one document with the entries of all of them, in their order.
 merged() {
