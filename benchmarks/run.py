@@ -3,7 +3,7 @@
     python benchmarks/run.py [--rounds N] [--json FILE] [--tree FOLDER] [--only PART]...
 
 Needs root on Debian (systemd-repart 257 runs by chroot in the folder of scripts/setup-oracles) and
-about 6 GB of memory: everything happens in a tmpfs.
+about 8 GB of memory: everything happens in a tmpfs.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from typing import Final
 
 from firmware_tree import DEBIAN_13, describe, make
 from measure import Command, Times, interleaved, machine, peak_memory
+from pcr import PcrBench
 from uki import UkiBench
 
 ROOT: Final = Path(__file__).resolve().parent.parent
@@ -27,7 +28,16 @@ HERE: Final = ROOT / "benchmarks"
 PYTHON: Final = sys.executable
 SYSGRAFT: Final = str(Path(sys.executable).with_name("sysgraft"))
 TMPFS: Final = Path("/dev/shm")
-PARTS: Final = ("build", "verify", "uki build", "uki verify", "start", "memory")
+PARTS: Final = (
+    "build",
+    "verify",
+    "uki build",
+    "uki verify",
+    "pcr sign",
+    "pcr predict",
+    "start",
+    "memory",
+)
 STARTS: Final = 15
 
 # What is held against what, and the most the ratio may be: part, ours, theirs, goal.
@@ -38,6 +48,9 @@ GOALS: Final = {
     "verify / floor": ("verify", "sysgraft", "floor", 1.3),
     "uki build / ukify": ("uki build", "sysgraft", "ukify", 0.4),
     "uki verify / floor": ("uki verify", "sysgraft", "floor", 1.3),
+    "pcr sign / naive": ("pcr sign", "sysgraft", "naive", 0.25),
+    "pcr sign / floor": ("pcr sign", "sysgraft", "floor", 1.3),
+    "pcr predict / floor": ("pcr predict", "sysgraft", "floor", 1.5),
     "help / python": ("start", "sysgraft --help", "python -c pass", 3.0),
 }
 # Part and the most bytes it may take.
@@ -46,6 +59,7 @@ MEMORY_GOALS: Final = {
     "verify": 200_000_000,
     "uki build": 150_000_000,
     "uki verify": 150_000_000,
+    "pcr predict": 150_000_000,
 }
 
 # systemd-repart in the Debian 13 folder: the tree, the keys and the output are bound in, and its
@@ -168,6 +182,8 @@ def measure(bench: Bench, parts: list[str], rounds: int) -> Results:
         results.memory["verify"] = peak_memory(bench.verify()[0])
     if {"uki build", "uki verify"} & set(parts):
         measure_ukis(UkiBench(bench.work, bench.tree), parts, rounds, results)
+    if {"pcr sign", "pcr predict"} & set(parts):
+        measure_pcrs(PcrBench(bench.work, bench.tree), parts, rounds, results)
     return results
 
 
@@ -183,6 +199,22 @@ def measure_ukis(bench: UkiBench, parts: list[str], rounds: int, results: Result
         results.memory["uki build"] = peak_memory(builds[0])
         results.memory["uki build: ukify"] = peak_memory(builds[1])
         results.memory["uki verify"] = peak_memory(bench.verify()[0])
+
+
+def measure_pcrs(bench: PcrBench, parts: list[str], rounds: int, results: Results) -> None:
+    if "pcr sign" in parts:
+        ours, floor, naive = bench.sign()
+        interleaved([ours], 1)
+        # Nearly a minute each time: once has to do.
+        results.seconds["pcr sign"] = interleaved([ours, floor], rounds) | interleaved([naive], 1)
+        if "memory" in parts:
+            results.memory["pcr sign"] = peak_memory(ours)
+    if "pcr predict" in parts:
+        commands = bench.predict()
+        interleaved(commands[:1], 1)
+        results.seconds["pcr predict"] = interleaved(commands, rounds)
+        if "memory" in parts:
+            results.memory["pcr predict"] = peak_memory(commands[0])
 
 
 def document(results: Results, tree: Path) -> dict[str, object]:

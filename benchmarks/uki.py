@@ -52,7 +52,7 @@ class UkiBench:
         self.work = work
         self.initrd = work / "initrd"
         self.key = work / "pcr.key"
-        make_initrd(self.initrd, tree)
+        fill(self.initrd, tree, INITRD_SIZE)
         subprocess.run(
             ["openssl", "genrsa", "-out", self.key, "2048"], check=True, capture_output=True
         )
@@ -98,14 +98,14 @@ class UkiBench:
         ]
 
 
-def make_initrd(path: Path, tree: Path) -> None:
-    """The first 400 MB of the tree's files; what they hold costs no tool more or less."""
-    left = INITRD_SIZE
+def fill(path: Path, tree: Path, size: int) -> None:
+    """The first `size` bytes of the tree's files; what they hold costs no tool more or less."""
+    left = size
     with path.open("wb") as file:
         for source in sorted(each for each in tree.rglob("*") if is_plain(each)):
             left -= file.write(source.read_bytes()[:left])
     if left:
-        sys.exit(f"the firmware gives {INITRD_SIZE - left} bytes, {INITRD_SIZE} are needed")
+        sys.exit(f"the firmware gives {size - left} bytes, {size} are needed")
 
 
 def fresh(name: str, argv: list[str], output: Path) -> Command:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 import pefile  # type: ignore[import-untyped]
-from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
 
 from command import Result, sysgraft
@@ -224,6 +224,13 @@ def policy(value: str, bank: str) -> str:
 def paths(count: int = len(PHASES)) -> list[str]:
     """The usual phase paths."""
     return [":".join(PHASES[: number + 1]) for number in range(count)]
+
+
+def public_pem(identity: Identity) -> bytes:
+    """The public half of a key, as ``openssl pkey -pubout`` writes it."""
+    return identity.key.public_key().public_bytes(
+        serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
+    )
 
 
 def sign_elsewhere(document: dict[str, Any], identity: Identity) -> dict[str, Any]:

@@ -13,7 +13,7 @@ import struct
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
 
 from command import sysgraft
@@ -21,23 +21,16 @@ from luks2_kit import TPM2_TOKEN, metadata, volume
 from sysgraft.measure.policy import sealed_policy
 from sysgraft.measure.tpm_name import pem_name
 from sysgraft.testing.certificates import make_identity
-from uki_kit import Kit, make_kit, make_stub, pcr11, sections_of, sign_elsewhere
+from uki_kit import Kit, make_kit, make_stub, pcr11, public_pem, sections_of, sign_elsewhere
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from sysgraft.testing.certificates import Identity
 
 OWNER, OTHER = make_identity("PCR policies"), make_identity("somebody else")
 CURVE = make_identity("a curve", kind="p256")
 PHASE = "enter-initrd"
-
-
-def public_pem(identity: Identity) -> bytes:
-    return identity.key.public_key().public_bytes(
-        serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
-    )
 
 
 def verify(signature: str, data: bytes) -> None:

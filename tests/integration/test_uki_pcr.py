@@ -24,6 +24,7 @@ from uki_kit import (
     pcr11,
     pcr_signatures,
     policy,
+    public_pem,
     section,
     sections_of,
     sign_elsewhere,
@@ -46,12 +47,6 @@ def kit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Kit:
         kit.file(f"{name}.crt", identity.certificate_pem)
         kit.file(f"{name}.pub", public_pem(identity))
     return kit
-
-
-def public_pem(identity: Identity) -> bytes:
-    return identity.key.public_key().public_bytes(
-        serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
-    )
 
 
 def fingerprint(identity: Identity) -> str:

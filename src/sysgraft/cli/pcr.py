@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from sysgraft.cli import pcr_enroll_options as enrolling
+from sysgraft.cli import pcr_log_options as logs
 from sysgraft.cli import pcr_options as options
 from sysgraft.cli import pcr_sign_options as signing
 from sysgraft.cli import verbs
@@ -34,6 +35,20 @@ VERBS: Final = [
         signing.CHECK,
         signing.CHECK_EXAMPLE,
         "sysgraft.cli.pcr_check",
+    ),
+    Verb(
+        "replay",
+        "work out what event logs lead to",
+        logs.REPLAY,
+        logs.REPLAY_EXAMPLE,
+        "sysgraft.cli.pcr_replay",
+    ),
+    Verb(
+        "explain",
+        "tell which file made a PCR what it is",
+        logs.EXPLAIN,
+        logs.EXPLAIN_EXAMPLE,
+        "sysgraft.cli.pcr_explain",
     ),
     Verb(
         "enroll",

@@ -68,7 +68,7 @@ class Comparison:
     """What came of it for one PCR.
 
     Attributes:
-        differences: in the order of the log.
+        differences: what moved or changed, what is missing, what was added.
         firmware: events of the firmware that no file explains, and nobody expected.
         missing_firmware: events of the firmware that were expected and did not happen.
     """
