@@ -11,6 +11,9 @@ Begin here:
 * `sysgraft.build_uki`, `sysgraft.inspect_uki`, `sysgraft.verify_uki` and `sysgraft.sign_executable`
   are the same for unified kernel images and addons.
 * `sysgraft.generate_keys` makes the keys, `sysgraft.run_lab` boots the result.
+* `sysgraft.predict_pcrs` computes what a boot does to the TPM, `sysgraft.sign_pcr_policies` signs
+  that, `sysgraft.check_pcr_signatures` tells whether a volume will unlock, and
+  `sysgraft.explain_event_log` why it did not.
 
 Every error for bad input is a `sysgraft.SysgraftError`; see `sysgraft.errors`. Runnable
 examples are in the folder ``examples``.
@@ -36,6 +39,20 @@ if TYPE_CHECKING:
     from sysgraft.lab.options import LabOptions
     from sysgraft.lab.report import LabReport
     from sysgraft.lab.run import run_lab
+    from sysgraft.seal.assembly import Settings as PcrSettings
+    from sysgraft.seal.check import Binding as PcrBinding
+    from sysgraft.seal.check import CheckReport as PcrCheckReport
+    from sysgraft.seal.check import bindings_of as read_pcr_bindings
+    from sysgraft.seal.check import check as check_pcr_signatures
+    from sysgraft.seal.explanation import ExplainRequest, Explanation
+    from sysgraft.seal.explanation import explain as explain_event_log
+    from sysgraft.seal.policies import policies as pcr_policies
+    from sysgraft.seal.policies import signed as sign_pcr_policies
+    from sysgraft.seal.prediction import BootRequest
+    from sysgraft.seal.prediction import Prediction as PcrPrediction
+    from sysgraft.seal.prediction import predict as predict_pcrs
+    from sysgraft.seal.replay import Replay
+    from sysgraft.seal.replay import replay_files as replay_event_log
     from sysgraft.sign.pair import SigningPair, load_pair, load_signer
     from sysgraft.sign.verify.files import certificate as trust_certificate
     from sysgraft.sign.verify.files import efivars as trust_efivars
@@ -46,13 +63,21 @@ __version__ = "0.1.0"
 
 # Each name with the module that holds it, and its name there: importing sysgraft loads none.
 _HOMES = {
+    "BootRequest": ("sysgraft.seal.prediction", "BootRequest"),
     "BuildOptions": ("sysgraft.build.extension", "BuildOptions"),
     "BuildReport": ("sysgraft.build.extension", "BuildReport"),
+    "ExplainRequest": ("sysgraft.seal.explanation", "ExplainRequest"),
+    "Explanation": ("sysgraft.seal.explanation", "Explanation"),
     "ImageInfo": ("sysgraft.image.inspect", "ImageInfo"),
     "KeySetOptions": ("sysgraft.build.keyset", "KeySetOptions"),
     "LabOptions": ("sysgraft.lab.options", "LabOptions"),
     "LabReport": ("sysgraft.lab.report", "LabReport"),
+    "PcrBinding": ("sysgraft.seal.check", "Binding"),
+    "PcrCheckReport": ("sysgraft.seal.check", "CheckReport"),
     "PcrKey": ("sysgraft.build.uki.options", "PcrKey"),
+    "PcrPrediction": ("sysgraft.seal.prediction", "Prediction"),
+    "PcrSettings": ("sysgraft.seal.assembly", "Settings"),
+    "Replay": ("sysgraft.seal.replay", "Replay"),
     "SigningPair": ("sysgraft.sign.pair", "SigningPair"),
     "SourceOptions": ("sysgraft.build.sources.model", "Options"),
     "SysgraftError": ("sysgraft.errors", "SysgraftError"),
@@ -66,14 +91,21 @@ _HOMES = {
     "VerifyOptions": ("sysgraft.image.verify", "VerifyOptions"),
     "build_extension": ("sysgraft.build.extension", "build_extension"),
     "build_uki": ("sysgraft.build.uki.build", "build_uki"),
+    "check_pcr_signatures": ("sysgraft.seal.check", "check"),
+    "explain_event_log": ("sysgraft.seal.explanation", "explain"),
     "generate_keys": ("sysgraft.build.keyset", "generate_keys"),
     "inspect_image": ("sysgraft.image.inspect", "inspect_image"),
     "inspect_uki": ("sysgraft.image.uki_inspect", "inspect_uki"),
     "load_pair": ("sysgraft.sign.pair", "load_pair"),
     "load_signer": ("sysgraft.sign.pair", "load_signer"),
+    "pcr_policies": ("sysgraft.seal.policies", "policies"),
+    "predict_pcrs": ("sysgraft.seal.prediction", "predict"),
+    "read_pcr_bindings": ("sysgraft.seal.check", "bindings_of"),
+    "replay_event_log": ("sysgraft.seal.replay", "replay_files"),
     "run_lab": ("sysgraft.lab.run", "run_lab"),
     "sign_executable": ("sysgraft.build.uki_sign", "sign_executable"),
     "sign_image": ("sysgraft.build.resign", "sign_image"),
+    "sign_pcr_policies": ("sysgraft.seal.policies", "signed"),
     "trust_certificate": ("sysgraft.sign.verify.files", "certificate"),
     "trust_efivars": ("sysgraft.sign.verify.files", "efivars"),
     "trust_folder": ("sysgraft.sign.verify.files", "folder"),
@@ -83,13 +115,21 @@ _HOMES = {
 }
 
 __all__ = [
+    "BootRequest",
     "BuildOptions",
     "BuildReport",
+    "ExplainRequest",
+    "Explanation",
     "ImageInfo",
     "KeySetOptions",
     "LabOptions",
     "LabReport",
+    "PcrBinding",
+    "PcrCheckReport",
     "PcrKey",
+    "PcrPrediction",
+    "PcrSettings",
+    "Replay",
     "SigningPair",
     "SourceOptions",
     "SysgraftError",
@@ -103,14 +143,21 @@ __all__ = [
     "VerifyOptions",
     "build_extension",
     "build_uki",
+    "check_pcr_signatures",
+    "explain_event_log",
     "generate_keys",
     "inspect_image",
     "inspect_uki",
     "load_pair",
     "load_signer",
+    "pcr_policies",
+    "predict_pcrs",
+    "read_pcr_bindings",
+    "replay_event_log",
     "run_lab",
     "sign_executable",
     "sign_image",
+    "sign_pcr_policies",
     "trust_certificate",
     "trust_efivars",
     "trust_folder",

@@ -191,11 +191,20 @@ def test_systemds_own_folder_goes_first(esp: Esp) -> None:
 # --- Boot counters -------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("version", "count"), [("254.1-1", 1), ("255.1-1", 4), ("262-1", 4)])
+@pytest.mark.parametrize(("version", "count"), [("254.1-1", 0), ("255.1-1", 4), ("262-1", 4)])
 def test_the_counter_is_no_part_of_the_folder_since_255(esp: Esp, version: str, count: int) -> None:
     esp.put("EFI/Linux/main+3-1.efi", image(version))
     esp.put("EFI/Linux/main+3-1.efi.extra.d/old.raw")
     assert len(from_esp(esp.volume, "main").own.files) == count
+
+
+def test_before_255_the_folder_is_that_of_the_next_attempt(esp: Esp) -> None:
+    """systemd-boot counts the attempt, and renames the image, before it starts it."""
+    esp.put("EFI/Linux/main+3-1.efi", image("254.1-1"))
+    esp.put("EFI/Linux/main+2-2.efi.extra.d/next.raw")
+    assert list(from_esp(esp.volume, "main").own.files) == ["next.raw"]
+    direct = from_esp(esp.volume, "EFI/Linux/main+3-1.efi")
+    assert list(direct.own.files) == ["next.raw"]
 
 
 @pytest.mark.parametrize("name", ["main", "main.efi", "main+3-1.efi", "EFI/Linux/main+3-1.efi"])

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+
+from sysgraft.testing.certificates import make_identity
+from uki_kit import make_kit, public_pem
 
 if TYPE_CHECKING:
     from conftest import SigningPair
@@ -73,6 +77,21 @@ def test_list_content_lists_the_largest_file_first(image: Path) -> None:
     assert lines[0].split() == ["251000", "/usr/lib/firmware/demo/large.bin"]
     assert lines[-1].split()[0] == "0"
     assert "/usr/lib/firmware/demo/same.bin" in {line.split()[1] for line in lines}
+
+
+def test_sign_for_extensions_signs_for_these_and_no_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    owner = make_identity("PCR policies")
+    kit = make_kit(tmp_path / "kit", monkeypatch)
+    uki = kit.build("linux.efi", "--pcrpkey", kit.file("pcr.pub", public_pem(owner)))
+    words = (uki, kit.file("pcr.key", owner.key_pem), kit.folder / "sig.json")
+    lines = run("sign_for_extensions.py", *words, kit.file("a.raw", b"image")).splitlines()
+    assert [line[:7] for line in lines[:2]] == ["PCR 11 ", "PCR 13 "]
+    assert lines[2] == "with the extensions: there is a good signature"
+    assert "has no signature of PCR 11+13 for these values" in lines[3]
+    entries = json.loads((kit.folder / "sig.json").read_text())["sha256"]
+    assert [entry["pcrs"] for entry in entries] == [[11, 13]]
 
 
 @pytest.mark.parametrize("script", sorted(path.name for path in EXAMPLES.glob("*.py")))

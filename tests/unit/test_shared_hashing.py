@@ -228,8 +228,8 @@ def test_a_file_that_has_shrunk(way: str) -> None:
     alone = hashing.blob(files["03.raw"]) if way != "archive" else {}
     with pytest.raises(TruncatedError):
         hashing.run()
-    assert archive == {}
-    assert alone == {}
+    assert not any(archive.values())
+    assert not any(alone.values())
 
 
 def test_too_many_beginnings(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,4 +1,4 @@
-"""A partition that changes file by file: what is different, what each state looks like, its entries."""
+"""A partition that changes file by file: what is different, its states, its boot entries."""
 
 from __future__ import annotations
 
@@ -151,7 +151,7 @@ def test_an_entry_starts_only_where_all_it_needs_is_there() -> None:
         {"EFI/Linux/a.efi": PROFILES, "b.efi": UKI, "loader/entries/x.conf": b"uki /b.efi\n"},
     )
     config, _, second = find_entries(moving)
-    image, extra, text = (1 << number for number in range(3))
+    extra, image, text = (1 << number for number in range(3))
     starts = {done: resolve(config, moving.state(done)) for done in range(8)}
     assert {done for done, found in starts.items() if found.entry} == {
         extra | text,

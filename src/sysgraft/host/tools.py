@@ -86,6 +86,7 @@ _ALL: Final = (
     Tool("softhsm2-util", "softhsm2"),
     Tool("swtpm", "swtpm", (0, 7)),
     Tool("systemd-analyze", "systemd", (252,)),
+    Tool("systemd-cryptenroll", "systemd", (252,)),
     Tool("systemd-dissect", "systemd-container", (252,)),
     Tool("systemd-id128", "systemd", (252,)),
     Tool("tar", "tar", (1, 34)),

@@ -30,6 +30,8 @@ OS_SEPARATOR_SINCE: Final = 261
 KERNEL_LOADED_UNTIL: Final = 257
 """Up to this release the stub lets the firmware load the kernel inside it, which measures it. With
 Secure Boot on it bypasses the firmware's check, and with that the measurement."""
+_ONE_EVENT_SINCE: Final = 255
+"""From this release on the command lines of all addons are measured together."""
 _DTBS_LAST: Final = (255, 256)
 """Releases that install the devicetrees of addons behind the archives, not before them."""
 
@@ -137,9 +139,7 @@ def _before_userspace(boot: Boot, banks: Sequence[str]) -> Iterator[Event]:
     yield from events.sections(boot.sections, banks)
     if boot.options is not None:
         yield events.text("cmdline", "command line given to the stub", boot.options, banks)
-    if boot.image is not None:
-        yield from (events.program(e.program.name, e.program.digests) for e in boot.addons)
-    yield from _addon_cmdlines(boot, banks)
+    yield from _addon_programs(boot, banks)
     if boot.smbios is not None:
         yield events.text("cmdline", "command line in SMBIOS", boot.smbios, banks)
     yield from _archives_and_dtbs(boot)
@@ -152,12 +152,25 @@ def _packed(packed: Packed) -> Event:
     return events.archive(packed.kind, packed.event, packed.digests, packed.files)
 
 
-def _addon_cmdlines(boot: Boot, banks: Sequence[str]) -> Iterator[Event]:
-    used = [each for each in boot.addons if each.cmdline is not None and not each.ignored]
-    of_all = [each.cmdline or "" for each in used if each.is_global]
-    own = [each.cmdline or "" for each in used if not each.is_global]
-    for text in cmdline.of_addons(of_all, own, boot.version):
-        yield events.text("addon", "command line of addons", text, banks)
+def _addon_programs(boot: Boot, banks: Sequence[str]) -> Iterator[Event]:
+    """Addons are loaded, and their command lines measured: in v254 folder by folder."""
+    of_all = [each for each in boot.addons if each.is_global]
+    own = [each for each in boot.addons if not each.is_global]
+    for group in (of_all, own) if boot.version < _ONE_EVENT_SINCE else (boot.addons,):
+        if boot.image is not None:
+            yield from (events.program(e.program.name, e.program.digests) for e in group)
+        texts = cmdline.of_addons(
+            _texts(each for each in group if each.is_global),
+            _texts(each for each in group if not each.is_global),
+            boot.version,
+        )
+        for text in texts:
+            yield events.text("addon", "command line of addons", text, banks)
+
+
+def _texts(addons: Iterable[Addon]) -> list[str]:
+    used = (each.cmdline for each in addons if not each.ignored)
+    return [text for text in used if text is not None]
 
 
 def _archives_and_dtbs(boot: Boot) -> Iterator[Event]:

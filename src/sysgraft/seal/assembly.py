@@ -147,10 +147,11 @@ class Assembly:
         self._hashed: dict[str, Digests] = {}
         self.files: list[UsedFile] = []
         self.notes: list[str] = list(material.notes)
-        self.profile = material.profile if settings.profile is None else settings.profile
+        self._asked = material.profile if settings.profile is None else settings.profile
         if settings.version is not None:
             check_release(settings.version)
         self.uki = self._read_uki()
+        self.profile = self.uki.profile if self.uki else 0
         self.version = self.uki.version if self.uki else self._version_alone()
         self.systemd = self.version if settings.systemd is None else settings.systemd
         self.secure_boot = self._is_secure()
@@ -172,10 +173,15 @@ class Assembly:
     def _read_uki(self) -> UkiImage | None:
         source = self._material.image
         if source is None:
-            if self.profile:
+            if self._asked:
                 raise UsageError("--profile needs the image: it chooses its sections")
             return None
-        found = read_uki(source, profile=self.profile, version=self._settings.version)
+        version = self._settings.version
+        found = read_uki(source, profile=self._asked, version=version)
+        if self._asked and not cmdline.is_text(self._given() or "@", found.version):
+            # The stub takes load options with a control character for binary: the @N goes too.
+            self.notes.append("the command line has a control character: the stub ignores it all")
+            found = read_uki(source, profile=0, version=version)
         self.files.append(UsedFile("uki", source.name, source.label, source.blob.size, {}))
         return found
 
@@ -313,9 +319,17 @@ class Assembly:
                 )
 
     def _is_refused(self, file: AddonFile, to: FileSet, *, is_global: bool) -> bool:
-        """Whether the firmware does not load an addon; without its keys that is not known."""
+        """Whether the firmware does not load an addon: it then is not measured either.
+
+        Without the firmware's keys, what is unsigned is known to be refused by Secure Boot, and a
+        signature is taken for a good one.
+        """
         if self._keys is None:
-            return False
+            name = file.executable.name
+            refused = self.secure_boot and not file.executable.is_signed
+            if refused:
+                self.notes.append(f"the addon {name} is unsigned: Secure Boot refuses it")
+            return refused
         from sysgraft.seal.secure_boot import judge  # noqa: PLC0415  slow to import
 
         verdict = judge(self._keys, file.executable)
@@ -402,7 +416,7 @@ class Assembly:
 
     def _passed(self) -> str | None:
         """The command line that the image is started with."""
-        given = self._settings.cmdline
+        given = self._given()
         if given is not None:
             return given
         if self._material.is_own_entry and self._loader_release() in _IMPLIED and self.uki:
@@ -410,7 +424,12 @@ class Assembly:
             if embedded is not None and self._loader_release() == OLDEST:
                 return embedded.removesuffix("\n")
             return None if embedded is None else cmdline.mangle(embedded, self._loader_release())
-        return self._material.options
+        return None
+
+    def _given(self) -> str | None:
+        """The command line that somebody wrote for this boot."""
+        given = self._settings.cmdline
+        return self._material.options if given is None else given
 
     def _loader_release(self) -> int:
         """The release of the systemd-boot that starts the image; 0 if it is started otherwise."""
@@ -424,7 +443,7 @@ class Assembly:
         """What systemd-boot measures: the options of the boot entry, with the profile in front."""
         if not self._loader_release():
             return None
-        selector = f"@{self.profile}" if self.profile else ""
+        selector = f"@{self._asked}" if self._asked else ""
         return " ".join(filter(None, (selector, self._passed()))) or None
 
 

@@ -24,6 +24,8 @@ IMAGES: Final = "EFI/Linux"
 ENTRIES: Final = "loader/entries"
 _LOADERS: Final = ("EFI/systemd", "EFI/BOOT")
 _LOADER: Final = "systemd-boot"
+_UNCOUNTED: Final = 255
+"""The first release whose stub leaves the boot counter out when it looks for its folder."""
 _MAX_SHOWN: Final = 12
 
 
@@ -142,7 +144,9 @@ def from_esp(
             )
         else:
             before = (loader,)
-    own = bls.extra_folder(entry.image, version=_stub_version(image) or version or 255)
+    release = version or _stub_version(image) or _UNCOUNTED
+    path = entry.image if not before or release >= _UNCOUNTED else _renamed(entry.image)
+    own = bls.extra_folder(path, version=release)
     return Material(
         image=image,
         own=_folder(volume, own),
@@ -154,6 +158,17 @@ def from_esp(
         is_own_entry=not entry.config,
         notes=tuple(notes),
     )
+
+
+def _renamed(path: str) -> str:
+    """The image's path as systemd-boot renames it before it starts it: one attempt less."""
+    folder, slash, name = path.rpartition("/")
+    counted = bls.split_counter(name)
+    if not counted.left:
+        return path
+    stem, dot, suffix = counted.name.rpartition(".")
+    done = (counted.done or 0) + 1
+    return f"{folder}{slash}{stem}+{counted.left - 1}-{done}{dot}{suffix}"
 
 
 def _source(volume: Volume, path: str) -> Source:

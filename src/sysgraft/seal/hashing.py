@@ -88,14 +88,14 @@ class Hashing:
             blob: what is hashed.
             banks: other algorithms than the usual ones.
         """
-        found: Digests = {}
+        found: Digests = dict.fromkeys(banks or self._banks, b"")
         for bank in banks or self._banks:
             self._wholes.append(_Whole(blob.size, lambda bank=bank: self._whole(blob, bank, found)))  # type: ignore[misc]
         return found
 
     def executable(self, blob: Blob, covered: Coverage) -> Digests:
         """The digests that firmware measures of an executable, there once `run` is through."""
-        found: Digests = {}
+        found: Digests = dict.fromkeys(self._banks, b"")
         size = sum(length for _, length in covered.ranges)
         for bank in self._banks:
             self._wholes.append(
