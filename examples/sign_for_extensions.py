@@ -1,4 +1,4 @@
-"""Sign what a boot with extensions measures: sign_for_extensions.py UKI KEY OUTPUT EXTENSION…"""
+"""Sign what a boot measures: sign_for_extensions.py UKI KEY OUTPUT EXTENSION… says what opens."""
 
 from __future__ import annotations
 

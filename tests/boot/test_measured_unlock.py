@@ -18,12 +18,12 @@ from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 
+from boot.conftest import CMDLINE
 from command import sysgraft
 from sysgraft.build.extension import BuildOptions, build_extension
 from sysgraft.build.uki.build import build_uki
 from sysgraft.build.uki.options import UkiOptions
 from sysgraft.formats import eventlog
-from sysgraft.lab import recipe
 from sysgraft.lab.options import Disk
 from sysgraft.seal.early.tree import write
 
@@ -118,7 +118,7 @@ def bench(tmp_path_factory: pytest.TempPathFactory, guests: Guests, keys: Keys) 
     options = UkiOptions(
         linux=guests.path("vmlinuz"),
         initrds=(guests.path("debian.cpio.zst"), f"dir:{tree}"),
-        cmdline=recipe.CMDLINE,
+        cmdline=CMDLINE,
         os_release=f"@{guests.path('os-release')}",
         uname=guests.kernel,
         stub=guests.path("linuxx64.efi.stub"),

@@ -479,3 +479,23 @@ def test_a_volume_without_signed_policies_is_bad_input(kit: Kit, uki: Path) -> N
     done = sysgraft("pcr", "check", kit.folder / "sig.json", "--uki", uki, "--luks", path)
     assert done.code == 2
     assert "no token" in done.err
+
+
+def test_the_signatures_in_the_image_are_checked(kit: Kit) -> None:
+    """Whether an image unlocks what its own signatures are for, before anybody boots it."""
+    words = ("--pcr-private-key", kit.folder / "pcr.key", "--pcr-banks", "sha256")
+    uki = kit.build("own.efi", *words)
+    assert sysgraft("pcr", "check", "--uki", uki).code == 0
+    assert sysgraft("pcr", "check", "--uki", uki, "--phase", ":").code == 1
+    data = uki.read_bytes()
+    changed = kit.file("changed.efi", data.replace(b"VERSION_ID=1", b"VERSION_ID=2"))
+    assert changed.read_bytes() != data
+    done = sysgraft("pcr", "check", "--uki", changed)
+    assert done.code == 1
+    assert "no signature of PCR 11 for these values" in done.out
+
+
+def test_an_image_without_signatures_has_nothing_to_check(uki: Path) -> None:
+    done = sysgraft("pcr", "check", "--uki", uki)
+    assert done.code == 2
+    assert "there are no signatures to check" in done.err

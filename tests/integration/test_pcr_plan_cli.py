@@ -2,112 +2,24 @@
 
 from __future__ import annotations
 
-import base64
-import json
 import shutil
-from dataclasses import dataclass
 from itertools import product
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
-from cryptography.hazmat.primitives import serialization
 
-from command import Result, sysgraft
+from command import sysgraft
 from executables import make_pe
-from luks2_kit import TPM2_TOKEN, metadata, volume
-from sysgraft.measure.policy import sealed_policy
-from sysgraft.measure.tpm_name import pem_name
-from sysgraft.testing.certificates import make_identity
-from uki_kit import make_kernel, make_stub, pcr11, policy, sign_elsewhere
+from uki_kit import make_kernel, make_stub, pcr11, policy
+from upgrade_kit import GLOBAL, OS, SYSEXT, Upgrade, done, entry, make_uki, make_upgrade
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-OWNER, OTHER = make_identity("PCR policies"), make_identity("other PCR policies")
-PEM = OWNER.key.public_key().public_bytes(
-    serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
-)
-OS = "EFI/Linux/os.efi"
-SYSEXT = f"{OS}.extra.d/a.sysext.raw"
-GLOBAL = "loader/extensions/g.raw"
-
-
-def make_uki(body: bytes, *, signatures: bytes = b"", key: bytes = b"") -> bytes:
-    pieces = [
-        (".text", b"\xc3" * 70),
-        (".sdmagic", b"#### LoaderInfo: systemd-stub 258.3-1 ####\0"),
-        (".osrel", b"ID=plan\n"),
-        (".linux", make_kernel(body=body)),
-    ]
-    if key:
-        pieces.append((".pcrpkey", key))
-    if signatures:
-        pieces.append((".pcrsig", signatures))
-    return make_pe(pieces)
-
-
-@dataclass(frozen=True, slots=True)
-class Upgrade:
-    """Two partitions, a key, and the command."""
-
-    folder: Path
-
-    def write(self, place: str, data: bytes | str) -> Path:
-        path = self.folder / place
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(data.encode() if isinstance(data, str) else data)
-        return path
-
-    def run(self, *words: str | Path) -> Result:
-        return sysgraft(
-            "pcr", "plan", "--from", self.folder / "from", "--to", self.folder / "to", *words
-        )
-
-    def plan(self, *words: str | Path) -> dict[str, Any]:
-        result = self.run("--json", *words)
-        document = result.document
-        assert document["schema"] == "sysgraft.pcr.plan/1"
-        assert result.code == (0 if document["ok"] else 1)
-        return document
-
-    def sign(self, side: str, output: str) -> Path:
-        """Signatures for the entry as one partition has it."""
-        path = self.folder / output
-        path.parent.mkdir(parents=True, exist_ok=True)
-        esp = self.folder / side
-        key = self.folder / "k.key"
-        words = ("--phase", "enter-initrd", "--private-key", key, "--output", path, "--force")
-        result = sysgraft("pcr", "sign", "--esp", esp, "--entry", OS, *words)
-        assert result.code == 0, result.err
-        return path
-
 
 @pytest.fixture
 def upgrade(tmp_path: Path) -> Upgrade:
-    """One image with one sysext, both replaced."""
-    found = Upgrade(tmp_path)
-    for side in ("from", "to"):
-        found.write(f"{side}/{OS}", make_uki(side.encode()))
-        found.write(f"{side}/{SYSEXT}", f"sysext {side}" * 100)
-    found.write("k.key", OWNER.key_pem)
-    found.write("k.pem", PEM)
-    found.write("other.key", OTHER.key_pem)
-    return found
-
-
-def entry(plan: dict[str, Any], path: str, profile: int = 0) -> dict[str, Any]:
-    (found,) = (e for e in plan["entries"] if (e["path"], e["profile"]) == (path, profile))
-    assert isinstance(found, dict)
-    return found
-
-
-def done(plan: dict[str, Any], combination: dict[str, Any]) -> set[str]:
-    return {plan["changes"][number]["path"] for number in combination["done"]}
-
-
-def steps(plan: dict[str, Any]) -> list[str]:
-    numbers = [state["change"] for state in plan["order"][1:]]
-    return [f"{plan['changes'][n]['action']} {plan['changes'][n]['path']}" for n in numbers]
+    return make_upgrade(tmp_path)
 
 
 # --- Combinations --------------------------------------------------------------------------------
@@ -186,149 +98,6 @@ def test_too_many_combinations_are_refused(upgrade: Upgrade) -> None:
     result = upgrade.run()
     assert result.code == 2
     assert "32768 combinations; the limit is 4096" in result.err
-
-
-# --- Signatures ----------------------------------------------------------------------------------
-
-
-def test_a_signature_file_goes_before_the_file_it_is_for(upgrade: Upgrade) -> None:
-    upgrade.sign("from", f"from/{OS}.extra.d/old.pcrsig.json")
-    shutil.copytree(upgrade.folder / "from", upgrade.folder / "between")
-    upgrade.write(f"between/{SYSEXT}", (upgrade.folder / f"to/{SYSEXT}").read_bytes())
-    upgrade.sign("between", "to/loader/extensions/between.pcrsig.json")
-    upgrade.sign("to", f"to/{OS}.extra.d/new.pcrsig.json")
-    plan = upgrade.plan("--public-key", upgrade.folder / "k.pem")
-    assert plan["ok"]
-    assert steps(plan) == [
-        f"add {OS}.extra.d/new.pcrsig.json",
-        "add loader/extensions/between.pcrsig.json",
-        f"replace {SYSEXT}",
-        f"replace {OS}",
-        f"remove {OS}.extra.d/old.pcrsig.json",
-    ]
-    unsigned = [each for each in entry(plan, OS)["combinations"] if not each["signed"]]
-    assert [(done(plan, each), each["inOrder"]) for each in unsigned] == [({OS}, False)]
-    assert plan["policies"] == 1
-
-
-def test_the_order_follows_the_signatures_there_are(upgrade: Upgrade) -> None:
-    upgrade.sign("from", "from/loader/extensions/s.pcrsig.json")
-    shutil.copytree(upgrade.folder / "to", upgrade.folder / "between")
-    upgrade.write(f"between/{SYSEXT}", (upgrade.folder / f"from/{SYSEXT}").read_bytes())
-    both = [upgrade.sign("between", "between.json"), upgrade.sign("to", "to.json")]
-    words = [word for path in both for word in ("--signatures", path)]
-    plan = upgrade.plan("--public-key", upgrade.folder / "k.pem", *words)
-    assert steps(plan) == [
-        f"replace {OS}",
-        f"replace {SYSEXT}",
-        "remove loader/extensions/s.pcrsig.json",
-    ]
-    assert plan["ok"]
-    assert plan["first"] == [str(path) for path in both]
-
-
-def test_a_replaced_signature_file_takes_its_old_signatures_with_it(upgrade: Upgrade) -> None:
-    (upgrade.folder / f"to/{SYSEXT}").write_bytes((upgrade.folder / f"from/{SYSEXT}").read_bytes())
-    upgrade.sign("from", "from/loader/extensions/s.pcrsig.json")
-    upgrade.sign("to", "to/loader/extensions/s.pcrsig.json")
-    result = upgrade.run("--public-key", upgrade.folder / "k.pem")
-    assert result.code == 1
-    assert "none passes through signed combinations only" in result.out
-    assert "then NOT signed: os (EFI/Linux/os.efi)" in result.out
-    assert "missing signatures" not in result.out  # each is somewhere, but never at the time
-
-
-def test_signatures_in_the_image_count_while_it_is_there(upgrade: Upgrade) -> None:
-    document = upgrade.sign("from", "from.json").read_bytes()
-    upgrade.write(f"from/{OS}", make_uki(b"from", signatures=document))
-    plan = upgrade.plan("--public-key", upgrade.folder / "k.pem")
-    signed = [done(plan, each) for each in entry(plan, OS)["combinations"] if each["signed"]]
-    assert signed == [set()]
-    sources = {p["source"] for c in entry(plan, OS)["combinations"] for p in c["policies"]}
-    assert sources == {"", f".pcrsig of {upgrade.folder}/from/{OS}"}
-
-
-def test_signatures_by_another_key_do_not_count(upgrade: Upgrade) -> None:
-    words = ("--private-key", upgrade.folder / "other.key", "--output", upgrade.folder / "s.json")
-    assert upgrade.run(*words).code == 0
-    given = ("--signatures", upgrade.folder / "s.json")
-    assert upgrade.run(*given).code == 0  # whose they are is not known
-    assert upgrade.run(*given, "--public-key", upgrade.folder / "k.pem").code == 1
-
-
-def test_the_key_in_the_images_is_taken_where_none_is_named(upgrade: Upgrade) -> None:
-    for side in ("from", "to"):
-        upgrade.write(f"{side}/{OS}", make_uki(side.encode(), key=PEM))
-    words = ("--private-key", upgrade.folder / "other.key", "--output", upgrade.folder / "s.json")
-    assert upgrade.run(*words).code == 0
-    assert upgrade.run("--signatures", upgrade.folder / "s.json").code == 1
-
-
-def test_a_volume_says_what_is_wanted(upgrade: Upgrade) -> None:
-    token = {
-        **TPM2_TOKEN,
-        "tpm2-pcrs": [],
-        "tpm2-pcr-bank": "sha384",
-        "tpm2_pubkey": base64.b64encode(PEM).decode(),
-        "tpm2_pubkey_pcrs": [11],
-    }
-    sealed = sealed_policy(key_name=pem_name(PEM), reference="", with_pin=False)
-    token["tpm2-policy-hash"] = sealed.hex()
-    luks = upgrade.write("luks", volume(metadata(tokens={"0": token})))
-    plan = upgrade.plan("--luks", luks)
-    (binding,) = plan["bindings"]
-    assert (binding["bank"], binding["pcrs"], binding["name"]) == ("sha384", [11], "token 0")
-    assert not plan["ok"]
-    output = upgrade.folder / "s.json"
-    words = ("--luks", luks, "--private-key", upgrade.folder / "k.key", "--output", output)
-    assert upgrade.plan(*words)["ok"]
-    assert list(json.loads(output.read_text())) == ["sha384"]
-    refused = upgrade.run("--luks", luks, "--private-key", upgrade.folder / "other.key", "-o", "s")
-    assert refused.code == 2
-    assert "not the one that is enrolled" in refused.err
-
-
-# --- What is missing -----------------------------------------------------------------------------
-
-
-def test_what_is_missing_can_be_signed_elsewhere(upgrade: Upgrade) -> None:
-    key = ("--public-key", upgrade.folder / "k.pem")
-    missing, signed, made = (upgrade.folder / name for name in ("p.json", "s.json", "sig.json"))
-    assert upgrade.run(*key, "--missing", missing).code == 1
-    document = json.loads(missing.read_text())
-    assert len(document["sha256"]) == 4
-    signed.write_text(json.dumps(sign_elsewhere(document, OWNER)))
-    words = ("--policies", missing, "--attach", signed, *key, "--output", made)
-    assert sysgraft("pcr", "sign", *words).code == 0
-    assert upgrade.run(*key, "--signatures", made).code == 0
-    assert upgrade.plan(*key, "--signatures", made)["policies"] == 0
-
-
-def test_what_is_missing_can_be_signed_at_once(upgrade: Upgrade) -> None:
-    output = upgrade.folder / "s.pcrsig.json"
-    plan = upgrade.plan("--private-key", upgrade.folder / "k.key", "--output", output)
-    assert plan["ok"]
-    assert (plan["policies"], plan["first"]) == (4, [str(output)])
-    upgrade.write("to/loader/extensions/s.pcrsig.json", output.read_bytes())
-    again = upgrade.plan("--public-key", upgrade.folder / "k.pem")
-    assert not again["ok"]  # what is there now has no signature yet
-    assert [bool(state["unsigned"]) for state in again["order"]] == [True, False, False, False]
-    assert steps(again)[0] == "add loader/extensions/s.pcrsig.json"
-
-
-def test_the_suggested_order_needs_fewer_signatures_than_all_orders(upgrade: Upgrade) -> None:
-    key = ("--private-key", upgrade.folder / "k.key", "--only-order")
-    plan = upgrade.plan(*key, "--output", upgrade.folder / "s.json")
-    assert plan["ok"]
-    assert plan["policies"] == 3
-    unsigned = [each for each in entry(plan, OS)["combinations"] if not each["signed"]]
-    assert [(done(plan, each), each["inOrder"]) for each in unsigned] == [({OS}, False)]
-
-
-def test_a_broken_signature_file_brings_nothing_and_is_named(upgrade: Upgrade) -> None:
-    upgrade.write("to/loader/extensions/s.pcrsig.json", "{")
-    plan = upgrade.plan("--public-key", upgrade.folder / "k.pem")
-    assert any("s.pcrsig.json brings no signatures" in note for note in plan["notes"])
 
 
 # --- For people, and what is refused -------------------------------------------------------------

@@ -67,7 +67,7 @@ def sign(kit: Kit, *words: str | Path) -> Result:
 
 
 def fill(kit: Kit) -> None:
-    """An ``.extra.d`` and a ``loader`` folder with one file for each archive, and things skipped."""
+    """Folders with one file for each archive, one that is passed over, and addons."""
     for number, kind in enumerate(KINDS):
         place = "extra" if kind.place == "own" else f"loader/{kind.place}"
         kit.file(f"{place}/x{number}{kind.suffix}", b"content")
@@ -202,7 +202,7 @@ def test_a_check_with_and_without_a_volume(kit: Kit) -> None:
 def machine(kit: Kit) -> Kit:
     """A machine that booted the image, without values of a TPM."""
     request = BootRequest(uki=str(kit.folder / "linux.efi"), extras=(str(kit.folder / "a.raw"),))
-    events = predict(request, banks=BANKS).sets[0].events
+    events = predict(request, banks=tuple(BANKS)).sets[0].events
     kit.file(EVENT_LOG, eventlog.serialise(make_log(events)))
     kit.file("root/run/systemd/tpm2-pcr-public-key.pem", public_pem(OWNER))
     assert sign(kit, "--output", kit.folder / "root/run/systemd/tpm2-pcr-signature.json").code == 0

@@ -180,6 +180,7 @@ def test_what_matters_to_an_entry_follows_from_the_pcrs_and_both_versions_of_its
         "old.efi.extra.d/a.raw",
         "new.efi.extra.d/a.raw",
         "new+3.efi.extra.d/a.raw",
+        "new+2-1.efi.extra.d/a.raw",
         "loader/extensions/a.RAW",
     )
     for path in matters:
@@ -206,6 +207,7 @@ def test_signature_files_are_those_that_the_initrd_looks_for() -> None:
     needs = Dependencies(entry, moving, own_loader=True)
     assert needs.is_signature("EFI/Linux/a.efi.extra.d/x.pcrsig.json")
     assert needs.is_signature("loader/Extensions/x.pcrsig.json")
+    assert not needs.is_signature("EFI/Linux/a+2-1.efi.extra.d/x.pcrsig.json")
     assert not needs.is_signature("loader/extensions/.x.pcrsig.json")
     assert not needs.is_signature("loader/extensions/x.json")
     assert not needs.is_signature("EFI/Linux/b.efi.extra.d/x.pcrsig.json")

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 from sysgraft.cli import pcr_enroll_options as enrolling
 from sysgraft.cli import pcr_log_options as logs
 from sysgraft.cli import pcr_options as options
+from sysgraft.cli import pcr_plan_options as planning
 from sysgraft.cli import pcr_sign_options as signing
 from sysgraft.cli import verbs
 from sysgraft.cli.verbs import Verb
@@ -35,6 +36,13 @@ VERBS: Final = [
         signing.CHECK,
         signing.CHECK_EXAMPLE,
         "sysgraft.cli.pcr_check",
+    ),
+    Verb(
+        "plan",
+        "tell whether an upgrade keeps a volume unlockable at every step",
+        planning.PLAN,
+        planning.PLAN_EXAMPLE,
+        "sysgraft.cli.pcr_plan",
     ),
     Verb(
         "replay",

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from sysgraft.cli.pcr_arguments import boot_request, pcr_numbers
-from sysgraft.errors import KeyMaterialError, UsageError
+from sysgraft.errors import KeyMaterialError, UsageError, in_file
+from sysgraft.formats import pcrsig
 from sysgraft.measure.boot import PCRS
 from sysgraft.seal import check, policies
 from sysgraft.seal.prediction import DEFAULT_BANKS, predict
@@ -15,7 +16,6 @@ if TYPE_CHECKING:
     import argparse
 
     from sysgraft.cli.output import Output
-    from sysgraft.formats import pcrsig
     from sysgraft.seal.check import Answer, Binding, CheckReport
     from sysgraft.seal.prediction import Prediction
     from sysgraft.sign.pcr_public import PublicKey
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 def run(arguments: argparse.Namespace, out: Output) -> int:
     """Check signature files; 0 if they open everything, 1 if not."""
-    document = policies.read_all(arguments.signatures)
+    given = policies.read_all(arguments.signatures)
     expected = read_public(arguments.public_key) if arguments.public_key else None
     bindings = check.bindings_of(arguments.luks, expected) if arguments.luks else ()
     _check_usage(arguments)
@@ -34,6 +34,7 @@ def run(arguments: argparse.Namespace, out: Output) -> int:
         phases=arguments.phases or check.DEFAULT_PHASES,
         progress=out.progress,
     )
+    document = given if arguments.signatures else _own_signatures(prediction)
     bindings = bindings or check.bindings_for(
         document,
         prediction.banks,
@@ -53,6 +54,21 @@ def run(arguments: argparse.Namespace, out: Output) -> int:
 def _check_usage(arguments: argparse.Namespace) -> None:
     if arguments.luks and (arguments.pcrs or arguments.banks or arguments.policyref):
         raise UsageError("--luks says which PCRs, bank and policyref: leave --pcr and these out")
+
+
+def _own_signatures(prediction: Prediction) -> pcrsig.Signatures:
+    """Those in the image.
+
+    Raises:
+        UsageError: it has none.
+    """
+    data = prediction.uki.signatures if prediction.uki else b""
+    if not data or prediction.uki is None:
+        raise UsageError(
+            "there are no signatures to check", hint="give a signature file, or an image with some"
+        )
+    with in_file(prediction.uki.executable.name):
+        return pcrsig.parse(data)
 
 
 def _own_key(prediction: Prediction) -> PublicKey | None:

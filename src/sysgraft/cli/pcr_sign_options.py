@@ -31,6 +31,7 @@ not, and why. With --luks, what the volume's header asks for counts: PCRs, bank,
 
 examples:
   sysgraft pcr check signatures.json --uki linux.efi --extra firmware.sysext.raw
+  sysgraft pcr check --uki linux.efi
   sysgraft pcr check signatures.json --esp /efi --entry active --luks /dev/disk/by-partlabel/data
 """
 
@@ -83,7 +84,14 @@ SIGN: Final[Options] = [
     *JSON,
 ]
 CHECK: Final[Options] = [
-    (("signatures",), {"metavar": "SIG.json", "nargs": "+", "help": "signature files"}),
+    (
+        ("signatures",),
+        {
+            "metavar": "SIG.json",
+            "nargs": "*",
+            "help": "signature files (default: those in the image)",
+        },
+    ),
     *BOOT,
     *SETS,
     (

@@ -1,0 +1,297 @@
+"""Plans an upgrade of an EFI system partition: what can boot meanwhile, and is all of it signed?
+
+Each combination of old and new files of a boot entry leads to values of its own, and a volume that
+is sealed to signed policies opens only if a signature for them is there at that moment. The plan
+tells which combinations are signed, in which order the files are best put there, and which policies
+still have to be signed. Nothing is changed.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from sysgraft.errors import InputError, KeyMaterialError, LimitError
+from sysgraft.formats import pcrsig
+from sysgraft.measure.policy import policy_pcr
+from sysgraft.seal.esp_material import ENTRIES
+from sysgraft.seal.plan_order import find_order, states_of
+from sysgraft.seal.plan_signatures import Answer, Documents
+from sysgraft.seal.transition import folded
+from sysgraft.sign.pcr_public import from_pem
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from sysgraft.seal.check import Binding
+    from sysgraft.seal.plan_entries import PlanEntry
+    from sysgraft.seal.plan_signatures import Document
+    from sysgraft.seal.plan_values import Combinations, Planned, Start
+    from sysgraft.seal.transition import Change
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """A policy that has to be signed, and whether it is.
+
+    Attributes:
+        binding: who wants it.
+        phase: the phase path.
+        policy: its digest.
+        answer: by the signature files there are.
+    """
+
+    binding: Binding
+    phase: str
+    policy: bytes
+    answer: Answer
+
+
+@dataclass(frozen=True, slots=True)
+class Combination:
+    """One combination of old and new files of an entry.
+
+    Attributes:
+        done: numbers of the changes that are made; the other ones of the entry are not.
+        start: what it does.
+        questions: what it needs, answered by all signature files of both partitions.
+        in_order: whether the suggested order leads through it.
+    """
+
+    done: frozenset[int]
+    start: Start
+    questions: tuple[Question, ...]
+    in_order: bool
+
+    @property
+    def missing(self) -> tuple[Question, ...]:
+        """What is not signed."""
+        return tuple(each for each in self.questions if each.answer.problem)
+
+
+@dataclass(frozen=True, slots=True)
+class EntryPlan:
+    """An entry with all its combinations.
+
+    Attributes:
+        entry: the entry.
+        changes: numbers of the changes that matter to it.
+        combinations: all of them, by how many changes are made.
+    """
+
+    entry: PlanEntry
+    changes: tuple[int, ...]
+    combinations: tuple[Combination, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """What the suggested order leaves behind after a step.
+
+    Attributes:
+        number: of the change that is made; None for the partition as it is.
+        unsigned: entries that would start and not open what is sealed.
+    """
+
+    number: int | None
+    unsigned: tuple[PlanEntry, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """The plan.
+
+    Attributes:
+        changes: every file that is different.
+        entries: each with its combinations.
+        states: along the suggested order, the present one first.
+        any_time: numbers of changes that do not matter to these PCRs.
+        is_best: whether it is known that no other order meets fewer unsigned combinations.
+        bindings: what is wanted of the signatures.
+        notes: what a person should know.
+    """
+
+    changes: tuple[Change, ...]
+    entries: tuple[EntryPlan, ...]
+    states: tuple[State, ...]
+    any_time: tuple[int, ...]
+    is_best: bool
+    bindings: tuple[Binding, ...]
+    notes: tuple[str, ...]
+
+    @property
+    def ok(self) -> bool:
+        """Whether everything that the suggested order can leave behind is signed."""
+        return not any(each.unsigned for each in self.states)
+
+    def missing(self, *, only_order: bool = False) -> pcrsig.Signatures:
+        """The policies that are not signed.
+
+        Args:
+            only_order: of combinations that the suggested order leads through, not of all.
+
+        Raises:
+            LimitError: they are more than one document can have.
+        """
+        found: dict[str, dict[pcrsig.Entry, None]] = {}
+        for each in self._missing(only_order=only_order):
+            wanted = each.binding
+            entry = pcrsig.Entry(wanted.pcrs, b"", each.policy, reference=wanted.reference)
+            found.setdefault(wanted.bank, {})[entry] = None
+        if sum(map(len, found.values())) > pcrsig.MAX_ENTRIES:
+            raise LimitError(f"more than {pcrsig.MAX_ENTRIES} policies are not signed")
+        return {bank: tuple(entries) for bank, entries in found.items()}
+
+    def _missing(self, *, only_order: bool) -> Iterator[Question]:
+        for entry in self.entries:
+            for combination in entry.combinations:
+                if combination.in_order or not only_order:
+                    yield from combination.missing
+
+
+def make_plan(
+    planned: Planned,
+    bindings: Sequence[Binding],
+    *,
+    phases: Sequence[str] = ("enter-initrd",),
+    given: Mapping[str, pcrsig.Signatures] | None = None,
+) -> Plan:
+    """Hold signatures against all combinations, and find an order.
+
+    Args:
+        planned: all combinations (`sysgraft.seal.plan_values.measure`).
+        bindings: what is wanted of the signatures; where no key is known, the one that all images
+            have is taken.
+        phases: phase paths at which volumes are unlocked.
+        given: signatures that are there in every state, by a name for them.
+
+    Raises:
+        InputError: there is no boot entry.
+    """
+    if not planned.entries:
+        raise InputError("there is no boot entry that starts a UKI", file=planned.request.after)
+    return _Judge(planned, _with_key(planned, bindings), phases, given or {}).plan()
+
+
+def _with_key(planned: Planned, bindings: Sequence[Binding]) -> tuple[Binding, ...]:
+    starts = (start for each in planned.entries for start in each.starts.values())
+    keys = {start.public_key for start in starts if start.public_key}
+    if len(keys) != 1:
+        return tuple(bindings)
+    try:
+        key = from_pem(next(iter(keys)))
+    except (InputError, KeyMaterialError):
+        return tuple(bindings)
+    return tuple(each if each.key else replace(each, key=key) for each in bindings)
+
+
+class _Judge:
+    def __init__(
+        self,
+        planned: Planned,
+        bindings: tuple[Binding, ...],
+        phases: Sequence[str],
+        given: Mapping[str, pcrsig.Signatures],
+    ) -> None:
+        self._planned = planned
+        self._transition = planned.transition
+        self._bindings = bindings
+        self._phases = tuple(phases)
+        self._documents = Documents(given)
+        self._policies: dict[tuple[PlanEntry, int], tuple[tuple[Binding, str, bytes], ...]] = {}
+        self._there: dict[tuple[str, str, int], tuple[Document, ...]] = {}
+        self._signed: dict[tuple[PlanEntry, int], bool] = {}
+        self._ends = (self._transition.state(0), self._transition.state(self._transition.end))
+
+    def plan(self) -> Plan:
+        signing = {number for each in self._planned.entries for number in each.signature_changes}
+        counting = {number for each in self._planned.entries for number in each.changes} | signing
+        preferred = sorted(counting, key=lambda number: self._rank(number, signing))
+        order = find_order(preferred, lambda state: len(self._unsigned(state)))
+        states = states_of(order.steps)
+        steps = (None, *order.steps)
+        return Plan(
+            changes=self._transition.changes,
+            entries=tuple(self._entry_plan(each, states) for each in self._planned.entries),
+            states=tuple(map(State, steps, map(self._unsigned, states))),
+            any_time=tuple(n for n in range(len(self._transition.changes)) if n not in counting),
+            is_best=order.is_best,
+            bindings=self._bindings,
+            notes=tuple(self._notes()),
+        )
+
+    def _rank(self, number: int, signing: set[int]) -> tuple[int, str]:
+        """Signatures first, then what lies beside images, the entries; removed the other way."""
+        change = self._transition.changes[number]
+        place = folded(change.path)
+        rank = 1
+        if number in signing:
+            rank = 0
+        elif place.startswith(folded(ENTRIES) + "/"):
+            rank = 3
+        elif place.endswith(folded(".efi")) and not place.endswith(folded(".addon.efi")):
+            rank = 2
+        return (7 - rank if change.action == "remove" else rank), place
+
+    def _unsigned(self, state: int) -> tuple[PlanEntry, ...]:
+        """Entries that start in this state and would not open what is sealed."""
+        return tuple(each.entry for each in self._planned.entries if not self._opens(each, state))
+
+    def _opens(self, entry: Combinations, state: int) -> bool:
+        signing = state & sum(1 << number for number in entry.signature_changes)
+        key = entry.entry, state & entry.mask | signing
+        if key not in self._signed:
+            start = entry.starts[state & entry.mask]
+            where = start.image, start.signatures[0], signing
+            if where not in self._there:
+                volumes = (self._transition.state(signing),)
+                self._there[where] = self._documents.there(start, volumes) if start.image else ()
+            questions = self._questions(entry, state & entry.mask, self._there[where])
+            self._signed[key] = not any(each.answer.problem for each in questions)
+        return self._signed[key]
+
+    def _questions(
+        self, entry: Combinations, state: int, documents: Sequence[Document]
+    ) -> tuple[Question, ...]:
+        return tuple(
+            Question(*each, self._documents.answer(each[0], each[2], documents))
+            for each in self._wanted(entry, state)
+        )
+
+    def _wanted(self, entry: Combinations, state: int) -> tuple[tuple[Binding, str, bytes], ...]:
+        """The policies of a combination; none if it does not start."""
+        key = entry.entry, state
+        if key not in self._policies:
+            start = entry.starts[state]
+            self._policies[key] = tuple(
+                (binding, phase, policy_pcr(binding.bank, values))
+                for binding in self._bindings
+                for phase in self._phases
+                if start.boot is not None
+                for values in (start.values(phase, binding.bank, binding.pcrs),)
+            )
+        return self._policies[key]
+
+    def _entry_plan(self, entry: Combinations, states: Sequence[int]) -> EntryPlan:
+        reached = {state & entry.mask for state in states}
+        found = []
+        for state, start in entry.starts.items():
+            documents = self._documents.there(start, self._ends) if start.image else ()
+            found.append(
+                Combination(
+                    frozenset(number for number in entry.changes if state >> number & 1),
+                    start,
+                    self._questions(entry, state, documents),
+                    state in reached,
+                )
+            )
+        return EntryPlan(entry.entry, entry.changes, tuple(found))
+
+    def _notes(self) -> Iterator[str]:
+        yield from self._planned.notes
+        yield from self._documents.notes
+        if any(each.key is None for each in self._bindings):
+            yield "no public key is known: that the signatures are good was not checked"
+        for binding in self._bindings:
+            for text in binding.skipped:
+                yield f"{binding.name}: {text}"
