@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from sysgraft.cli.output import Output
     from sysgraft.measure.events import Event
     from sysgraft.measure.sidecars import Skipped
-    from sysgraft.seal.assembly import UsedFile
+    from sysgraft.seal.file_set import UsedFile
     from sysgraft.seal.prediction import Predicted, Prediction
 
 _SHOWN_FILES = 6

@@ -21,7 +21,7 @@ from sysgraft.measure.pcr import BANKS
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from sysgraft.seal.assembly import UsedFile
+    from sysgraft.seal.file_set import UsedFile
     from sysgraft.seal.prediction import Predicted, Prediction
 
 SCHEMA: Final = "sysgraft.pcr.predict/1"

@@ -74,6 +74,8 @@ class Hashing:
         self._roots: dict[tuple[bytes, Hashable], _Node] = {}
         self._ends: list[tuple[_Node | None, bytes, Digests]] = []
         self._contents: dict[Hashable, Blob] = {}
+        self._known: dict[Hashable, Digests] = {}
+        self._held: list[Blob] = []
         self._count = 0
 
     @property
@@ -81,21 +83,39 @@ class Hashing:
         """The names of the hash algorithms."""
         return self._banks
 
-    def blob(self, blob: Blob, banks: Sequence[str] = ()) -> Digests:
-        """Digests of all of `blob`, there once `run` is through.
+    def blob(self, blob: Blob, banks: Sequence[str] = (), *, key: Hashable = None) -> Digests:
+        """Digests of all of `blob`, there once `run` is through; asked for twice, hashed once.
 
         Args:
             blob: what is hashed.
             banks: other algorithms than the usual ones.
+            key: stands for the content, where several blobs have the same.
         """
-        found: Digests = dict.fromkeys(banks or self._banks, b"")
-        for bank in banks or self._banks:
-            self._wholes.append(_Whole(blob.size, lambda bank=bank: self._whole(blob, bank, found)))  # type: ignore[misc]
+        wanted = tuple(banks) or self._banks
+        name = ("blob", id(blob) if key is None else key, wanted)
+        found = self._known.get(name)
+        if found is None:
+            found = self._remember(name, blob, wanted)
+            for bank in wanted:
+                self._wholes.append(
+                    _Whole(blob.size, lambda bank=bank: self._whole(blob, bank, found))  # type: ignore[misc]
+                )
+        return found
+
+    def _remember(self, name: Hashable, blob: Blob, banks: Sequence[str]) -> Digests:
+        """Digests to be filled; the blob is kept, so that no other one gets its ``id()``."""
+        self._held.append(blob)
+        found: Digests = dict.fromkeys(banks, b"")
+        self._known[name] = found
         return found
 
     def executable(self, blob: Blob, covered: Coverage) -> Digests:
-        """The digests that firmware measures of an executable, there once `run` is through."""
-        found: Digests = dict.fromkeys(self._banks, b"")
+        """The digests that firmware measures of an executable; otherwise as `blob`."""
+        name = ("executable", id(blob))
+        known = self._known.get(name)
+        if known is not None:
+            return known
+        found = self._remember(name, blob, self._banks)
         size = sum(length for _, length in covered.ranges)
         for bank in self._banks:
             self._wholes.append(

@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING, Final
 from sysgraft.errors import InputError, LimitError, UsageError
 from sysgraft.measure import boot as measure_boot
 from sysgraft.measure.boot import PCRS
-from sysgraft.seal.assembly import Settings
+from sysgraft.seal.assembly import Assembly, Settings
 from sysgraft.seal.esp_material import from_esp
+from sysgraft.seal.hashing import Hashing
 from sysgraft.seal.material import source
 from sysgraft.seal.plan_entries import LOADER_PCRS, Dependencies, PlanEntry, find_entries, resolve
-from sysgraft.seal.plan_sharing import OnceHashing, SharingAssembly
 from sysgraft.seal.transition import Transition
 from sysgraft.seal.volume import open_volume
 
@@ -28,8 +28,8 @@ if TYPE_CHECKING:
     from sysgraft.base.progress import Progress
     from sysgraft.measure.boot import Boot
     from sysgraft.measure.events import Event
-    from sysgraft.seal.assembly import Assembly, FileSet
-    from sysgraft.seal.image import UkiImage
+    from sysgraft.seal.assembly import Images
+    from sysgraft.seal.file_set import FileSet
     from sysgraft.seal.material import Material, Source
 
 MAX_COMBINATIONS: Final = 4096
@@ -164,8 +164,8 @@ class _Planner:
     ) -> None:
         self._request = request
         self._transition = transition
-        self._hashing = OnceHashing(request.banks, progress)
-        self._images: dict[Hashable, UkiImage] = {}
+        self._hashing = Hashing(request.banks, progress)
+        self._images: Images = {}
         self._assemblies: dict[Hashable, Assembly] = {}
         self._loaders = tuple(source(each) for each in request.loaders)
         self._notes: list[str] = []
@@ -241,8 +241,12 @@ class _Planner:
     def _assembly(self, material: Material) -> Assembly:
         key = _common(material)
         if key not in self._assemblies:
-            self._assemblies[key] = SharingAssembly(
-                material, self._request.settings, self._hashing, self._images
+            self._assemblies[key] = Assembly(
+                material,
+                self._request.settings,
+                self._hashing,
+                with_digests=False,
+                images=self._images,
             )
         return self._assemblies[key]
 

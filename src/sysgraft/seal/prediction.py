@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from sysgraft.measure.boot import Boot
     from sysgraft.measure.events import Event
     from sysgraft.measure.sidecars import Skipped
-    from sysgraft.seal.assembly import FileSet, UsedFile
+    from sysgraft.seal.file_set import FileSet, UsedFile
     from sysgraft.seal.firmware_keys import FirmwareKeys
     from sysgraft.seal.image import UkiImage
     from sysgraft.seal.material import Material
@@ -184,10 +184,12 @@ def predict(
 def _predicted(name: str, own: FileSet, assembly: Assembly, pcrs: tuple[int, ...]) -> Predicted:
     boot = assembly.boot(own)
     events = list(measure_boot.before_userspace(boot, assembly.banks))
-    if SECURE_BOOT_PCR in pcrs:
-        events = [*assembly.secure_boot_events(own), *events]
-    if KERNEL_PCR in pcrs:
-        events += assembly.kernel_events(own)
+    if SECURE_BOOT_PCR in pcrs or KERNEL_PCR in pcrs:
+        from sysgraft.seal import further_pcrs  # noqa: PLC0415  slow to import
+
+        before = further_pcrs.secure_boot_events(assembly, own) if SECURE_BOOT_PCR in pcrs else ()
+        after = further_pcrs.kernel_events(assembly, own) if KERNEL_PCR in pcrs else ()
+        events = [*before, *events, *after]
     return Predicted(name, boot, tuple(events), tuple(own.files), own.skipped, pcrs)
 
 
