@@ -67,6 +67,7 @@ class Bench:
 
     folder: Path
     keys: Keys
+    addon_stub: str
 
     @property
     def uki(self) -> str:
@@ -110,7 +111,7 @@ def run(*words: str | Path) -> dict[str, Any]:
 def bench(tmp_path_factory: pytest.TempPathFactory, guests: Guests, keys: Keys) -> Bench:
     """A UKI with our unit in its initrd, two versions of an extension, signatures for each."""
     folder = tmp_path_factory.mktemp("unlock")
-    found = Bench(folder, keys)
+    found = Bench(folder, keys, guests.path("addonx64.efi.stub"))
     tree = folder / "tree"
     write(str(tree))
     (tree / "etc").mkdir()
@@ -185,6 +186,20 @@ def altered(bench: Bench, name: str, change: str) -> list[Path]:
     return sorted(folder.iterdir())
 
 
+def carrier(bench: Bench) -> Path:
+    """A signed addon with the signatures in its initrd, where nothing lies beside the image."""
+    tree = bench.folder / "carrier/.extra"
+    tree.mkdir(parents=True)
+    shutil.copy(bench.signatures(2), tree / "tpm2-pcr-signature.json")
+    path = bench.folder / "signatures.addon.efi"
+    run(
+        *("uki", "addon", "--initrd", f"dir:{tree.parent}", "--stub", bench.addon_stub),
+        *("--secureboot-private-key", bench.keys.folder / "db.key", "--output", path),
+        *("--secureboot-certificate", bench.keys.folder / "db.pem", "--config="),
+    )
+    return path
+
+
 CHANGES: Final = {
     "old-signature": "unsigned policy",
     "tampered": "tampered",
@@ -199,6 +214,7 @@ def reports(enrolled: Bench, tmp_path_factory: pytest.TempPathFactory) -> dict[s
     from boot.conftest import Lab  # noqa: PLC0415  of this scope
 
     beside = {"upgraded": [enrolled.version(2), enrolled.signatures(2)]}
+    beside["carried"] = [enrolled.version(2), carrier(enrolled)]
     beside |= {name: altered(enrolled, name, change) for name, change in CHANGES.items()}
 
     def boot(name: str) -> LabReport:
@@ -228,6 +244,11 @@ def test_the_volume_opens_after_an_upgrade(reports: dict[str, LabReport], bench:
     assert said["ok"] is True
 
 
+def test_a_signed_addon_can_carry_the_signatures(reports: dict[str, LabReport]) -> None:
+    """It is measured itself, into PCR 4 and 12, which are not enrolled."""
+    assert result(reports["carried"], "marker") == "kept\n"
+
+
 @pytest.mark.parametrize("name", CHANGES)
 def test_what_nobody_approved_does_not_open_it(name: str, reports: dict[str, LabReport]) -> None:
     report = reports[name]
@@ -238,10 +259,10 @@ def test_what_nobody_approved_does_not_open_it(name: str, reports: dict[str, Lab
 @pytest.mark.parametrize(
     ("name", "approved", "finding"),
     [
-        ("old-signature", 1, "fw.sysext.raw"),
-        ("tampered", 2, "fw.sysext.raw"),
-        ("another", 2, "other.sysext.raw"),
-        ("renamed", 2, "gw.sysext.raw"),
+        ("old-signature", 1, "fw.sysext.raw had another content"),
+        ("tampered", 2, "fw.sysext.raw had another content"),
+        ("another", 2, "other.sysext.raw was there, and is not approved"),
+        ("renamed", 2, "fw.sysext.raw was called gw.sysext.raw"),
     ],
 )
 def test_the_log_says_what_was_different(
@@ -252,22 +273,35 @@ def test_the_log_says_what_was_different(
     bench: Bench,
     tmp_path: Path,
 ) -> None:
-    """From that boot's event log, what was approved, and what lies beside the image."""
+    """From that boot's event log, what was approved, and what lay beside the image."""
     report = reports[name]
     assert report.event_log is not None
-    log = tmp_path / "log"
+    log, values, document = (tmp_path / each for each in ("log", "pcrs.json", "approved.json"))
     log.write_bytes(eventlog.serialise(report.event_log.log))
-    (tmp_path / "approved.json").write_text(
+    values.write_text(
+        json.dumps(
+            {
+                bank: {str(pcr): value.hex() for pcr, value in found.items()}
+                for bank, found in report.pcrs.items()
+            }
+        )
+    )
+    document.write_text(
         sysgraft(
             *("pcr", "predict", "--uki", bench.uki, "--extra", bench.version(approved)),
             *("--phase", ":", "--json"),
         ).out
     )
-    beside = bench.folder / f"altered-{name}"
     done = sysgraft(
-        *("pcr", "explain", log, "--approved", tmp_path / "approved.json"),
-        *("--uki", bench.uki, "--extra", beside, "--json"),
+        *("pcr", "explain", log, "--approved", document, "--pcrs", values),
+        *("--uki", bench.uki, "--extra", bench.folder / f"altered-{name}"),
     )
     assert done.code == 1, done.err
-    text = json.dumps(done.document)
-    assert finding in text
+    assert finding in done.out
+    assert done.out.count("NOT as approved") == 1
+    if name == "old-signature":
+        known = sysgraft(
+            *("pcr", "explain", log, "--approved", document, "--pcrs", values),
+            *("--known", bench.folder / "v2"),
+        )
+        assert f"{finding} ({bench.version(2)})" in known.out

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 
-from boot.conftest import PATIENCE, build_addon, initrd
+from boot.conftest import CMDLINE, PATIENCE, build_addon, initrd
 from pcrlock_kit import FIRMWARE, shipped_components
 from pcrlock_kit import predict as pcrlock_predict
 from sysgraft.build.uki.build import build_uki
@@ -27,7 +27,7 @@ from sysgraft.measure.events import value
 from sysgraft.measure.pcr import BANKS
 from sysgraft.seal import prediction as seal_prediction
 from sysgraft.seal.assembly import Settings
-from sysgraft.seal.pcrlock import write_components
+from sysgraft.seal.pcrlock_files import write_components
 from sysgraft.seal.prediction import BootRequest
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ if TYPE_CHECKING:
 
 pytestmark = [pytest.mark.boot, pytest.mark.oracle("stubs")]
 
-CONSOLE: Final = "console=ttyS0 quiet"
+CONSOLE: Final = CMDLINE
 AT_ONCE: Final = 2
 
 

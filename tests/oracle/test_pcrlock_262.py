@@ -20,7 +20,7 @@ from sysgraft.measure import events
 from sysgraft.measure.pcr import BANKS
 from sysgraft.seal import prediction as seal_prediction
 from sysgraft.seal.assembly import Settings
-from sysgraft.seal.pcrlock import write_components
+from sysgraft.seal.pcrlock_files import write_components
 from sysgraft.seal.prediction import BootRequest
 from uki_kit import Kit, make_kit, make_stub
 

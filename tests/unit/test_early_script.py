@@ -137,6 +137,14 @@ def test_without_files_nothing_changes(machine: Machine) -> None:
     assert not machine.target.exists()
 
 
+def test_what_came_with_the_image_is_put_there(machine: Machine) -> None:
+    """A whole system in the initrd is none to systemd-cryptsetup: it does not look into /.extra."""
+    machine.beside("EFI/Linux/os.efi", "image")
+    (machine.folder / "embedded.json").write_text(json.dumps({"sha256": [entry(8)]}))
+    assert machine.run().returncode == 0
+    assert machine.policies() == {"sha256": [8]}
+
+
 @pytest.mark.parametrize("indent", [None, 2])
 def test_any_layout_of_the_json_is_read(machine: Machine, indent: int | None) -> None:
     text = json.dumps({"sha256": [entry(3), entry(4)], "sha384": [entry(5)]}, indent=indent)

@@ -25,6 +25,7 @@ from sysgraft.seal.enrolment import CHECKS
 from sysgraft.seal.prediction import BootRequest, predict
 from sysgraft.testing.certificates import make_identity
 from uki_kit import Kit, make_kit, public_pem
+from upgrade_kit import make_upgrade
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -248,3 +249,14 @@ def test_a_schema_finds_what_is_missing_unknown_or_wrong(kit: Kit) -> None:
         {**document, "schema": "sysgraft.pcr.sign/2"},
     ):
         assert len(errors_of("pcr.sign", changed)) == 1
+
+
+def test_an_upgrade_that_is_signed_and_one_that_is_not(tmp_path: Path) -> None:
+    upgrade = make_upgrade(tmp_path)
+    upgrade.write("to/loader/keys.txt", "of no matter")
+    key = ("--public-key", tmp_path / "k.pem", "--missing", tmp_path / "p.json")
+    assert held_to("pcr.plan", upgrade.run(*key, "--json"), 1)["missing"]
+    words = ("--private-key", tmp_path / "k.key", "--output", tmp_path / "new.json")
+    signed = held_to("pcr.plan", upgrade.run(*words, "--json"))
+    for field in ("first", "anyTime", "output", "changes", "entries"):
+        assert signed[field], field

@@ -15,7 +15,8 @@ from sysgraft.formats import pcrlock
 from sysgraft.seal import pcrlock as seal_pcrlock
 from sysgraft.seal import prediction as seal_prediction
 from sysgraft.seal.assembly import Settings
-from sysgraft.seal.pcrlock import components, safe_name, write_components
+from sysgraft.seal.pcrlock import components, safe_name
+from sysgraft.seal.pcrlock_files import write_components
 from sysgraft.seal.prediction import BootRequest
 from uki_kit import Kit, make_kit, make_stub
 

@@ -40,6 +40,7 @@ NAMES_OF_SCHEMAS = {
     "pcr.check",
     "pcr.enroll",
     "pcr.explain",
+    "pcr.plan",
     "pcr.predict",
     "pcr.replay",
     "pcr.sign",

@@ -35,7 +35,7 @@ def run(arguments: argparse.Namespace, out: Output) -> int:
     )
     written: tuple[str, ...] = ()
     if arguments.pcrlock:
-        from sysgraft.seal.pcrlock import write_components  # noqa: PLC0415  only if wanted
+        from sysgraft.seal.pcrlock_files import write_components  # noqa: PLC0415  only if wanted
 
         written = write_components(result, arguments.pcrlock, replace=arguments.force)
     if out.json_wanted:

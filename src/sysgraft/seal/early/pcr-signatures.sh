@@ -5,7 +5,8 @@
 # image was started from, and writes /run/systemd/tpm2-pcr-signature.json: first what came with the
 # image, then these. Nothing here has to be trusted: the TPM verifies every signature with the key
 # that was enrolled. What does not look like an entry is left out, so that the result is JSON
-# whatever lies there. Without such files nothing changes.
+# whatever lies there. Without such files what came with the image is put there, where systemd has
+# not done so yet: it would itself look for it in an initrd only.
 #
 # Needs a POSIX shell, mount, umount, udevadm, and cat, chmod, mkdir, mv, rm, sed, tail, tr, wc.
 
@@ -98,7 +99,7 @@ collect() {
 			count=$((count + 1))
 		fi
 	done
-	if [ "$count" -eq 0 ]; then
+	if [ "$count" -eq 0 ] && { [ $# -eq 0 ] || [ -e "$target" ]; }; then
 		say "no signatures beside $image"
 		return 0
 	fi
