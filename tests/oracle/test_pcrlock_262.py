@@ -22,6 +22,7 @@ from sysgraft.seal import prediction as seal_prediction
 from sysgraft.seal.assembly import Settings
 from sysgraft.seal.pcrlock_files import write_components
 from sysgraft.seal.prediction import BootRequest
+from sysgraft.testing.certificates import make_identity
 from uki_kit import Kit, make_kit, make_stub
 
 if TYPE_CHECKING:
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.oracle("debian-sid", "swtpm")
 
+SIGNER: Final = make_identity("Secure Boot")
 PHASE: Final = "enter-initrd"
 EVERYTHING: Final = ("",)
 SETS: Final = {"none": (), "current": ("v1",), "next": ("v2",), "more": ("v1", "token", "addon")}
@@ -49,7 +51,10 @@ def kit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Kit:
     kit.file("v2/demo.raw", b"second " * 100)
     kit.file("token/token.cred", b"secret")
     (kit.folder / "addon").mkdir()
-    kit.build("addon/debug.addon.efi", "--cmdline", "debug", kernel=False)
+    key = kit.file("db.key", SIGNER.key_pem)
+    certificate = kit.file("db.crt", SIGNER.certificate_pem)
+    signed = ("--secureboot-private-key", key, "--secureboot-certificate", certificate)
+    kit.build("addon/debug.addon.efi", "--cmdline", "debug", *signed, kernel=False)
     return kit
 
 
