@@ -293,7 +293,7 @@ def test_the_log_says_what_was_different(
         ).out
     )
     done = sysgraft(
-        *("pcr", "explain", log, "--approved", document, "--pcrs", values),
+        *("pcr", "explain", log, "--approved", document, "--values", values),
         *("--uki", bench.uki, "--extra", bench.folder / f"altered-{name}"),
     )
     assert done.code == 1, done.err
@@ -301,7 +301,7 @@ def test_the_log_says_what_was_different(
     assert done.out.count("NOT as approved") == 1
     if name == "old-signature":
         known = sysgraft(
-            *("pcr", "explain", log, "--approved", document, "--pcrs", values),
+            *("pcr", "explain", log, "--approved", document, "--values", values),
             *("--known", bench.folder / "v2"),
         )
         assert f"{finding} ({bench.version(2)})" in known.out

@@ -499,3 +499,41 @@ def test_an_image_without_signatures_has_nothing_to_check(uki: Path) -> None:
     done = sysgraft("pcr", "check", "--uki", uki)
     assert done.code == 2
     assert "there are no signatures to check" in done.err
+
+
+def test_pcr_7_is_signed_and_checked_where_the_firmwares_keys_are_known(kit: Kit) -> None:
+    keys = kit.folder / "keys"
+    assert sysgraft("keys", "generate", "ours", "--output", keys).code == 0
+    uki = kit.build(
+        "signed.efi",
+        *("--secureboot-private-key", keys / "db.key"),
+        *("--secureboot-certificate", keys / "db.pem"),
+    )
+    files = ("--uki", uki, "--phase", PHASE)
+    done = sysgraft(
+        *("pcr", "sign", *files, "--pcr", "7+11", "--efivars", keys),
+        *("--private-key", kit.folder / "pcr.key", "--output", kit.folder / "sig.json"),
+    )
+    assert done.code == 0, done.err
+    words = (
+        "pcr",
+        "check",
+        kit.folder / "sig.json",
+        *files,
+        "--public-key",
+        kit.folder / "pcr.pub",
+    )
+    assert sysgraft(*words, "--efivars", keys).code == 0
+    assert sysgraft(*words).code == 2
+    other = kit.folder / "other-keys"
+    assert sysgraft("keys", "generate", "other", "--output", other).code == 0
+    refused = sysgraft(*words, "--efivars", other)
+    assert refused.code == 2
+    assert "PCR 7 cannot be known" in refused.err
+
+
+def test_the_document_has_the_signatures_where_no_file_does(kit: Kit, uki: Path) -> None:
+    words = ("pcr", "sign", "--uki", uki, "--private-key", kit.folder / "pcr.key")
+    plain = json.loads(sysgraft(*words).out)
+    assert ok(*words)["signatures"] == plain
+    assert ok(*words, "--output", kit.folder / "sig.json")["signatures"] is None

@@ -74,7 +74,7 @@ def test_the_values_of_a_log(place: Path) -> None:
     for number in (4, 11, 12, 13):
         assert values["sha256"][str(number)] in result.out
     assert values["sha1"]["11"] not in result.out
-    assert "not known (--pcrs)" in result.out
+    assert "not known (--values)" in result.out
 
 
 def test_events_are_listed(place: Path) -> None:
@@ -90,21 +90,21 @@ def test_events_are_listed(place: Path) -> None:
 def test_values_the_log_leads_to(place: Path) -> None:
     later = {11: ("enter-initrd", "leave-initrd"), 13: ("os-separator",)}
     values = write(place, "values", values_of((place / "log").read_bytes(), later))
-    result = sysgraft("pcr", "replay", place / "log", "--pcrs", values)
+    result = sysgraft("pcr", "replay", place / "log", "--values", values)
     assert result.code == 0
     assert "enter-initrd, leave-initrd" in result.out
-    found = document(sysgraft("pcr", "replay", place / "log", "--pcrs", values, "--json"))
+    found = document(sysgraft("pcr", "replay", place / "log", "--values", values, "--json"))
     assert (found["ok"], found["log"]["believable"]) == (True, True)
     assert found["log"]["phases"] == ["enter-initrd", "leave-initrd"]
 
 
 def test_values_the_log_does_not_lead_to(place: Path) -> None:
     values = write(place, "values", values_of((place / "log").read_bytes(), {12: ("evil",)}))
-    result = sysgraft("pcr", "replay", place / "log", "--pcrs", values)
+    result = sysgraft("pcr", "replay", place / "log", "--values", values)
     assert result.code == 1
     assert "cannot be believed" in result.out
     assert "PCR 12  does NOT lead to the TPM's value" in result.out
-    found = document(sysgraft("pcr", "replay", place / "log", "--pcrs", values, "--json"))
+    found = document(sysgraft("pcr", "replay", place / "log", "--values", values, "--json"))
     off = [each for each in found["log"]["checks"] if each["status"] == "differs"]
     assert [(each["pcr"], each["banks"]) for each in off] == [(12, ["sha1", "sha256"])]
 
@@ -204,11 +204,11 @@ def test_command_lines_are_shown_and_do_nothing_to_the_terminal(place: Path) -> 
 
 def test_an_unbelievable_log(place: Path) -> None:
     values = write(place, "values", values_of((place / "log").read_bytes(), {4: ("evil",)}))
-    result = sysgraft("pcr", "explain", place / "log", *files(place), "--pcrs", values)
+    result = sysgraft("pcr", "explain", place / "log", *files(place), "--values", values)
     assert result.code == 1
     assert "cannot be believed" in result.out
     found = document(
-        sysgraft("pcr", "explain", place / "log", *files(place), "--pcrs", values, "--json")
+        sysgraft("pcr", "explain", place / "log", *files(place), "--values", values, "--json")
     )
     assert (found["ok"], found["log"]["believable"]) == (False, False)
     assert all(each["findings"] == [] for each in found["pcrs"])
@@ -221,7 +221,7 @@ def test_an_unbelievable_log(place: Path) -> None:
         ("--approved", "none.json"),
         ("--pcr", "99"),
         ("--known", "none"),
-        ("--pcrs", "none"),
+        ("--values", "none"),
     ],
 )
 def test_bad_use(words: tuple[str, ...], place: Path) -> None:

@@ -62,7 +62,7 @@ def test_the_values_are_those_of_tpm2_tools(name: str, tmp_path: Path) -> None:
 
 def test_the_values_are_those_the_tpm_had(tmp_path: Path) -> None:
     path = write(tmp_path, "log", real())
-    result = sysgraft("pcr", "replay", path, "--pcrs", ASSETS / "ovmf-stub-257.pcrs.json")
+    result = sysgraft("pcr", "replay", path, "--values", ASSETS / "ovmf-stub-257.pcrs.json")
     assert result.code == 0, result.out
 
 

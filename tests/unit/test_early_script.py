@@ -61,7 +61,11 @@ class Machine:
 
     def run(self, image: str = "\\EFI\\Linux\\os+3-1.efi") -> subprocess.CompletedProcess[str]:
         """Run the script after this image was started."""
-        for name, text in (("StubImageIdentifier", image), ("StubDevicePartUUID", PARTITION)):
+        return self.run_after(StubImageIdentifier=image, StubDevicePartUUID=PARTITION)
+
+    def run_after(self, **variables: str) -> subprocess.CompletedProcess[str]:
+        """Run the script where the stub and a boot loader left these EFI variables."""
+        for name, text in {"StubInfo": "systemd-stub", **variables}.items():
             path = self.folder / "vars" / f"{name}-{VENDOR}"
             path.write_bytes(b"\6\0\0\0" + f"{text}\0".encode("utf-16-le"))
         return subprocess.run(
@@ -224,6 +228,35 @@ def test_the_boot_counter_is_taken_out_as_by_the_stub(
 ) -> None:
     machine.beside(f"{folder}/fw.pcrsig.json", {"sha256": [entry(3)]})
     assert machine.run(path).returncode == 0
+    assert machine.policies() == {"sha256": [3]}
+
+
+@pytest.mark.parametrize(
+    ("variables", "folder"),
+    [
+        (
+            {"LoaderImageIdentifier": "\\EFI\\BOOT\\BOOTX64.EFI"},
+            "EFI/BOOT/BOOTX64.EFI.extra.d",
+        ),
+        (
+            {"LoaderInfo": "systemd-boot", "LoaderEntrySelected": "os.efi"},
+            "EFI/Linux/os.efi.extra.d",
+        ),
+        (
+            {"LoaderInfo": "systemd-boot", "LoaderEntrySelected": "os+2-1.efi"},
+            "EFI/Linux/os+2-1.efi.extra.d",
+        ),
+        ({"LoaderInfo": "systemd-boot", "LoaderEntrySelected": "text.conf"}, "loader/extensions"),
+    ],
+)
+def test_older_stubs_do_not_say_what_was_started(
+    machine: Machine, variables: dict[str, str], folder: str
+) -> None:
+    """Up to v256; the boot loader's variables tell, or nobody does."""
+    machine.beside(f"{folder}/fw.pcrsig.json", {"sha256": [entry(3)]})
+    machine.beside("EFI/BOOT/x.efi.extra.d/no.pcrsig.json", {"sha256": [entry(4)]})
+    done = machine.run_after(LoaderDevicePartUUID=PARTITION, **variables)
+    assert done.returncode == 0, done.stderr
     assert machine.policies() == {"sha256": [3]}
 
 

@@ -20,6 +20,7 @@ import pytest
 from sysgraft.base.progress import NoProgress
 from sysgraft.errors import ToolError
 from sysgraft.formats import eventlog
+from sysgraft.formats.eventlog_events import secure_boot
 from sysgraft.lab import afterwards, answers, measured, run, serial, watch
 from sysgraft.lab.control import Control
 from sysgraft.lab.memory import guest_memory
@@ -425,7 +426,7 @@ def test_the_log_and_what_came_later_explain_every_bank() -> None:
     assert all(".ko" in name for name in later[10][1:])
     assert later[11] == ("sysinit", "ready")
     assert [word.partition(":")[0] for word in later[15]] == ["machine-id", "file-system"]
-    assert measured.secure_boot(LOG) is True
+    assert secure_boot(LOG.events) is True
 
 
 def test_without_the_guests_lists_only_phases_are_known() -> None:
@@ -592,9 +593,9 @@ def test_a_violation_is_measured_as_ones() -> None:
 
 
 def test_a_log_that_does_not_begin_with_secure_boot_says_nothing_about_it() -> None:
-    assert measured.secure_boot(replace(LOG, events=())) is None
+    assert secure_boot(()) is None
     others = tuple(each for each in LOG.events if b"S\0e\0c\0u\0r\0e" not in each.data)
-    assert measured.secure_boot(replace(LOG, events=others)) is None
+    assert secure_boot(others) is None
 
 
 # --- The guest's memory --------------------------------------------------------------------------

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 from sysgraft.cli.pcr_arguments import boot_request, pcr_numbers
 from sysgraft.errors import KeyMaterialError, UsageError, in_file
 from sysgraft.formats import pcrsig
-from sysgraft.measure.boot import PCRS
 from sysgraft.seal import check, policies
 from sysgraft.seal.prediction import DEFAULT_BANKS, predict
 from sysgraft.sign.pcr_public import from_pem, read_public
@@ -27,9 +26,13 @@ def run(arguments: argparse.Namespace, out: Output) -> int:
     expected = read_public(arguments.public_key) if arguments.public_key else None
     bindings = check.bindings_of(arguments.luks, expected) if arguments.luks else ()
     _check_usage(arguments)
+    wanted = {pcr for each in bindings for pcr in each.pcrs} | set(pcr_numbers(arguments.pcrs))
+    if not wanted:
+        wanted = {pcr for found in given.values() for entry in found for pcr in entry.pcrs}
     banks = tuple(dict.fromkeys(each.bank for each in bindings)) or arguments.banks or DEFAULT_BANKS
     prediction = predict(
         boot_request(arguments),
+        pcrs=tuple(sorted(wanted)),
         banks=banks,
         phases=arguments.phases or check.DEFAULT_PHASES,
         progress=out.progress,
@@ -42,7 +45,6 @@ def run(arguments: argparse.Namespace, out: Output) -> int:
         expected or _own_key(prediction),
         arguments.policyref or "",
     )
-    _check_known(bindings, prediction)
     report = check.check(document, prediction, bindings)
     if out.json_wanted:
         out.json("pcr.check", 1, as_json(report, bindings, document))
@@ -78,15 +80,6 @@ def _own_key(prediction: Prediction) -> PublicKey | None:
         return from_pem(data) if data else None
     except KeyMaterialError:
         return None
-
-
-def _check_known(bindings: tuple[Binding, ...], prediction: Prediction) -> None:
-    known = prediction.pcrs
-    for binding in bindings:
-        for pcr in binding.pcrs:
-            if pcr not in known:
-                hint = "give the image" if pcr in PCRS else "only 4, 11, 12 and 13 do"
-                raise UsageError(f"PCR {pcr} does not follow from these files", hint=hint)
 
 
 def _show(report: CheckReport, out: Output) -> None:

@@ -60,6 +60,7 @@ def _wanted(arguments: argparse.Namespace, state: Machine) -> Enrolment:
         phase=pcr11.check_path(arguments.phase or "enter-initrd"),
         signatures=tuple(arguments.signatures),
         recovery=arguments.recovery_key,
+        reference=arguments.policyref or "",
         unlock_key_file=arguments.unlock_key_file or "",
         tpm_device=arguments.tpm2_device or "auto",
         with_pin=arguments.tpm2_with_pin,

@@ -13,6 +13,7 @@ ENROLL_EXAMPLE: Final = """\
 Binds a LUKS2 volume to signed policies for PCR 11 and 13 (or --pcr), with systemd-cryptenroll.
 Refuses if this boot could not unlock it again: the values it had at --phase have to be signed. A
 recovery key is added where nothing else would open the volume, and printed once: write it down.
+No PCR is enrolled with a fixed value.
 Exit 1: something speaks against it, and nothing was changed.
 
 checks: volume event-log key boots-again placement location
@@ -24,7 +25,8 @@ examples:
 UNITS_EXAMPLE: Final = """\
 Files for an initrd: a unit that runs before anything is unlocked, and its script (a POSIX shell
 script, no Python). It collects the *.pcrsig.json files that lie beside the booted image, in
-NAME.efi.extra.d/ and loader/extensions/, for systemd-cryptsetup.
+NAME.efi.extra.d/ and loader/extensions/, for systemd-cryptsetup. The initrd has to have udevadm,
+mount, sed, tail, tr and the kernel's vfat.
 
 examples:
   sysgraft pcr units --output initrd-tree
@@ -38,7 +40,7 @@ ENROLL: Final[Options] = [
         several(
             "FILE",
             "signatures for coming boots (default: what this boot collected, "
-            "/run/systemd/tpm2-pcr-signature.json)",
+            "/run/systemd/tpm2-pcr-signature.json); looked at before anything is done",
         ),
     ),
     (
@@ -57,8 +59,8 @@ ENROLL: Final[Options] = [
         ("--phase",),
         value(
             "PATH",
-            "where the volume is unlocked (default: enter-initrd); : where the system has no "
-            "initrd of its own",
+            "where the volume is unlocked (default: enter-initrd); : is the start of the kernel, "
+            "for a system that has no initrd of its own",
         ),
     ),
     (
@@ -74,6 +76,10 @@ ENROLL: Final[Options] = [
         ("--unlock-key-file",),
         value("FILE", "opens the volume now (else $SYSGRAFT_PASSPHRASE, or a prompt)"),
     ),
+    (
+        ("--policyref", "--tpm2-public-key-policyref"),
+        value("TEXT", "the text that pcr sign --policyref bound the signatures to (systemd 262)"),
+    ),
     (("--tpm2-device",), value("PATH", "which TPM (default: auto)")),
     (("--tpm2-with-pin",), switch("ask for a PIN too")),
     (("--wipe",), switch("remove what a TPM opened until now")),
@@ -84,7 +90,7 @@ ENROLL: Final[Options] = [
     (("--root",), value("DIR", "where the machine's files are (default: /)")),
     (("--event-log",), value("FILE", "the firmware's event log")),
     (("--userspace-log",), value("FILE", "systemd's log of measurements")),
-    (("--pcrs",), value("DIR|FILE", "the TPM's values", dest="values")),
+    (("--values",), value("DIR|FILE", "the TPM's values")),
     (("--dry-run",), switch("check, and print what would be done")),
     *JSON,
 ]

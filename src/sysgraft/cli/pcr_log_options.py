@@ -25,7 +25,7 @@ _LOG: Final[Options] = [
 ]
 _TPM: Final[Options] = [
     (
-        ("--pcrs",),
+        ("--values",),
         value(
             "FILE|DIR",
             "what the TPM holds: a folder like /sys/class/tpm/tpm0, or JSON, as of lab run",
@@ -42,11 +42,12 @@ _CEL: Final[Options] = [
 ]
 
 REPLAY_EXAMPLE: Final = """\
-Which values the event logs of a machine lead to. With --pcrs these are held to the values of the
+Which values the event logs of a machine lead to. With --values these are held to the values of the
 TPM: exit code 1 if the logs do not lead there.
 
 examples:
-  sysgraft pcr replay /sys/kernel/security/tpm0/binary_bios_measurements --pcrs /sys/class/tpm/tpm0
+  sysgraft pcr replay /sys/kernel/security/tpm0/binary_bios_measurements \\
+      --values /sys/class/tpm/tpm0
   sysgraft pcr replay event-log.bin --events --bank sha256
   sysgraft pcr replay event-log.bin --userspace-log tpm2-measure.log --cel
 """
@@ -70,7 +71,7 @@ the files as they are now, or those of --known.
 examples:
   sysgraft pcr explain event-log.bin --approved approved.json --esp /efi --entry active
   sysgraft pcr explain event-log.bin --uki linux.efi --extra linux.efi.extra.d --known old/
-  sysgraft pcr explain event-log.bin --approved approved.json --pcrs /sys/class/tpm/tpm0 --pcr 11+13
+  sysgraft pcr explain event-log.bin --approved approved.json --values /sys/class/tpm/tpm0
 """
 EXPLAIN: Final[Options] = [
     *_LOG,

@@ -42,7 +42,7 @@ def log_rows(replay: Replay) -> Iterator[tuple[str, str]]:
 
 def _tpm_text(replay: Replay) -> str:
     if replay.tpm is None:
-        return "its values are not known (--pcrs): the log may tell anything"
+        return "its values are not known (--values): the log may tell anything"
     off = [str(each.pcr) for each in replay.checks if each.status == "differs"]
     if off:
         return f"the log cannot be believed: it does not lead to PCR {', '.join(off)}"

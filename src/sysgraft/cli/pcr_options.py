@@ -40,7 +40,7 @@ BOOT: Final[Options] = [
     (("--global",), value("DIR", "the ESP's folder loader/", dest="global_folder")),
     (
         ("--loader",),
-        several("FILE", "a program that runs before it (shim, systemd-boot), the first one first"),
+        several("FILE", "a program that runs before it, for PCR 4: shim, systemd-boot; in order"),
     ),
     (("--esp",), value("DIR|IMAGE", "an EFI system partition instead of single files")),
     (
@@ -101,7 +101,7 @@ SETS: Final[Options] = [
 VALUES: Final[Options] = [
     (
         ("--pcr",),
-        several("N", "which PCRs, also as 11+13 (default: all that can be known)", dest="pcrs"),
+        several("N", "which PCRs, also as 11+13 (default: 4, 11, 12, 13)", dest="pcrs"),
     ),
     (
         ("--phase", "--phases"),
@@ -117,7 +117,8 @@ VALUES: Final[Options] = [
 
 PREDICT_EXAMPLE: Final = """\
 What a TPM holds once exactly these files are booted: PCR 4 (programs), 11 (the image and how far
-the boot has come), 12 (command lines, credentials, confexts, addons), 13 (sysexts).
+the boot has come), 12 (command lines, credentials, confexts, addons), 13 (sysexts); if asked for
+also 7 (Secure Boot, with --efivars) and 9 (the whole initrd, with stubs up to 260).
 Without --uki, PCR 12 and 13 of the files beside an image, by the rules of --stub-version.
 
 examples:

@@ -51,7 +51,11 @@ PLAN: Final[Options] = [
     ),
     (
         ("--phase", "--phases"),
-        several("PATH", "phase path (default: enter-initrd); : for none", dest="phases"),
+        several(
+            "PATH",
+            "phase path (default: enter-initrd); : is the start of the kernel",
+            dest="phases",
+        ),
     ),
     (("--bank",), several("BANK", "which bank (default: the header's, or sha256)", dest="banks")),
     (("--luks",), value("IMAGE|DEVICE", "the volume that is to be unlocked (LUKS2)")),

@@ -40,7 +40,7 @@ def run(arguments: argparse.Namespace, out: Output) -> int:
             file.write(text.encode("ascii") + b"\n")
     elif not out.json_wanted:
         out.script(text)
-    _report(arguments, out, prediction, made=made, total=policies.count(merged), public=public)
+    _report(arguments, out, prediction, made=made, merged=merged, public=public)
     return 0
 
 
@@ -118,10 +118,11 @@ def _report(
     prediction: Prediction | None,
     *,
     made: int,
-    total: int,
+    merged: pcrsig.Signatures,
     public: PublicKey,
 ) -> None:
     notes = prediction.notes if prediction else ()
+    total = policies.count(merged)
     if out.json_wanted:
         out.json(
             "pcr.sign",
@@ -133,6 +134,7 @@ def _report(
                 "sets": len(prediction.sets) if prediction else None,
                 "policies": made,
                 "total": total,
+                "signatures": None if arguments.output else pcrsig.as_json(merged),
                 "notes": list(notes),
             },
         )

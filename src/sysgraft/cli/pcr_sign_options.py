@@ -45,7 +45,7 @@ _PCRS: Final[Options] = [
         several(
             "PATH",
             "phase path, as in systemd-measure; : is the start of the kernel (default: the four "
-            "of a boot)",
+            "of a boot, the last of which opens a volume to the running system too)",
             dest="phases",
         ),
     ),
@@ -100,7 +100,11 @@ CHECK: Final[Options] = [
     ),
     (
         ("--phase", "--phases"),
-        several("PATH", "phase path (default: enter-initrd); : for none", dest="phases"),
+        several(
+            "PATH",
+            "phase path (default: enter-initrd); : is the start of the kernel",
+            dest="phases",
+        ),
     ),
     (("--bank",), several("BANK", "which bank (default: the header's, or sha256)", dest="banks")),
     (("--luks",), value("IMAGE|DEVICE", "the volume that is to be unlocked (LUKS2)")),
@@ -108,6 +112,6 @@ CHECK: Final[Options] = [
         ("--public-key",),
         value("KEY", "the key that is enrolled (default: the header's, or the image's .pcrpkey)"),
     ),
-    (("--policyref",), value("TEXT", "what the signatures are bound to beside")),
+    (("--policyref",), value("TEXT", "the text that sign --policyref bound the signatures to")),
     *JSON,
 ]

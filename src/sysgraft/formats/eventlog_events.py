@@ -8,6 +8,7 @@ for: only an event's digest is in a PCR. Certificates and device paths are not t
 
 from __future__ import annotations
 
+import hashlib
 import struct
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
@@ -20,7 +21,7 @@ from sysgraft.formats.eventlog import startup_locality
 from sysgraft.formats.eventlog_records import read_algorithms
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     from sysgraft.formats.eventlog_records import Event
 
@@ -60,6 +61,8 @@ _IMAGE: Final = struct.Struct("<QQQQ")
 # UEFI_PLATFORM_FIRMWARE_BLOB: 0 address, 8 length. The second form has a description before it,
 # led by its length in one byte.
 _REGION: Final = struct.Struct("<QQ")
+_SECURE_BOOT: Final = "SecureBoot".encode("utf-16-le")
+_HASHES: Final = ("sha1", "sha256", "sha384", "sha512")
 # UEFI_GPT_DATA: the header of the partition table, then how many entries follow.
 _GPT_HEADER: Final = 92
 _GPT_COUNT: Final = struct.Struct("<Q")
@@ -72,6 +75,30 @@ def describe(event: Event) -> str:
         return one_line(maker(event.data) if event.is_measured else _no_action(event))
     except (struct.error, ValueError):  # too short, or not the text it should be
         return _hex(event.data)
+
+
+def secure_boot(events: Iterable[Event]) -> bool | None:
+    """Whether the firmware says that it enforced signatures: what it measured of its variable.
+
+    The first event of PCR 7 is EV_EFI_VARIABLE_DRIVER_CONFIG for ``SecureBoot`` (TCG PC Client
+    Platform Firmware Profile 1.06 §3.3.4.8). None if there is none, or if its data are not what was
+    measured.
+    """
+    for event in events:
+        if event.pcr == 7 and event.type_name == "EV_EFI_VARIABLE_DRIVER_CONFIG":
+            content = event.data[_VARIABLE.size :]
+            if not content.startswith(_SECURE_BOOT) or not _is_measured(event):
+                return None
+            return content[len(_SECURE_BOOT) :] == b"\1"
+    return None
+
+
+def _is_measured(event: Event) -> bool:
+    """Whether what the log says of an event is what was measured."""
+    known = {bank: digest for bank, digest in event.digests.items() if bank in _HASHES}
+    return bool(known) and all(
+        hashlib.new(bank, event.data).digest() == digest for bank, digest in known.items()
+    )
 
 
 def decode_text(data: bytes) -> str | None:

@@ -158,9 +158,12 @@ def _read_base64(what: str, value: object) -> bytes:
 
 def render(signatures: Mapping[str, Iterable[Entry]]) -> str:
     """The document, as ukify writes it into an image."""
-    return json.dumps(
-        {bank: [_as_json(entry) for entry in entries] for bank, entries in signatures.items()}
-    )
+    return json.dumps(as_json(signatures))
+
+
+def as_json(signatures: Mapping[str, Iterable[Entry]]) -> dict[str, list[dict[str, Any]]]:
+    """The document as an object that can be put into another one."""
+    return {bank: [_as_json(entry) for entry in entries] for bank, entries in signatures.items()}
 
 
 def _as_json(entry: Entry) -> dict[str, Any]:

@@ -25,9 +25,6 @@ if TYPE_CHECKING:
 
 _FIRMWARE_PCRS: Final = range(8)
 
-# UEFI_VARIABLE_DATA: 16 bytes of GUID, lengths of name and value in 8 bytes each, name, value.
-_SECURE_BOOT_NAME: Final = "SecureBoot".encode("utf-16-le")
-_NAME_OFFSET: Final = 32
 # What firmware measures when a kernel takes the machine over (the same profile, §3.3.4.6).
 _LEFT_PCR: Final = 5
 _LEFT: Final = b"Exit Boot Services Returned with Success"
@@ -122,17 +119,3 @@ def left_firmware(log: Log) -> bool:
         )
         for event in log.events
     )
-
-
-def secure_boot(log: Log) -> bool | None:
-    """Whether the firmware says that it enforced signatures: what it measured of its variable.
-
-    The first event of PCR 7 is EV_EFI_VARIABLE_DRIVER_CONFIG for ``SecureBoot`` (TCG PC Client
-    Platform Firmware Profile 1.06 §3.3.4.8). None if the log has none.
-    """
-    for event in log.events:
-        if event.pcr == 7 and event.type_name == "EV_EFI_VARIABLE_DRIVER_CONFIG":
-            if not event.data[_NAME_OFFSET:].startswith(_SECURE_BOOT_NAME):
-                return None
-            return event.data[_NAME_OFFSET + len(_SECURE_BOOT_NAME) :] == b"\1"
-    return None

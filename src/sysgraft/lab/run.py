@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Final
 
 from sysgraft.base.progress import NoProgress
 from sysgraft.errors import UsageError
+from sysgraft.formats.eventlog_events import secure_boot
 from sysgraft.host.background import background
 from sysgraft.host.spool import spool_folder
 from sysgraft.lab import answers, keeping, measured
@@ -98,7 +99,7 @@ class _Session:
             pcrs=pcrs,
             event_log=log,
             memory_searched=searched,
-            secure_boot=measured.secure_boot(log.log) if log else None,
+            secure_boot=secure_boot(log.log.events) if log else None,
             guest=guest,
             script_wanted=bool(self.options.script),
             emulator=emulator,

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final, Literal
 
 from sysgraft.errors import FormatError
 from sysgraft.formats import eventlog, luks2
+from sysgraft.formats.eventlog_events import secure_boot
 from sysgraft.formats.luks2_tokens import OtherToken, Tpm2Token
 from sysgraft.host.block import device_number, devices_below
 from sysgraft.host.files import OpenFile
@@ -51,6 +52,7 @@ class Enrolment:
         phase: the phase path at which it is unlocked.
         signatures: where the signatures were read from; empty for what this boot collected.
         recovery: whether a recovery key is added: ``auto`` if nothing else opens the volume.
+        reference: what the signatures have to be bound to beside (systemd 262).
         unlock_key_file: opens the volume now; empty to be asked.
         tpm_device: which TPM.
         with_pin: whether a PIN is needed too.
@@ -66,6 +68,7 @@ class Enrolment:
     phase: str = "enter-initrd"
     signatures: tuple[str, ...] = ()
     recovery: Recovery = "auto"
+    reference: str = ""
     unlock_key_file: str = ""
     tpm_device: str = "auto"
     with_pin: bool = False
@@ -172,7 +175,7 @@ def values_at(machine: Machine, wanted: Enrolment) -> dict[int, bytes]:
 def _check_again(wanted: Enrolment, machine: Machine, document: pcrsig.Signatures) -> Check:
     if wanted.bank not in machine.log.banks:
         return skipped("boots-again", "the event log does not have this bank")
-    binding = Binding("enrolment", wanted.bank, wanted.pcrs, wanted.key)
+    binding = Binding("enrolment", wanted.bank, wanted.pcrs, wanted.key, wanted.reference)
     policy = policy_pcr(wanted.bank, values_at(machine, wanted))
     problem = find_problem(document.get(wanted.bank, ()), binding, policy)
     where = wanted.phase or "the start of the kernel"
@@ -211,6 +214,13 @@ def _check_location(wanted: Enrolment, machine: Machine) -> Check:
 
 
 def _notes(wanted: Enrolment, machine: Machine) -> Iterator[str]:
+    if not {4, 7} & set(wanted.pcrs):
+        enforced = secure_boot(machine.log.events)
+        state = {True: "", False: "Secure Boot is off: ", None: "whether it is on is not known: "}
+        yield (
+            f"{state[enforced]}PCR 11 and 13 say something only as long as firmware starts nothing "
+            "but what you signed: another program could extend them to the same values"
+        )
     confexts = [each for each in machine.extensions if each.kind == "confext"]
     if confexts and 12 not in wanted.pcrs:
         yield "configuration extensions are in use; they go to PCR 12, which is not enrolled"
@@ -241,6 +251,7 @@ def _commands(wanted: Enrolment, *, adds: bool) -> tuple[tuple[str, ...], ...]:
         f"--tpm2-public-key-pcrs={'+'.join(map(str, wanted.pcrs))}",
         # Nothing else: fixed values, of PCR 7 by default before v258, would not outlive an update.
         "--tpm2-pcrs=",
+        *((f"--tpm2-public-key-policyref={wanted.reference}",) if wanted.reference else ()),
         *(("--tpm2-with-pin=yes",) if wanted.with_pin else ()),
         *(("--wipe-slot=tpm2",) if wanted.wipe else ()),
         *key_file,

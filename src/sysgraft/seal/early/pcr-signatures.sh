@@ -84,6 +84,22 @@ small() {
 	[ -f "$1" ] && [ "$(wc -c < "$1")" -le "$limit" ]
 }
 
+# booted_image: path of the image that systemd-stub was started from; nothing if that is not known.
+# Stubs before v257 do not say it, but the boot loader says which entry it started, or the firmware
+# which program; of an entry with a text file the image stays unknown.
+booted_image() {
+	found=$(variable StubImageIdentifier)
+	if [ -z "$found" ] && [ -n "$(variable StubInfo)" ]; then
+		found=$(variable LoaderEntrySelected)
+		case $found in
+			*.efi) found=EFI/Linux/$found ;;
+			'') [ -n "$(variable LoaderInfo)" ] || found=$(variable LoaderImageIdentifier) ;;
+			*) found= ;;
+		esac
+	fi
+	printf '%s' "$found" | tr '\\' /
+}
+
 collect() {
 	set --
 	for file in "$target" "$embedded"; do
@@ -93,14 +109,15 @@ collect() {
 		fi
 	done
 	count=0
-	for file in "$work/esp/$folder/"*.pcrsig.json "$work/esp/loader/extensions/"*.pcrsig.json; do
+	for file in "$work/esp/$folder/"*.pcrsig.json "$work/esp/$counted/"*.pcrsig.json \
+		"$work/esp/loader/extensions/"*.pcrsig.json; do
 		if small "$file"; then
 			set -- "$@" "$file"
 			count=$((count + 1))
 		fi
 	done
 	if [ "$count" -eq 0 ] && { [ $# -eq 0 ] || [ -e "$target" ]; }; then
-		say "no signatures beside $image"
+		say "no signatures beside ${image:-the image}"
 		return 0
 	fi
 	merged "$@" > "$work/result"
@@ -111,13 +128,13 @@ collect() {
 	mkdir -p "$run/systemd"
 	chmod 0644 "$work/result"
 	mv "$work/result" "$target"
-	say "signatures of $count files beside $image are in $target"
+	say "signatures of $count files beside ${image:-the image} are in $target"
 }
 
-image=$(variable StubImageIdentifier | tr '\\' /)
+image=$(booted_image)
 partition=$(variable StubDevicePartUUID | tr ABCDEF abcdef)
 [ -n "$partition" ] || partition=$(variable LoaderDevicePartUUID | tr ABCDEF abcdef)
-if [ -z "$image" ] || [ -z "$partition" ]; then
+if [ -z "$(variable StubInfo)" ] || [ -z "$partition" ]; then
 	say "the image was not started by systemd-stub, or not from a partition"
 	exit 0
 fi
@@ -129,6 +146,10 @@ case $partition$image in
 esac
 image=${image#/}
 folder=$(without_counter "$image").extra.d
+# Stubs before v255 leave the counter in the name of the folder.
+counted=$image.extra.d
+[ -n "$image" ] || folder=.none
+[ "$counted" != "$folder" ] && [ -n "$image" ] || counted=.none
 umask 077
 mkdir -p "$work/esp"
 udevadm wait --timeout=20 "$devices/$partition" 2> /dev/null || udevadm settle --timeout=20
