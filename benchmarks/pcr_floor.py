@@ -46,6 +46,7 @@ class Tree:
         self.digests = [start.digest()]
 
     def run(self) -> None:
+        """Hash them all; the digests are there then."""
         threads = [Thread(target=self._work) for _ in range(os.cpu_count() or 1)]
         for thread in threads:
             thread.start()

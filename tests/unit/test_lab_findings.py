@@ -25,6 +25,7 @@ from sysgraft.lab import afterwards, answers, measured, run, serial, watch
 from sysgraft.lab.control import Control
 from sysgraft.lab.memory import guest_memory
 from sysgraft.lab.report import Banks, EventLog, Later, Merged
+from sysgraft.measure.pcr11 import PHASES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -436,7 +437,7 @@ def test_without_the_guests_lists_only_phases_are_known() -> None:
     assert not judged.replays
 
 
-@pytest.mark.parametrize("word", afterwards.PHASES)
+@pytest.mark.parametrize("word", PHASES)
 def test_further_phases_are_found(word: str) -> None:
     plain = {bank: dict(values) for bank, values in PCRS.items()}
     for bank, values in plain.items():

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
+
+from sysgraft.cli.option_kit import JSON, several, switch, value
 
 if TYPE_CHECKING:
     from sysgraft.cli.verbs import Options
@@ -33,49 +35,26 @@ example:
   sysgraft lab run --uki "$(sysgraft lab guest --show debian.efi)"
 """
 
-
-def _value(metavar: str, text: str, **more: Any) -> dict[str, Any]:  # noqa: ANN401  argparse's own
-    return {"metavar": metavar, "help": text, **more}
-
-
-def _list(metavar: str, text: str, **more: Any) -> dict[str, Any]:  # noqa: ANN401  argparse's own
-    return {
-        "metavar": metavar,
-        "action": "append",
-        "default": [],
-        "help": f"{text}; again for more",
-        **more,
-    }
-
-
-def _switch(text: str) -> dict[str, Any]:
-    return {"action": "store_true", "help": text}
-
-
-_JSON: Final[Options] = [(("--json",), _switch("one JSON document on stdout"))]
-
 RUN: Final[Options] = [
-    (("--uki",), _value("FILE", "the UKI, or another EFI program, to boot")),
-    (("--extra",), _list("FILE", "a file for its .extra.d folder")),
-    (("--esp",), _value("DIR|IMAGE", "the content of an ESP, or a whole disk image, instead")),
-    (("--disk",), _list("IMAGE", "a raw disk image; what the guest writes is thrown away")),
+    (("--uki",), value("FILE", "the UKI, or another EFI program, to boot")),
+    (("--extra",), several("FILE", "a file for its .extra.d folder")),
+    (("--esp",), value("DIR|IMAGE", "the content of an ESP, or a whole disk image, instead")),
+    (("--disk",), several("IMAGE", "a raw disk image; what the guest writes is thrown away")),
     (
         ("--writable-disk",),
-        _list("IMAGE", "a raw disk image that the guest changes", dest="writable_disk"),
+        several("IMAGE", "a raw disk image that the guest changes", dest="writable_disk"),
     ),
-    (("--script",), _value("FILE", "a script to run in the guest (up to 32 KiB)")),
+    (("--script",), value("FILE", "a script to run in the guest (up to 32 KiB)")),
     (
         ("--secure-boot",),
-        _value(
-            "KEYS", "Secure Boot with the keys of a folder (keys generate), or a variable store"
-        ),
+        value("KEYS", "Secure Boot with the keys of a folder (keys generate), or a variable store"),
     ),
-    (("--tpm",), _value("DIR", "keep the TPM in this folder for the next run")),
-    (("--no-probe",), _switch("do not ask the guest about itself, let it run until it ends")),
-    (("--timeout",), _value("SECONDS", "switch off after that long (default: 600)", type=float)),
-    (("--reboots",), _value("N", "let the guest start anew so often (default: 0)", type=int)),
-    (("--memory",), _value("SIZE", "such as 512M or 4G (default: 2G)")),
-    (("--cpus",), _value("N", "processors (default: 2)", type=int)),
+    (("--tpm",), value("DIR", "keep the TPM in this folder for the next run")),
+    (("--no-probe",), switch("do not ask the guest about itself, let it run until it ends")),
+    (("--timeout",), value("SECONDS", "switch off after that long (default: 600)", type=float)),
+    (("--reboots",), value("N", "let the guest start anew so often (default: 0)", type=int)),
+    (("--memory",), value("SIZE", "such as 512M or 4G (default: 2G)")),
+    (("--cpus",), value("N", "processors (default: 2)", type=int)),
     (
         ("--accel",),
         {
@@ -86,17 +65,17 @@ RUN: Final[Options] = [
     ),
     (
         ("--qemu-argument",),
-        _list("ARG", "a further argument for QEMU (write --qemu-argument=-device)"),
+        several("ARG", "a further argument for QEMU (write --qemu-argument=-device)"),
     ),
-    (("--events",), _switch("list the events of the log")),
-    (("--output",), _value("DIR", "keep the serial log, the event log and results here")),
-    (("--force",), _switch("replace the results of an earlier run there")),
-    *_JSON,
+    (("--events",), switch("list the events of the log")),
+    (("--output",), value("DIR", "keep the serial log, the event log and results here")),
+    (("--force",), switch("replace the results of an earlier run there")),
+    *JSON,
 ]
 
 GUEST: Final[Options] = [
-    (("--cache",), _value("DIR", "where they are kept (default: ~/.cache/sysgraft/lab)")),
-    (("--mirror",), _value("URL", "where Debian's packages come from")),
-    (("--show",), _value("NAME", "print the path of one of their files, and make nothing")),
-    *_JSON,
+    (("--cache",), value("DIR", "where they are kept (default: ~/.cache/sysgraft/lab)")),
+    (("--mirror",), value("URL", "where Debian's packages come from")),
+    (("--show",), value("NAME", "print the path of one of their files, and make nothing")),
+    *JSON,
 ]

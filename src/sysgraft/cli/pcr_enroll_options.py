@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from sysgraft.cli.pcr_options import JSON, several, switch, value
+from sysgraft.cli.option_kit import JSON, several, switch, value
 
 if TYPE_CHECKING:
     from sysgraft.cli.verbs import Options

@@ -2,34 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
+
+from sysgraft.cli.option_kit import JSON, several, switch, value
 
 if TYPE_CHECKING:
     from sysgraft.cli.verbs import Options
-
-
-def value(metavar: str, text: str, **more: Any) -> dict[str, Any]:  # noqa: ANN401  argparse's own
-    """An option with a value."""
-    return {"metavar": metavar, "help": text, **more}
-
-
-def several(metavar: str, text: str, **more: Any) -> dict[str, Any]:  # noqa: ANN401  argparse's own
-    """An option that may be given again."""
-    return {
-        "metavar": metavar,
-        "action": "append",
-        "default": [],
-        "help": f"{text}; again for more",
-        **more,
-    }
-
-
-def switch(text: str) -> dict[str, Any]:
-    """An option without a value."""
-    return {"action": "store_true", "help": text}
-
-
-JSON: Final[Options] = [(("--json",), switch("one JSON document on stdout"))]
 
 BOOT: Final[Options] = [
     (("--uki",), value("FILE", "the unified kernel image")),
@@ -113,6 +91,24 @@ VALUES: Final[Options] = [
         ("--bank",),
         several("BANK", "sha1, sha256, sha384, sha512 (default: sha256)", dest="banks"),
     ),
+]
+
+BOUND: Final[Options] = [
+    (
+        ("--phase", "--phases"),
+        several(
+            "PATH",
+            "phase path (default: enter-initrd); : is the start of the kernel",
+            dest="phases",
+        ),
+    ),
+    (("--bank",), several("BANK", "which bank (default: the header's, or sha256)", dest="banks")),
+    (("--luks",), value("IMAGE|DEVICE", "the volume that is to be unlocked (LUKS2)")),
+    (
+        ("--public-key",),
+        value("KEY", "the key that is enrolled (default: the header's, or the image's .pcrpkey)"),
+    ),
+    (("--policyref",), value("TEXT", "the text that sign --policyref bound the signatures to")),
 ]
 
 PREDICT_EXAMPLE: Final = """\

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from sysgraft.cli.pcr_options import BOOT, JSON, several, switch, value
+from sysgraft.cli.option_kit import JSON, several, switch, value
+from sysgraft.cli.pcr_options import BOOT, BOUND
 
 if TYPE_CHECKING:
     from sysgraft.cli.verbs import Options
@@ -49,21 +50,7 @@ PLAN: Final[Options] = [
         ("--pcr",),
         several("N", "PCRs that are enrolled together (default: 11+13)", dest="pcrs"),
     ),
-    (
-        ("--phase", "--phases"),
-        several(
-            "PATH",
-            "phase path (default: enter-initrd); : is the start of the kernel",
-            dest="phases",
-        ),
-    ),
-    (("--bank",), several("BANK", "which bank (default: the header's, or sha256)", dest="banks")),
-    (("--luks",), value("IMAGE|DEVICE", "the volume that is to be unlocked (LUKS2)")),
-    (
-        ("--public-key",),
-        value("KEY", "the key that is enrolled (default: the header's, or the images' .pcrpkey)"),
-    ),
-    (("--policyref",), value("TEXT", "what the signatures are bound to beside")),
+    *BOUND,
     (
         ("--signatures",),
         several("FILE", "signatures that will be there before the first step"),

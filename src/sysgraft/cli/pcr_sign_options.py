@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from sysgraft.cli.pcr_options import BOOT, JSON, SETS, several, switch, value
+from sysgraft.cli.option_kit import JSON, several, switch, value
+from sysgraft.cli.pcr_options import BOOT, BOUND, SETS
 
 if TYPE_CHECKING:
     from sysgraft.cli.verbs import Options
@@ -98,20 +99,6 @@ CHECK: Final[Options] = [
         ("--pcr",),
         several("N", "PCRs that are enrolled together (default: the file's)", dest="pcrs"),
     ),
-    (
-        ("--phase", "--phases"),
-        several(
-            "PATH",
-            "phase path (default: enter-initrd); : is the start of the kernel",
-            dest="phases",
-        ),
-    ),
-    (("--bank",), several("BANK", "which bank (default: the header's, or sha256)", dest="banks")),
-    (("--luks",), value("IMAGE|DEVICE", "the volume that is to be unlocked (LUKS2)")),
-    (
-        ("--public-key",),
-        value("KEY", "the key that is enrolled (default: the header's, or the image's .pcrpkey)"),
-    ),
-    (("--policyref",), value("TEXT", "the text that sign --policyref bound the signatures to")),
+    *BOUND,
     *JSON,
 ]

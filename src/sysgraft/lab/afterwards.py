@@ -1,51 +1,39 @@
-"""What extends PCRs after the firmware's event log is closed, and whether it explains a value.
+"""What extends PCRs after the firmware's event log is closed, as the guest's own lists tell it.
 
-* Linux' IMA starts its own list in PCR 10 with ``boot_aggregate``, a digest of PCRs 0 to 9
-  (``security/integrity/ima/ima_init.c`` and ``ima_template_lib.c``). With Secure Boot on, kernel
-  modules follow; then the list itself is needed, which the probe may have brought along.
-* systemd extends PCR 11 with the phases of the boot (systemd-pcrphase(8)).
-* systemd keeps a log of all it extends (`sysgraft.formats.tpm_userspace_log`), which the probe may
-  have brought along.
+* Linux' IMA keeps a list of what it puts into PCR 10 (``security/integrity/ima/ima_fs.c``). With
+  Secure Boot on, kernel modules are in it.
+* systemd keeps a log of all it extends (`sysgraft.formats.tpm_userspace_log`).
 
-Each of these is a guess that the TPM confirms in every bank, or does not. A record counts with a
-digest for every bank only, and if these are the digests of its words. The one exception are the
-records of systemd-cryptsetup, whose digests are keyed with a volume key: there the words are the
-guest's own.
+The probe may have brought both along. `sysgraft.measure.later` tries them, and what is known to
+come without a list, on the TPM's values. A record counts with a digest for every bank only, and if
+these are the digests of its words. The one exception are the records of systemd-cryptsetup, whose
+digests are keyed with a volume key: there the words are the guest's own.
 """
 
 from __future__ import annotations
 
 import hashlib
 import struct
-from itertools import combinations
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from sysgraft.errors import FormatError
 from sysgraft.formats import tpm_userspace_log
 from sysgraft.lab.answers import plain
+from sysgraft.measure import later
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from sysgraft.lab.report import Banks
 
-PHASES: Final = ("enter-initrd", "leave-initrd", "sysinit", "ready", "shutdown", "final")
-"""The words that systemd extends PCR 11 with. A boot may lack some; their order is this."""
-BOOT_AGGREGATE: Final = "boot_aggregate"
-"""What IMA calls its first measurement."""
 MAX_RECORDS: Final = 10_000
 MAX_LOG: Final = 16 << 20
 """Bytes of a list; what is longer is not read."""
 MAX_RECORD: Final = 64 << 10
 """Bytes of one of systemd's records."""
 
-_IMA_PCR: Final = 10
-_AGGREGATED: Final = range(10)
-_PHASE_PCR: Final = 11
-# Fields of a measurement: the digest led by its algorithm, the name, in later templates a signature
-# (empty here). Each has its length before it.
+# Each field of a measurement has its length before it.
 _LENGTH: Final = struct.Struct("<I")
-_TEMPLATES: Final = ((), (b"",))
 # An entry of binary_runtime_measurements (``ima_fs.c``): PCR, SHA-1 of the data, length of the
 # template's name, that, length of the data, those.
 _IMA_HEAD: Final = struct.Struct("<I20sI")
@@ -77,57 +65,7 @@ def explain(pcr: int, start: Banks, end: Banks, records: tuple[Record, ...]) -> 
         end: the TPM's values.
         records: systemd's log; empty if there is none.
     """
-    mine = tuple(each for each in records if each.pcr == pcr)
-    if mine and all(
-        all(bank in each.digests for each in mine)
-        and _extended(bank, start[bank].get(pcr), [each.digests[bank] for each in mine])
-        == end[bank][pcr]
-        for bank in start
-    ):
-        return tuple(each.text for each in mine)
-    if pcr == _PHASE_PCR:
-        return _phases(start, end)
-    return (BOOT_AGGREGATE,) if pcr == _IMA_PCR and _is_boot_aggregate(start, end) else ()
-
-
-def _extended(bank: str, value: bytes | None, digests: list[bytes]) -> bytes:
-    value = bytes(hashlib.new(bank).digest_size) if value is None else value
-    for digest in digests:
-        value = hashlib.new(bank, value + digest).digest()
-    return value
-
-
-def _phases(start: Banks, end: Banks) -> tuple[str, ...]:
-    for count in range(1, len(PHASES) + 1):
-        for words in combinations(PHASES, count):
-            if all(
-                _extended(
-                    bank,
-                    start[bank].get(_PHASE_PCR),
-                    [hashlib.new(bank, word.encode()).digest() for word in words],
-                )
-                == end[bank][_PHASE_PCR]
-                for bank in start
-            ):
-                return words
-    return ()
-
-
-def _is_boot_aggregate(start: Banks, end: Banks) -> bool:
-    """Whether IMA measured the boot and nothing else; the digest may be of any bank's PCRs."""
-    for bank in start:
-        values = b"".join(end[bank][pcr] for pcr in _AGGREGATED if pcr in end[bank])
-        digest = f"{bank}:".encode() + b"\0" + hashlib.new(bank, values).digest()
-        for more in _TEMPLATES:
-            fields = (digest, BOOT_AGGREGATE.encode() + b"\0", *more)
-            data = b"".join(_LENGTH.pack(len(field)) + field for field in fields)
-            if all(
-                _extended(other, start[other].get(_IMA_PCR), [hashlib.new(other, data).digest()])
-                == end[other][_IMA_PCR]
-                for other in start
-            ):
-                return True
-    return False
+    return later.explain(pcr, start, end, records) or ()
 
 
 def read_ima(log: bytes) -> tuple[Record, ...]:

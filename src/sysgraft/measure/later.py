@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import struct
 from itertools import combinations
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Protocol
 
 from sysgraft.measure.boot import OS_SEPARATOR, OS_SEPARATOR_PCRS
 from sysgraft.measure.pcr import BANKS, extend_all
@@ -20,9 +20,24 @@ from sysgraft.measure.pcr11 import INDEX, PHASES
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from sysgraft.formats.tpm_userspace_log import Record
-
     Values = Mapping[str, Mapping[int, bytes]]
+
+
+class Record(Protocol):
+    """An entry of a log of the running system."""
+
+    @property
+    def pcr(self) -> int | None:
+        """Which PCR was extended; None if it was something else."""
+
+    @property
+    def digests(self) -> Mapping[str, bytes]:
+        """With what, by bank."""
+
+    @property
+    def text(self) -> str | None:
+        """What was measured, by the log's own account."""
+
 
 BOOT_AGGREGATE: Final = "boot_aggregate"
 """What IMA calls its first measurement."""
