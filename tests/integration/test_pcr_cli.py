@@ -537,3 +537,28 @@ def test_the_document_has_the_signatures_where_no_file_does(kit: Kit, uki: Path)
     plain = json.loads(sysgraft(*words).out)
     assert ok(*words)["signatures"] == plain
     assert ok(*words, "--output", kit.folder / "sig.json")["signatures"] is None
+
+
+def sparse(kit: Kit, name: str, size: int) -> Path:
+    path = kit.file(name, b"")
+    with path.open("r+b") as file:
+        file.truncate(size)
+    return path
+
+
+def test_a_file_that_the_stub_could_not_pack_is_refused(kit: Kit, uki: Path) -> None:
+    large = sparse(kit, "large.raw", 4 << 30)
+    done = sysgraft("pcr", "predict", "--uki", uki, "--extra", large)
+    assert done.code == 2
+    assert "large.raw has 4294967296 bytes" in done.err
+
+
+def test_a_set_that_the_stub_could_not_load_is_refused(kit: Kit) -> None:
+    """Up to v257 everything has to fit below 4 GiB, or the machine stops."""
+    kit.stub.write_bytes(make_stub("257.1-1"))
+    uki = kit.build("old.efi")
+    files = [sparse(kit, f"{name}.raw", 3 << 30) for name in ("one", "two")]
+    words = [word for file in files for word in ("--extra", file)]
+    done = sysgraft("pcr", "predict", "--uki", uki, *words)
+    assert done.code == 2
+    assert "its stub (systemd 257) could not load them" in done.err
