@@ -195,7 +195,7 @@ def carrier(bench: Bench) -> Path:
     run(
         *("uki", "addon", "--initrd", f"dir:{tree.parent}", "--stub", bench.addon_stub),
         *("--secureboot-private-key", bench.keys.folder / "db.key", "--output", path),
-        *("--secureboot-certificate", bench.keys.folder / "db.pem", "--config="),
+        *("--secureboot-certificate", bench.keys.folder / "db.pem"),
     )
     return path
 

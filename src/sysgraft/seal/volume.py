@@ -1,11 +1,14 @@
 """An EFI system partition to look into: a folder it is mounted at or laid out in, or an image.
 
-Names are found without regard to case, as firmware finds them. Nothing is written.
+Names are found without regard to case, as firmware finds them. Each folder is read once, when
+something of it is asked for first: what is made or removed later is not noticed. Nothing is
+written.
 """
 
 from __future__ import annotations
 
 import os
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from sysgraft.errors import InputError, in_file
@@ -15,6 +18,8 @@ from sysgraft.host.files import OpenFile
 from sysgraft.measure.sidecars import Entry
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from sysgraft.base.blob import Blob
 
 
@@ -42,25 +47,53 @@ class Volume(Protocol):
         """How to name a file of it in a message."""
 
 
+def _parts(path: str) -> Iterable[str]:
+    return filter(None, path.replace("\\", "/").split("/"))
+
+
+def _joined(folder: str, name: str) -> str:
+    return f"{folder}/{name}" if folder else name
+
+
+class _Listing:
+    """What a folder on the machine holds, by name as it is spelled and as FAT compares it."""
+
+    __slots__ = ("_alike", "_exact", "entries")
+
+    def __init__(self, entries: tuple[Entry, ...]) -> None:
+        self.entries = entries
+        self._exact = {each.name: each for each in entries}
+        self._alike: dict[str, Entry] = {}
+        for each in entries:
+            self._alike.setdefault(fat.fold(each.name), each)
+
+    def find(self, name: str) -> Entry | None:
+        """An exact name goes before one in another case."""
+        return self._exact.get(name) or self._alike.get(fat.fold(name))
+
+
 class FolderVolume:
     """A folder that looks like the partition."""
 
     def __init__(self, root: str) -> None:
         self.name = root
+        self._listings: dict[str, _Listing] = {}
         if not os.path.isdir(root):
             raise InputError("there is no such folder", file=root)
 
     def entries(self, folder: str) -> tuple[Entry, ...]:
         """See `Volume.entries`."""
-        place = self._resolve(folder)
-        if place is None or not os.path.isdir(os.path.join(self.name, place)):
+        found = self._resolve(folder)
+        if found is None or not found.is_folder:
             return ()
-        return list_folder(os.path.join(self.name, place))
+        return self._listing(found.name).entries
 
     def find(self, path: str) -> str | None:
         """See `Volume.find`."""
-        place = self._resolve(path)
-        return place if place and os.path.isfile(os.path.join(self.name, place)) else None
+        found = self._resolve(path)
+        if found is None or found.is_folder:
+            return None
+        return found.name if os.path.isfile(os.path.join(self.name, found.name)) else None
 
     def open(self, path: str) -> Blob:
         """See `Volume.open`."""
@@ -73,19 +106,36 @@ class FolderVolume:
         """See `Volume.label`."""
         return os.path.join(self.name, path)
 
-    def _resolve(self, path: str) -> str | None:
-        """The path as the folder spells it; an exact name goes before one in another case."""
-        found = ""
-        for part in filter(None, path.replace("\\", "/").split("/")):
-            if part in (".", ".."):
+    def _listing(self, place: str) -> _Listing:
+        """What a folder holds, whose path is spelled as it is."""
+        if place not in self._listings:
+            self._listings[place] = _Listing(list_folder(os.path.join(self.name, place)))
+        return self._listings[place]
+
+    def _resolve(self, path: str) -> Entry | None:
+        """What has a path, its name being the path as it is spelled."""
+        found = Entry("", is_folder=True)
+        for part in _parts(path):
+            if part in (".", "..") or not found.is_folder:
                 return None
-            names = [each.name for each in list_folder(os.path.join(self.name, found))]
-            alike = (name for name in names if fat.fold(name) == fat.fold(part))
-            name = part if part in names else next(alike, "")
-            if not name:
+            each = self._listing(found.name).find(part)
+            if each is None:
                 return None
-            found = f"{found}/{name}" if found else name
+            found = Entry(_joined(found.name, each.name), each.is_folder)
         return found
+
+
+@dataclass(frozen=True, slots=True)
+class _Spelled:
+    """A file or folder of an image.
+
+    Attributes:
+        path: as it is spelled there.
+        entry: what FAT says of it.
+    """
+
+    path: str
+    entry: fat.Entry
 
 
 class ImageVolume:
@@ -93,41 +143,62 @@ class ImageVolume:
 
     def __init__(self, path: str) -> None:
         self.name = path
+        self._listings: dict[str, tuple[fat.Entry, ...]] = {}
+        self._names: dict[str, dict[str, fat.Entry]] = {}
         with in_file(path):
             self._volume = fat.open_volume(find_esp(OpenFile(path)))
 
     def entries(self, folder: str) -> tuple[Entry, ...]:
         """See `Volume.entries`."""
         with in_file(self.name):
-            found = self._volume.find(folder)
-            if found is None or not found.is_dir:
+            found = self._resolve(folder)
+            if found is None or not found.entry.is_dir:
                 return ()
-            inside = self._volume.list(folder)
+            inside = self._listing(found.path)
             return tuple(Entry(each.name, each.is_dir) for each in inside)
 
     def find(self, path: str) -> str | None:
         """See `Volume.find`."""
-        spelled = ""
         with in_file(self.name):
-            for part in filter(None, path.replace("\\", "/").split("/")):
-                found = self._volume.find(f"{spelled}/{part}")
-                if found is None:
-                    return None
-                spelled = f"{spelled}/{found.name}" if spelled else found.name
-            there = self._volume.find(spelled) if spelled else None
-            return None if there is None or there.is_dir else spelled
+            found = self._resolve(path)
+            return None if found is None or found.entry.is_dir else found.path
 
     def open(self, path: str) -> Blob:
         """See `Volume.open`."""
         with in_file(self.label(path)):
-            found = self._volume.find(path)
-            if found is None or found.is_dir:
+            found = self._resolve(path)
+            if found is None or found.entry.is_dir:
                 raise InputError("there is no such file")
-            return self._volume.content(found)
+            return self._volume.content(found.entry)
 
     def label(self, path: str) -> str:
         """See `Volume.label`."""
         return f"{self.name}:/{path}"
+
+    def _listing(self, place: str) -> tuple[fat.Entry, ...]:
+        if place not in self._listings:
+            self._listings[place] = self._volume.list(place)
+        return self._listings[place]
+
+    def _inside(self, place: str) -> dict[str, fat.Entry]:
+        """A folder's entries by long and short name; of equal names the first one counts."""
+        if place not in self._names:
+            names = self._names[place] = {}
+            for each in self._listing(place):
+                names.setdefault(fat.fold(each.name), each)
+                names.setdefault(fat.fold(each.short_name), each)
+        return self._names[place]
+
+    def _resolve(self, path: str) -> _Spelled | None:
+        found = _Spelled("", self._volume.root)
+        for part in _parts(path):
+            if not found.entry.is_dir:
+                return None
+            entry = self._inside(found.path).get(fat.fold(part))
+            if entry is None:
+                return None
+            found = _Spelled(_joined(found.path, entry.name), entry)
+        return found
 
 
 def open_volume(path: str) -> Volume:
