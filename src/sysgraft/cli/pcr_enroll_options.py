@@ -25,7 +25,7 @@ examples:
 UNITS_EXAMPLE: Final = """\
 Files for an initrd: a unit that runs before anything is unlocked, and its script (a POSIX shell
 script, no Python). It collects the *.pcrsig.json files that lie beside the booted image, in
-NAME.efi.extra.d/ and loader/extensions/, for systemd-cryptsetup. The initrd has to have udevadm,
+NAME.efi.extra.d/ and loader/extensions/, for systemd-cryptsetup. The initrd has to have grep,
 mount, sed, tail, tr and the kernel's vfat.
 
 examples:

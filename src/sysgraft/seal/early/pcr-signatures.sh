@@ -5,10 +5,11 @@
 # image was started from, and writes /run/systemd/tpm2-pcr-signature.json: first what came with the
 # image, then these. Nothing here has to be trusted: the TPM verifies every signature with the key
 # that was enrolled. What does not look like an entry is left out, so that the result is JSON
-# whatever lies there. Without such files what came with the image is put there, where systemd has
-# not done so yet: it would itself look for it in an initrd only.
+# whatever lies there; what came with the image is never lost. Without such files what came with the
+# image is put there, where systemd has not done so yet: it would itself look for it in an initrd
+# only.
 #
-# Needs a POSIX shell, mount, umount, udevadm, and cat, chmod, mkdir, mv, rm, sed, tail, tr, wc.
+# Needs a POSIX shell, mount, umount, and the programs that are looked for below.
 
 set -u
 export LC_ALL=C
@@ -20,7 +21,8 @@ embedded=${SYSGRAFT_EMBEDDED:-/.extra/tpm2-pcr-signature.json}
 target=$run/systemd/tpm2-pcr-signature.json
 work=$run/sysgraft-pcr-signatures
 mark=$(printf '\001')
-limit=4194304 # bytes that systemd reads of such a file
+limit=4194304 # bytes of a file, 4096 signatures of RSA-4096; systemd reads up to 64 MiB
+patience=200  # times that the partition is looked for, with a tenth of a second between
 
 say() {
 	echo "$*" >&2
@@ -36,13 +38,16 @@ without_counter() {
 	printf '%s\n' "$1" | sed 's/^\([^+]*\)+[0-9]\{1,\}\(-[0-9]\{1,\}\)\{0,1\}\(\..*\)\{0,1\}$/\1\3/'
 }
 
-# entries FILE: a line "BANK ENTRY" for each entry of a signature file, as systemd-measure, ukify and
-# sysgraft write them. A line of its own for each entry first; then every entry gets the bank that was
-# named last, which is kept in sed's hold space.
+# split FILE: every entry of a signature file, and what stands between them, on a line of its own.
+split() {
+	tr '\n\r\t' '   ' < "$1" | tr -d '\001' |
+		sed "s/{ *\"pcrs\" */$mark{\"pcrs\"/g; s/}/}$mark/g" | tr '\001' '\n'
+}
+
+# entries FILE: a line "BANK ENTRY" for each entry, as systemd-measure, ukify and sysgraft write
+# them. An entry is of the bank that was named last, which is kept in sed's hold space.
 entries() {
-	tr -d '\n\r\001' < "$1" |
-		sed "s/{ *\"pcrs\" */$mark{\"pcrs\"/g; s/}/}$mark/g" | tr '\001' '\n' |
-		sed -n '
+	split "$1" | sed -n '
 /^{"pcrs"/{
 G
 s/^\(.*\)\n\(.*\)$/\2 \1/p
@@ -52,34 +57,49 @@ s/.*"\(sha[0-9]\{1,3\}\)" *: *\[.*/\1/
 t bank
 d
 : bank
-h' | sed -n "/$zero/d; \\|$entry|p"
+h' | sed -n "\\$mark$zero${mark}d; \\$mark$entry${mark}p"
 }
 number='[0-9]\{1,2\}'
-digest='"[0-9a-f]\{64\}"'
-zero='^sha[0-9]* {"pcrs": *\[[^]]*[[, ]0[0-9]'
-entry="^sha[0-9]\\{1,3\\} {\"pcrs\": *\\[ *$number\\( *, *$number\\)* *\\], *\"pkfp\": *$digest\\(, *\"ref\""
-entry="$entry: *\"[A-Za-z0-9:._ -]*\"\\)\\{0,1\\}, *\"pol\": *$digest, *\"sig\": *\"[A-Za-z0-9+/=]\\{4,\\}\" *}\$"
+digest='"[0-9A-Fa-f]\{64\}"'
+zero='^sha[0-9]* {"pcrs" *: *\[[^]]*[[, ]0[0-9]'
+entry="^sha[0-9]\\{1,3\\} {\"pcrs\" *: *\\[ *$number\\( *, *$number\\)* *\\]"
+entry="$entry *, *\"pkfp\" *: *$digest"
+# Any printable character but quotes, braces and backslashes.
+entry="$entry\\( *, *\"ref\" *: *\"[] !#-[^-z|~]*\"\\)\\{0,1\\}"
+entry="$entry *, *\"pol\" *: *$digest"
+entry="$entry\\( *, *\"tbs\" *: *\"[0-9A-Fa-f]*\"\\)\\{0,1\\}"
+entry="$entry *, *\"sig\" *: *\"[A-Za-z0-9+/=]\\{4,\\}\" *}\$"
+
+# all_taken FILE: whether every entry of a file is one that is taken.
+all_taken() {
+	[ "$(split "$1" | grep -c '^{"pcrs"')" = "$(entries "$1" | grep -c .)" ]
+}
 
 # merged FILE…: one document with the entries of all of them, in their order.
 merged() {
 	for file in "$@"; do
 		entries "$file"
-	done > "$work/all"
+	done > "$work/all" || return 1
 	comma=
-	printf '{'
+	printf '{' || return 1
 	for bank in sha1 sha256 sha384 sha512; do
-		sed -n "s/^$bank //p" "$work/all" | sed '$!s/$/,/' > "$work/bank"
+		sed -n "s/^$bank //p" "$work/all" | sed '$!s/$/,/' > "$work/bank" || return 1
 		if [ -s "$work/bank" ]; then
-			printf '%s"%s":[\n' "$comma" "$bank"
-			cat "$work/bank"
-			printf ']'
+			printf '%s"%s":[\n' "$comma" "$bank" || return 1
+			cat "$work/bank" || return 1
+			printf ']' || return 1
 			comma=,
 		fi
 	done
 	printf '}\n'
 }
 
-# small FILE: whether systemd would read so much.
+# whole FILE: whether a merged document was written to its end.
+whole() {
+	[ "$(grep -c '^{"pcrs"' "$1")" = "$(grep -c . "$work/all")" ] && [ "$(tail -n 1 "$1")" = ']}' ]
+}
+
+# small FILE: whether it is one that is read.
 small() {
 	[ -f "$1" ] && [ "$(wc -c < "$1")" -le "$limit" ]
 }
@@ -102,12 +122,17 @@ booted_image() {
 
 collect() {
 	set --
-	for file in "$target" "$embedded"; do
+	# What systemd has put there is a copy of the first, maybe not yet finished.
+	for file in "$embedded" "$target"; do
 		if small "$file"; then
 			set -- "$file"
 			break
 		fi
 	done
+	if [ $# -gt 0 ] && ! all_taken "$1"; then
+		say "$1 has entries of another form: it stays as it is"
+		return 1
+	fi
 	count=0
 	for file in "$work/esp/$folder/"*.pcrsig.json "$work/esp/$counted/"*.pcrsig.json \
 		"$work/esp/loader/extensions/"*.pcrsig.json; do
@@ -120,17 +145,30 @@ collect() {
 		say "no signatures beside ${image:-the image}"
 		return 0
 	fi
-	merged "$@" > "$work/result"
-	if ! small "$work/result"; then
-		say "more signatures than systemd reads: $limit bytes"
+	if ! merged "$@" > "$work/result" || ! small "$work/result" || ! whole "$work/result"; then
+		say "the signatures cannot be put together: none of them is good, they are too many," \
+			"or there is no room in $run"
 		return 1
 	fi
-	mkdir -p "$run/systemd"
-	chmod 0644 "$work/result"
-	mv "$work/result" "$target"
+	mkdir -p "$run/systemd" && chmod 0644 "$work/result" && mv "$work/result" "$target" || return 1
 	say "signatures of $count files beside ${image:-the image} are in $target"
 }
 
+# wait_for DEVICE: udev makes the link once the disk is there.
+wait_for() {
+	tries=0
+	while [ ! -e "$1" ] && [ "$tries" -lt "$patience" ]; do
+		sleep 0.1 2> /dev/null || sleep 1
+		tries=$((tries + 1))
+	done
+}
+
+for program in cat chmod grep mkdir mv rm sed sleep tail tr wc; do
+	if ! command -v "$program" > /dev/null; then
+		say "the program $program is not in this initrd"
+		exit 1
+	fi
+done
 image=$(booted_image)
 partition=$(variable StubDevicePartUUID | tr ABCDEF abcdef)
 [ -n "$partition" ] || partition=$(variable LoaderDevicePartUUID | tr ABCDEF abcdef)
@@ -138,8 +176,12 @@ if [ -z "$(variable StubInfo)" ] || [ -z "$partition" ]; then
 	say "the image was not started by systemd-stub, or not from a partition"
 	exit 0
 fi
-case $partition$image in
-	*[!0-9A-Za-z/._+\ -]* | *..*)
+if [ "$image" != "$(printf '%s' "$image" | tr -d '\001-\037\177')" ]; then
+	say "the image has a name that is not looked for"
+	exit 0
+fi
+case $partition/$image/ in
+	[!0-9a-f]* | */../*)
 		say "the image has a name that is not looked for: $image"
 		exit 0
 		;;
@@ -151,8 +193,8 @@ counted=$image.extra.d
 [ -n "$image" ] || folder=.none
 [ "$counted" != "$folder" ] && [ -n "$image" ] || counted=.none
 umask 077
-mkdir -p "$work/esp"
-udevadm wait --timeout=20 "$devices/$partition" 2> /dev/null || udevadm settle --timeout=20
+mkdir -p "$work/esp" || exit 1
+wait_for "$devices/$partition"
 if ! mount -t vfat -o ro,nodev,nosuid,noexec "$devices/$partition" "$work/esp"; then
 	say "the partition $partition cannot be looked into"
 	rm -rf "$work"
