@@ -423,7 +423,9 @@ def test_a_good_signature_opens_the_volume(kit: Kit, uki: Path) -> None:
             "no signature of PCR 11+13 by the key",
         ),
         ({"tpm2-policy-hash": "ab" * 32}, "not what the header says"),
-        ({"tpm2_pubkey_ref": "initrd"}, "policyref 'initrd'"),
+        ({"tpm2_pubkey_ref": "initrd"}, "systemd 258 knows no policyref"),
+        ({"keyslots": []}, "it belongs to no key slot"),
+        ({"tpm2-policy-hash": ["ab" * 32, "cd" * 32]}, "several secrets or policies"),
         ({"tpm2-pcrs": [7]}, "fixed values of PCR 7"),
         ({"tpm2_pcrlock": True}, "systemd-pcrlock"),
         ({"tpm2_pubkey": base64.b64encode(public_pem(CURVE)).decode()}, "cannot be used"),
@@ -562,3 +564,77 @@ def test_a_set_that_the_stub_could_not_load_is_refused(kit: Kit) -> None:
     done = sysgraft("pcr", "predict", "--uki", uki, *words)
     assert done.code == 2
     assert "its stub (systemd 257) could not load them" in done.err
+
+
+@pytest.mark.parametrize(("release", "code"), [("258", 1), ("262", 0)])
+def test_a_signature_with_a_reference_is_a_bad_one_before_262(
+    kit: Kit, uki: Path, release: str, code: int
+) -> None:
+    """systemd takes the first entry whose policy fits, and old releases do not look at ``ref``."""
+    words = (
+        "--private-key",
+        kit.folder / "pcr.key",
+        "--phase",
+        PHASE,
+        "--systemd-version",
+        release,
+    )
+    bound = signed(kit, uki, *words, "--policyref", "x", name="ref.json")["sha256"]
+    plain = signed(kit, uki, *words, name="plain.json")["sha256"]
+    kit.file("both.json", json.dumps({"sha256": [*bound, *plain]}))
+    done = sysgraft(
+        *("pcr", "check", kit.folder / "both.json", "--uki", uki),
+        *("--extra", kit.folder / "a.raw", "--systemd-version", release),
+        *("--public-key", kit.folder / "pcr.pub"),
+    )
+    assert done.code == code
+    assert ("bound to the policyref 'x'" in done.out) is bool(code)
+    joined = signed(kit, uki, *words, "--append", kit.folder / "ref.json", name="joined.json")
+    assert ["ref" in each for each in joined["sha256"]] == [False, True]
+
+
+def test_a_new_signature_takes_the_place_of_a_bad_one(kit: Kit, uki: Path) -> None:
+    words = ("--private-key", kit.folder / "pcr.key", "--phase", PHASE)
+    good = signed(kit, uki, *words)["sha256"][0]
+    bad = {**good, "sig": base64.b64encode(bytes(256)).decode()}
+    kit.file("bad.json", json.dumps({"sha256": [bad]}))
+    joined = signed(kit, uki, *words, "--append", kit.folder / "bad.json", name="joined.json")
+    assert joined == {"sha256": [good]}
+
+
+def test_an_unsigned_entry_does_not_hide_a_signed_one(kit: Kit, uki: Path) -> None:
+    words = ("--private-key", kit.folder / "pcr.key", "--phase", PHASE)
+    good = signed(kit, uki, *words)["sha256"][0]
+    unsigned = {name: value for name, value in good.items() if name != "sig"}
+    kit.file("both.json", json.dumps({"sha256": [unsigned, good]}))
+    files = ("--uki", uki, "--extra", kit.folder / "a.raw", "--public-key", kit.folder / "pcr.pub")
+    assert sysgraft("pcr", "check", kit.folder / "both.json", *files).code == 0
+
+
+def test_one_token_that_opens_is_enough(kit: Kit, uki: Path) -> None:
+    signed(kit, uki, "--private-key", kit.folder / "pcr.key")
+    old = token(tpm2_pubkey_pcrs=[11], keyslots=["0"])
+    path = kit.file("volume.raw", volume(metadata(tokens={"0": old, "1": token()})))
+    words = ("--uki", uki, "--extra", kit.folder / "a.raw", "--luks", path)
+    done = sysgraft("pcr", "check", kit.folder / "sig.json", *words)
+    assert done.code == 0, done.out
+    assert "no signature for exactly PCR 11" in done.out
+
+
+@pytest.mark.parametrize("text", ["é", 'a"b', "a{b", "a\\b", "a\nb"])
+def test_a_reference_that_would_not_arrive_is_refused(text: str, kit: Kit, uki: Path) -> None:
+    words = ("pcr", "sign", "--uki", uki, "--private-key", kit.folder / "pcr.key")
+    done = sysgraft(*words, "--policyref", text)
+    assert done.code == 2
+    assert "do not reach the initrd" in done.err
+
+
+def test_a_file_that_nobody_reads_is_not_written(
+    kit: Kit, uki: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sysgraft.formats.pcrsig.MAX_SIZE", 1500)
+    words = ("pcr", "sign", "--uki", uki, "--private-key", kit.folder / "pcr.key")
+    done = sysgraft(*words, "--output", kit.folder / "sig.json")
+    assert done.code == 2
+    assert "the limit is 1500" in done.err
+    assert not (kit.folder / "sig.json").exists()

@@ -45,7 +45,7 @@ def run(arguments: argparse.Namespace, out: Output) -> int:
         expected or _own_key(prediction),
         arguments.policyref or "",
     )
-    report = check.check(document, prediction, bindings)
+    report = check.check(document, prediction, bindings, one_is_enough=bool(arguments.luks))
     if out.json_wanted:
         out.json("pcr.check", 1, as_json(report, bindings, document))
     else:

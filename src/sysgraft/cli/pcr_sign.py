@@ -33,7 +33,7 @@ def run(arguments: argparse.Namespace, out: Output) -> int:
     document = _document(arguments, wanted, signer, public, out)
     made = policies.count(document)
     before = policies.read_all(arguments.append)
-    merged = pcrsig.merge(before, document)
+    merged = policies.joined(before, document)
     text = pcrsig.render(merged)
     if arguments.output:
         with atomic_output(arguments.output, replace=arguments.force) as file:

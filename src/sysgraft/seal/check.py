@@ -1,15 +1,15 @@
 """Does a signature file open what is sealed, once certain files are booted?
 
-systemd-cryptsetup takes the first entry of the bank that is for exactly the enrolled PCRs, by the
-enrolled key, with the enrolled reference, and for the policy that the TPM's values make
-(``src/shared/tpm2-util.c``, find_signature); the TPM then verifies the signature. The same is done
-here with predicted values. What else a volume is bound to (PCRs with fixed values, a PIN, pcrlock)
-is told; it is not part of the signature file.
+systemd-cryptsetup takes the first signed entry of the bank that is for exactly the enrolled PCRs,
+by the enrolled key, since v262 with the enrolled reference, and for the policy that the TPM's
+values make (``src/shared/tpm2-util.c``, find_signature); the TPM then verifies the signature. The
+same is done here with predicted values. What else a volume is bound to (PCRs with fixed values, a
+PIN, pcrlock) is told; it is not part of the signature file.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Literal
 
 from sysgraft.errors import InputError, KeyMaterialError, UsageError, in_file
@@ -22,12 +22,15 @@ from sysgraft.sign import pcr as sign_pcr
 from sysgraft.sign.pcr_public import from_pem
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from sysgraft.formats import pcrsig
     from sysgraft.seal.prediction import Prediction
     from sysgraft.sign.pcr_public import PublicKey
 
+REFERENCES_SINCE: Final = 262
+"""The first release of systemd that looks at an entry's reference; to older ones a signature with
+one is a bad signature of the bare policy."""
 DEFAULT_PHASES: Final = ("enter-initrd",)
 """Where an initrd unlocks its disks."""
 
@@ -84,24 +87,39 @@ class CheckReport:
 
     Attributes:
         answers: one for each binding, set and phase.
+        one_is_enough: whether one binding is, as of the tokens of a volume.
         notes: what a person should know.
     """
 
     answers: tuple[Answer, ...]
-    notes: tuple[str, ...] = field(default=())
+    one_is_enough: bool
+    notes: tuple[str, ...] = ()
 
     @property
     def ok(self) -> bool:
-        """Whether everything opens, at every phase."""
-        return bool(self.answers) and all(each.status == "ok" for each in self.answers)
+        """Whether every set opens what it has to, at every phase."""
+        if not self.one_is_enough:
+            return bool(self.answers) and all(each.status == "ok" for each in self.answers)
+        asked = {(each.set, each.phase) for each in self.answers}
+        opened = {(each.set, each.phase) for each in self.answers if each.status == "ok"}
+        return bool(asked) and asked == opened
 
 
 def check(
     document: Mapping[str, Iterable[pcrsig.Entry]],
     prediction: Prediction,
     bindings: Sequence[Binding],
+    *,
+    one_is_enough: bool = False,
 ) -> CheckReport:
-    """Hold signatures against predicted values."""
+    """Hold signatures against predicted values.
+
+    Args:
+        document: the signatures.
+        prediction: the values.
+        bindings: what is wanted.
+        one_is_enough: whether one of the bindings is, as of the tokens of a volume.
+    """
     answers = [
         _answer(document, prediction, binding, number, path)
         for binding in bindings
@@ -111,7 +129,7 @@ def check(
     notes = list(prediction.notes)
     if any(binding.key is None for binding in bindings):
         notes.append("no public key is known: that the signatures are good was not checked")
-    return CheckReport(tuple(answers), tuple(notes))
+    return CheckReport(tuple(answers), one_is_enough, tuple(notes))
 
 
 def _answer(
@@ -124,7 +142,9 @@ def _answer(
     each = prediction.sets[number]
     values = each.values(path, binding.bank)
     wanted = policy.policy_pcr(binding.bank, {pcr: values[pcr] for pcr in binding.pcrs})
-    problem = find_problem(tuple(document.get(binding.bank, ())), binding, wanted)
+    problem = find_problem(
+        tuple(document.get(binding.bank, ())), binding, wanted, release=prediction.systemd
+    )
     if problem or binding.problems:
         reason = "; ".join(filter(None, (*binding.problems, problem)))
         return Answer(binding.name, each.name, path, "fail", reason, wanted)
@@ -134,40 +154,69 @@ def _answer(
     return Answer(binding.name, each.name, path, "ok", "there is a good signature", wanted)
 
 
-def find_problem(entries: Sequence[pcrsig.Entry], binding: Binding, wanted: bytes) -> str:
+def find_problem(
+    entries: Sequence[pcrsig.Entry],
+    binding: Binding,
+    wanted: bytes,
+    *,
+    release: int = REFERENCES_SINCE,
+) -> str:
     """Why none of the entries opens a binding; empty if one does.
 
     Args:
         entries: of the binding's bank.
         binding: what is wanted.
         wanted: the policy's digest.
+        release: of the systemd that looks for a signature.
     """
-    pcrs = "+".join(map(str, binding.pcrs))
+    if binding.reference and release < REFERENCES_SINCE:
+        return f"systemd {release} knows no policyref"
     if not entries:
         return f"the signature file has nothing for the bank {binding.bank}"
-    found = [entry for entry in entries if entry.pcrs == binding.pcrs]
-    if not found:
-        others = sorted({"+".join(map(str, entry.pcrs)) for entry in entries})
-        return f"it has no signature for exactly PCR {pcrs}, but for {', '.join(others)}"
+    found = list(entries)
+    for fits, problem in _conditions(entries, binding, wanted, release):
+        found = [entry for entry in found if fits(entry)]
+        if not found:
+            return problem
+    return _bad_signature(found[0], binding)
+
+
+def _conditions(
+    entries: Sequence[pcrsig.Entry], binding: Binding, wanted: bytes, release: int
+) -> Iterator[tuple[Callable[[pcrsig.Entry], bool], str]]:
+    """What an entry has to be, in the order in which it is looked at, and what is wrong if none."""
+    pcrs = "+".join(map(str, binding.pcrs))
+    others = sorted({"+".join(map(str, entry.pcrs)) for entry in entries})
+    yield (
+        lambda entry: entry.pcrs == binding.pcrs,
+        f"it has no signature for exactly PCR {pcrs}, but for {', '.join(others)}",
+    )
     if binding.key is not None:
         name = binding.key.fingerprint
-        found = [entry for entry in found if entry.fingerprint == name]
-        if not found:
-            return f"it has no signature of PCR {pcrs} by the key {name.hex()[:16]}…"
-    found = [entry for entry in found if entry.reference == binding.reference]
-    if not found:
-        return f"it has no signature of PCR {pcrs} with the policyref {binding.reference!r}"
-    found = [entry for entry in found if entry.policy == wanted]
-    if not found:
-        return f"it has no signature of PCR {pcrs} for these values"
-    return _bad_signature(found, binding)
+        yield (
+            lambda entry: entry.fingerprint == name,
+            f"it has no signature of PCR {pcrs} by the key {name.hex()[:16]}…",
+        )
+    if release >= REFERENCES_SINCE:
+        yield (
+            lambda entry: entry.reference == binding.reference,
+            f"it has no signature of PCR {pcrs} with the policyref {binding.reference!r}",
+        )
+    yield (
+        lambda entry: entry.policy == wanted,
+        f"it has no signature of PCR {pcrs} for these values",
+    )
+    yield lambda entry: bool(entry.signature), "the policy is there, but is not signed"
 
 
-def _bad_signature(found: Sequence[pcrsig.Entry], binding: Binding) -> str:
-    """The first entry that matches is taken, so a later good one does not help."""
-    if not found[0].signature:
-        return "the policy is there, but is not signed"
-    if binding.key is not None and not sign_pcr.verifies(found[0], binding.key.der):
+def _bad_signature(first: pcrsig.Entry, binding: Binding) -> str:
+    """The first signed entry that matches is taken, so a later good one does not help."""
+    if first.reference != binding.reference:
+        return (
+            f"the first signature for these values is bound to the policyref {first.reference!r}, "
+            "which systemd before 262 takes for a bad one"
+        )
+    if binding.key is not None and not sign_pcr.verifies(first, binding.key.der):
         return "the signature is not by the key it names"
     return ""
 
@@ -199,7 +248,7 @@ def bindings_of(path: str, key: PublicKey | None = None) -> tuple[Binding, ...]:
 
 
 def _binding(token: Tpm2Token, expected: PublicKey | None) -> Binding:
-    problems = []
+    problems = [] if token.keyslots else ["it belongs to no key slot: systemd passes it over"]
     key = None
     try:
         key = from_pem(token.public_key) if token.public_key else None
@@ -222,6 +271,8 @@ def _policy_problem(token: Tpm2Token) -> Iterator[str]:
     """Whether the header says what the secret is really sealed to, as far as that can be told."""
     if token.pcrs or token.has_pcrlock or not token.public_key:
         return
+    if len(token.policies) != 1 or token.blobs != 1:
+        yield "it has several secrets or policies, and no policy of systemd-pcrlock"
     try:
         name = pem_name(token.public_key)
     except KeyMaterialError:

@@ -41,6 +41,7 @@ def policies(
         UsageError: a PCR was not predicted.
         LimitError: they are more than one document can have.
     """
+    check_reference(reference)
     wanted = tuple(sorted(pcrs or prediction.pcrs))
     if not set(wanted) <= set(prediction.pcrs):
         raise UsageError("a policy is about PCRs that are predicted")
@@ -56,6 +57,52 @@ def policies(
             f"more than {pcrsig.MAX_ENTRIES} policies: fewer sets, phases or banks are needed"
         )
     return {bank: tuple(entries) for bank, entries in found.items()}
+
+
+def check_reference(text: str) -> None:
+    """Refuse a policyref that would not arrive: the script in the initrd takes some letters only.
+
+    Raises:
+        UsageError: it has others.
+    """
+    if not text.isascii() or not text.isprintable() or set(text) & set('"\\{}'):
+        raise UsageError(
+            f"the policyref {text!r} has letters that do not reach the initrd",
+            hint='printable ASCII does, without ", \\, { and }',
+        )
+
+
+def joined(before: pcrsig.Signatures, new: pcrsig.Signatures) -> pcrsig.Signatures:
+    """A document with new signatures behind older ones.
+
+    A new one takes the place of an older one for the same policy by the same key, which may be a
+    bad one: the first is taken. Those with a reference come last, since systemd before 262 takes
+    them for bad ones without one.
+
+    Raises:
+        LimitError: it is larger than what is read.
+    """
+    replaced = {(bank, *_about(entry)) for bank, found in new.items() for entry in found}
+    kept = {
+        bank: tuple(entry for entry in found if (bank, *_about(entry)) not in replaced)
+        for bank, found in before.items()
+    }
+    merged = {
+        bank: tuple(sorted(found, key=lambda entry: bool(entry.reference)))
+        for bank, found in pcrsig.merge(kept, new).items()
+        if found
+    }
+    size = len(pcrsig.render(merged))
+    if size > pcrsig.MAX_SIZE:
+        raise LimitError(
+            f"a signature file of {size} bytes; the limit is {pcrsig.MAX_SIZE}",
+            hint="sign fewer sets, phases or banks, or drop old ones",
+        )
+    return merged
+
+
+def _about(entry: pcrsig.Entry) -> tuple[tuple[int, ...], bytes, bytes, str]:
+    return entry.pcrs, entry.fingerprint, entry.policy, entry.reference
 
 
 def to_be_signed(document: pcrsig.Signatures, fingerprint: bytes) -> pcrsig.Signatures:
