@@ -6,6 +6,7 @@ a stand-in where it is run; tests/oracle/test_enroll_swtpm.py runs the real one 
 
 from __future__ import annotations
 
+import base64
 import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -16,7 +17,8 @@ from command import sysgraft
 from luks2_kit import TPM2_TOKEN, metadata, volume
 from replay_tpm import make_log
 from sysgraft.formats import eventlog
-from sysgraft.measure.events import value, word
+from sysgraft.measure.events import hashed, value, word
+from sysgraft.measure.pcr import extend
 from sysgraft.seal.prediction import BootRequest, predict
 from sysgraft.testing.certificates import make_identity
 from uki_kit import Kit, make_kit, public_pem
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
 BANKS = ("sha1", "sha256", "sha384", "sha512")
 PASSED = ("enter-initrd", "leave-initrd", "sysinit", "ready")
 OWNER, OTHER = make_identity("PCR policies"), make_identity("somebody else")
+PEM = base64.b64encode(public_pem(OWNER)).decode()
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,10 +82,11 @@ def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Machine:
     return Machine(kit)
 
 
-def sign(kit: Kit, uki: Path) -> None:
+def sign(kit: Kit, uki: Path, *words: str) -> None:
     target = kit.folder / "root/run/systemd/tpm2-pcr-signature.json"
     done = sysgraft(
         *("pcr", "sign", "--uki", uki, "--extra", kit.folder / "a.raw"),
+        *words,
         *("--private-key", kit.folder / "pcr.key", "--output", target, "--force"),
     )
     assert done.code == 0, done.err
@@ -181,7 +185,7 @@ def test_a_recovery_key_is_kept_or_added(
     done = machine.enroll("--dry-run", "--json", "--recovery-key", mode)
     commands = done.document["commands"]
     assert len(commands) == 1 + adds
-    assert ("--recovery-key" in commands[0]) is adds
+    assert ("--recovery-key" in commands[-1]) is adds
 
 
 def test_nothing_is_run_when_something_speaks_against_it(
@@ -205,9 +209,7 @@ def program(folder: Path, monkeypatch: pytest.MonkeyPatch, text: str) -> None:
 def test_the_recovery_key_is_shown_and_secrets_are_not_arguments(
     machine: Machine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    new = {
-        "0": {**TPM2_TOKEN, "tpm2-pcrs": [], "tpm2_pubkey": "eA==", "tpm2_pubkey_pcrs": [11, 13]}
-    }
+    new = {"0": {**TPM2_TOKEN, "tpm2-pcrs": [], "tpm2_pubkey": PEM, "tpm2_pubkey_pcrs": [11, 13]}}
     machine.kit.file("after.raw", volume(metadata(tokens=new)))
     text = (
         'echo "$PASSWORD: $*" >> calls\n'
@@ -221,14 +223,14 @@ def test_the_recovery_key_is_shown_and_secrets_are_not_arguments(
     assert "recovery key, shown once: abcd-efgh" in done.out
     assert "enrolled: PCR 11+13, bank sha256" in done.out
     calls = (tmp_path / "calls").read_text().splitlines()
-    assert calls[0] == f"open sesame: --recovery-key {machine.volume}"
-    assert calls[1].startswith("open sesame: --tpm2-device=auto")
+    assert calls[0].startswith("open sesame: --tpm2-device=auto")
+    assert calls[1] == f"open sesame: --recovery-key {machine.volume}"
 
 
 def test_a_program_that_enrols_something_else_is_noticed(
     machine: Machine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    new = {"0": {**TPM2_TOKEN, "tpm2-pcr-bank": "sha1", "tpm2_pubkey": "eA=="}}
+    new = {"0": {**TPM2_TOKEN, "tpm2-pcr-bank": "sha1", "tpm2_pubkey": PEM}}
     machine.kit.file("after.raw", volume(metadata(tokens=new)))
     program(tmp_path, monkeypatch, f"cp {machine.kit.folder}/after.raw {machine.volume}")
     done = machine.enroll("--unlock-key-file", "k")
@@ -255,3 +257,68 @@ def test_bad_input_is_named(name: str, data: bytes, message: str, machine: Machi
 def test_the_document_can_be_read(machine: Machine) -> None:
     done = machine.enroll("--dry-run", "--json")
     assert json.loads(done.out)["schema"] == "sysgraft.pcr.enroll/1"
+
+
+@pytest.mark.parametrize("bank", ["sha256", "sha384"])
+def test_values_that_are_not_known_are_not_believed(machine: Machine, bank: str) -> None:
+    path = machine.root / f"sys/class/tpm/tpm0/pcr-{bank}/13"
+    path.unlink()
+    status, reason = machine.checks("--bank", bank)["event-log"]
+    assert status == "fail"
+    assert f"PCR 13 of the bank {bank} is not known" in reason
+
+
+def rewrite_values(machine: Machine, pcr: int, text: str) -> None:
+    """Extend a PCR once more, in every bank."""
+    for bank in BANKS:
+        path = machine.root / f"sys/class/tpm/tpm0/pcr-{bank}/{pcr}"
+        value = bytes.fromhex(path.read_text())
+        path.write_text(extend(bank, value, hashed(text.encode(), (bank,))[bank]).hex())
+
+
+def test_the_separator_counts_also_where_systemds_log_is_missing(machine: Machine) -> None:
+    """The TPM's values tell that there was one; signatures without it would unlock nothing."""
+    rewrite_values(machine, 13, "os-separator")
+    status, _ = machine.checks()["boots-again"]
+    assert status == "fail"
+    sign(machine.kit, machine.kit.folder / "linux.efi", "--systemd-version", "261")
+    assert machine.checks()["boots-again"][0] == "ok"
+
+
+def test_what_came_at_an_unknown_time_is_not_signed_for(machine: Machine) -> None:
+    record = {
+        "pcr": 13,
+        "digests": [
+            {"hashAlg": bank, "digest": hashed(b"surprise", (bank,))[bank].hex()} for bank in BANKS
+        ],
+        "content_type": "systemd",
+        "content": {"string": "surprise"},
+    }
+    machine.kit.file("root/run/log/systemd/tpm2-measure.log", "\x1e" + json.dumps(record) + "\n")
+    rewrite_values(machine, 13, "surprise")
+    status, reason = machine.checks()["boots-again"]
+    assert status == "fail"
+    assert "PCR 13 was extended with 'surprise' later" in reason
+
+
+def test_a_certificate_is_not_what_the_program_takes(machine: Machine) -> None:
+    certificate = machine.kit.file("pcr.crt", OWNER.certificate_pem)
+    done = machine.enroll("--dry-run", "--public-key", certificate)
+    assert done.code == 2
+    assert "not a public key in PEM" in done.err
+
+
+def test_a_policyref_is_asked_for_and_handed_on(machine: Machine) -> None:
+    sign(machine.kit, machine.kit.folder / "linux.efi", "--policyref", "fleet")
+    assert machine.checks()["boots-again"][0] == "fail"
+    done = machine.enroll("--dry-run", "--json", "--policyref", "fleet")
+    assert done.code == 0
+    assert "--tpm2-public-key-policyref=fleet" in done.document["commands"][0]
+
+
+def test_where_secure_boot_is_off_that_is_said(machine: Machine) -> None:
+    notes = machine.enroll("--dry-run", "--json").document["notes"]
+    assert any("another program could extend them" in each for each in notes)
+    words = ("--pcr", "4+11+13", "--dry-run", "--json")
+    notes = machine.enroll(*words).document["notes"]
+    assert not any("another program could extend them" in each for each in notes)

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import struct
+from contextlib import nullcontext
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 import pytest
 
 from sysgraft.base.systemd import LATEST, OLDEST
+from sysgraft.errors import UnsupportedError
 from sysgraft.measure import boot as measure_boot
 from sysgraft.measure import events
 from sysgraft.measure.boot import Addon, Boot, Packed, Program, before_userspace, in_userspace
@@ -261,6 +263,27 @@ def test_the_separator_of_the_running_system(systemd: int) -> None:
     separators = [each.pcr for each in found if each.component == "separator"]
     assert separators == ([4, 12, 13] if systemd >= 261 else [])
     assert [each.name for each in found if each.pcr == 11] == ["enter-initrd"]
-    further = in_userspace(boot, "enter-initrd", BANKS, (7, 9, 11))
-    expected = [7, 9, 11] if systemd >= 261 else [11]
-    assert [each.pcr for each in further] == expected
+    further = in_userspace(boot, "enter-initrd", BANKS, (7, 11))
+    assert [each.pcr for each in further] == ([7, 11] if systemd >= 261 else [11])
+    # Where there is no initrd of its own nothing is separated.
+    assert [each.pcr for each in in_userspace(boot, "sysinit", BANKS)] == [11]
+
+
+@pytest.mark.parametrize(
+    ("systemd", "path", "known"),
+    [
+        (258, "enter-initrd:leave-initrd:sysinit", True),
+        (259, "enter-initrd", True),
+        (260, "enter-initrd:leave-initrd", True),
+        (260, "enter-initrd:leave-initrd:sysinit", False),
+        (259, "sysinit", False),
+        (261, "", True),
+        (261, "enter-initrd", False),
+    ],
+)
+def test_pcr_9_is_unknown_once_systemd_measures_nvpcrs_into_it(
+    systemd: int, path: str, known: bool
+) -> None:
+    boot = replace(full(257), systemd=systemd)
+    with nullcontext() if known else pytest.raises(UnsupportedError, match="PCR 9"):
+        in_userspace(boot, path, BANKS, (9, 11))

@@ -8,14 +8,16 @@ from typing import TYPE_CHECKING, Final
 from sysgraft.cli.pcr_arguments import pcr_numbers
 from sysgraft.cli.signing import ask_passphrase
 from sysgraft.cli.verdict import checks_json, show
-from sysgraft.errors import KeyMaterialError, ToolError
+from sysgraft.errors import KeyMaterialError, ToolError, in_file
+from sysgraft.formats.x509 import MAX_BUNDLE
 from sysgraft.host.run import run as run_program
+from sysgraft.host.small import read_small
 from sysgraft.measure import pcr11
 from sysgraft.measure.pcr import check_bank
 from sysgraft.seal import enrolment, machine, policies
 from sysgraft.seal.enrolment import Enrolment
 from sysgraft.seal.machine import read_machine
-from sysgraft.sign.pcr_public import read_public
+from sysgraft.sign.pcr_public import from_pem
 
 if TYPE_CHECKING:
     import argparse
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
     from sysgraft.cli.output import Output
     from sysgraft.seal.enrolment import Plan
     from sysgraft.seal.machine import Machine
+    from sysgraft.sign.pcr_public import PublicKey
 
 _SECONDS: Final = 600.0
 
@@ -54,7 +57,7 @@ def _wanted(arguments: argparse.Namespace, state: Machine) -> Enrolment:
     return Enrolment(
         device=arguments.device,
         public_key=public_key,
-        key=read_public(public_key),
+        key=_read_key(public_key),
         pcrs=tuple(sorted(pcr_numbers(arguments.pcrs))) or enrolment.DEFAULT_PCRS,
         bank=check_bank(arguments.bank or "sha256"),
         phase=pcr11.check_path(arguments.phase or "enter-initrd"),
@@ -67,6 +70,17 @@ def _wanted(arguments: argparse.Namespace, state: Machine) -> Enrolment:
         wipe=arguments.wipe,
         allow_unmeasured=arguments.allow_unmeasured,
     )
+
+
+def _read_key(path: str) -> PublicKey:
+    """The key in a PEM file: systemd-cryptenroll takes neither certificates nor tokens.
+
+    Raises:
+        InputError: it cannot be read, or is none.
+        KeyMaterialError: it is no RSA key.
+    """
+    with in_file(path):
+        return from_pem(read_small(path, MAX_BUNDLE, "public key"))
 
 
 def _show(wanted: Enrolment, plan: Plan, out: Output) -> None:
@@ -86,17 +100,18 @@ def _enrol(wanted: Enrolment, plan: Plan, out: Output) -> str:
     before = enrolment.tokens(wanted.device)
     secrets = _secrets(wanted)
     recovery = ""
-    for number, command in enumerate(plan.commands):
-        done = run_program(command, env=secrets, timeout=_SECONDS)
-        if plan.adds_recovery and number == 0:
-            recovery = done.stdout.decode("ascii", errors="replace").strip()
-            if not out.json_wanted:
-                out.text(f"recovery key, shown once: {recovery}")
+    run_program(plan.commands[0], env=secrets, timeout=_SECONDS)
     problem = enrolment.check_result(wanted, before)
     if problem:
         raise ToolError(problem, file=wanted.device)
     if not out.json_wanted:
         out.text(f"enrolled: PCR {'+'.join(map(str, wanted.pcrs))}, bank {wanted.bank}")
+    # The last step, so that no failure behind it can swallow the key.
+    for command in plan.commands[1:]:
+        done = run_program(command, env=secrets, timeout=_SECONDS)
+        recovery = done.stdout.decode("ascii", errors="replace").strip()
+        if not out.json_wanted:
+            out.text(f"recovery key, shown once: {recovery}")
     return recovery
 
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
+from sysgraft.errors import UnsupportedError
 from sysgraft.measure import cmdline, events
 from sysgraft.measure.events import Event, value
 
@@ -27,6 +28,10 @@ OS_SEPARATOR: Final = "os-separator"
 """What an initrd with systemd 261 or newer extends these PCRs with before it unlocks anything."""
 OS_SEPARATOR_PCRS: Final = (*range(8), 9, 12, 13, 14)
 OS_SEPARATOR_SINCE: Final = 261
+IN_INITRD: Final = "enter-initrd"
+"""The phase that an initrd begins with; a system without one measures neither this nor that."""
+_NVPCR_PCR: Final = 9
+_NVPCRS_SINCE: Final = 259
 KERNEL_LOADED_UNTIL: Final = 257
 """Up to this release the stub lets the firmware load the kernel inside it, which measures it. With
 Secure Boot on it bypasses the firmware's check, and with that the measurement."""
@@ -205,14 +210,30 @@ def in_userspace(
         path: the phase path.
         banks: names of the hash algorithms.
         pcrs: which PCRs are of interest.
+
+    Raises:
+        UnsupportedError: what is measured into PCR 9 on this way cannot be known.
     """
     words = path.split(":") if path else []
     found = []
-    if words and boot.systemd >= OS_SEPARATOR_SINCE:
+    if _NVPCR_PCR in pcrs:
+        _check_nvpcrs(boot.systemd, words)
+    if words[:1] == [IN_INITRD] and boot.systemd >= OS_SEPARATOR_SINCE:
         separated = [pcr for pcr in pcrs if pcr in OS_SEPARATOR_PCRS]
         found += [events.word(pcr, "separator", OS_SEPARATOR, banks) for pcr in separated]
     found += [events.word(events.STUB_PCR, "phase", word, banks) for word in words]
     return tuple(found)
+
+
+def _check_nvpcrs(systemd: int, words: Sequence[str]) -> None:
+    """systemd-pcrnvdone and the setting up of NvPCRs extend PCR 9, in the initrd since v261."""
+    in_initrd = systemd >= OS_SEPARATOR_SINCE and words[:1] == [IN_INITRD]
+    on_host = systemd >= _NVPCRS_SINCE and bool(set(words) - {IN_INITRD, "leave-initrd"})
+    if in_initrd or on_host:
+        raise UnsupportedError(
+            f"PCR 9 cannot be known: systemd {systemd} measures NvPCRs into it before this phase",
+            hint="leave PCR 9 out, or take --phase : (the start of the kernel)",
+        )
 
 
 def values(

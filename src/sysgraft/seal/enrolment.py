@@ -11,7 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Literal
 
-from sysgraft.errors import FormatError
+from sysgraft.errors import FormatError, KeyMaterialError
 from sysgraft.formats import eventlog, luks2
 from sysgraft.formats.eventlog_events import secure_boot
 from sysgraft.formats.luks2_tokens import OtherToken, Tpm2Token
@@ -24,6 +24,7 @@ from sysgraft.measure.events import SYSEXT_PCR, hashed
 from sysgraft.measure.pcr import extend_all, start
 from sysgraft.measure.policy import policy_pcr
 from sysgraft.seal.check import Binding, find_problem
+from sysgraft.sign.pcr_public import from_pem
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -35,6 +36,9 @@ if TYPE_CHECKING:
 CHECKS: Final = ("volume", "event-log", "key", "boots-again", "placement", "location")
 """In the order they are reported."""
 DEFAULT_PCRS: Final = (11, 13)
+
+_ANONYMOUS: Final = "0:"
+"""How the numbers of file systems begin that are on no block device, or on several."""
 
 Recovery = Literal["auto", "add", "keep"]
 
@@ -83,7 +87,7 @@ class Plan:
     Attributes:
         checks: all of `CHECKS`, in that order.
         commands: the programs that would be run, with their arguments.
-        adds_recovery: whether the first of them makes a recovery key.
+        adds_recovery: whether the last of them makes a recovery key.
         notes: what a person should know.
     """
 
@@ -145,6 +149,13 @@ def _check_log(wanted: Enrolment, machine: Machine) -> Check:
     bad = [str(pcr) for pcr in wanted.pcrs if pcr in found and found[pcr].status == "differs"]
     if wanted.bank not in machine.log.banks:
         return fail("event-log", f"the event log has no digests of the bank {wanted.bank}")
+    known = (machine.replay.tpm or {}).get(wanted.bank, {})
+    missing = [str(pcr) for pcr in wanted.pcrs if pcr not in known]
+    if missing:
+        return fail(
+            "event-log",
+            f"what the TPM has in PCR {', '.join(missing)} of the bank {wanted.bank} is not known",
+        )
     if bad:
         return fail(
             "event-log", f"the logs do not lead to what the TPM has in PCR {', '.join(bad)}"
@@ -156,14 +167,13 @@ def values_at(machine: Machine, wanted: Enrolment) -> dict[int, bytes]:
     """What the enrolled PCRs were when this boot was at the phase path.
 
     The firmware's log ends before the kernel runs. Words of the phase path go on from there, and
-    the separator that an initrd measures before it unlocks anything, if systemd's log has it.
+    the separator that an initrd measures before it unlocks anything, if this boot's did.
     """
     replayed = eventlog.replay(machine.log, wanted.bank)
-    separated = {each.pcr for each in machine.records if each.text == OS_SEPARATOR}
     found = {}
     for pcr in wanted.pcrs:
         value = replayed.get(pcr, start(wanted.bank))
-        if pcr in separated and wanted.phase:
+        if OS_SEPARATOR in _later(machine, pcr) and wanted.phase:
             digest = hashed(OS_SEPARATOR.encode(), (wanted.bank,))[wanted.bank]
             value = extend_all(wanted.bank, value, [digest])
         if pcr == pcr11.INDEX:
@@ -172,9 +182,21 @@ def values_at(machine: Machine, wanted: Enrolment) -> dict[int, bytes]:
     return found
 
 
+def _later(machine: Machine, pcr: int) -> tuple[str, ...]:
+    """What was measured into a PCR after the firmware's log, by systemd's log or by the values."""
+    logged = (each.text or "without words" for each in machine.records if each.pcr == pcr)
+    guessed = (word for each in machine.replay.checks if each.pcr == pcr for word in each.words)
+    return (*logged, *guessed)
+
+
 def _check_again(wanted: Enrolment, machine: Machine, document: pcrsig.Signatures) -> Check:
     if wanted.bank not in machine.log.banks:
         return skipped("boots-again", "the event log does not have this bank")
+    for pcr in wanted.pcrs:
+        unknown = [word for word in _later(machine, pcr) if word != OS_SEPARATOR]
+        if unknown and pcr != pcr11.INDEX:
+            reason = f"PCR {pcr} was extended with {unknown[0]!r} later, when is not known"
+            return fail("boots-again", reason)
     binding = Binding("enrolment", wanted.bank, wanted.pcrs, wanted.key, wanted.reference)
     policy = policy_pcr(wanted.bank, values_at(machine, wanted))
     problem = find_problem(document.get(wanted.bank, ()), binding, policy)
@@ -207,9 +229,17 @@ def _check_location(wanted: Enrolment, machine: Machine) -> Check:
         return skipped("location", "the volume is no block device here", required=False)
     needed = [*wanted.signatures, wanted.public_key]
     needed += [each.path for each in machine.extensions if each.is_measured]
+    unknown = []
     for path in needed:
-        if volume in devices_below(path):
+        below = devices_below(path)
+        if volume in below:
             return fail("location", f"{path} is needed to unlock the volume, and lies on it")
+        in_memory = path.startswith(machine.path("run/"))
+        if not in_memory and all(number.startswith(_ANONYMOUS) for number in below):
+            unknown.append(path)
+    if unknown:
+        reason = f"on which device {unknown[0]} lies is not known"
+        return skipped("location", reason, required=False)
     return ok("location", "nothing that unlocking needs lies on the volume")
 
 
@@ -258,7 +288,7 @@ def _commands(wanted: Enrolment, *, adds: bool) -> tuple[tuple[str, ...], ...]:
         wanted.device,
     )
     recovery = (program, "--recovery-key", *key_file, wanted.device)
-    return (recovery, enroll) if adds else (enroll,)
+    return (enroll, recovery) if adds else (enroll,)
 
 
 def check_result(wanted: Enrolment, before: Sequence[int]) -> str:
@@ -275,14 +305,27 @@ def check_result(wanted: Enrolment, before: Sequence[int]) -> str:
         if isinstance(token, Tpm2Token) and token.number not in before
     ]
     for token in new:
-        if token.public_key_pcrs == wanted.pcrs and token.bank in ("", wanted.bank):
+        if (
+            token.public_key_pcrs == wanted.pcrs
+            and token.bank in ("", wanted.bank)
+            and _is_key(token.public_key, wanted.key)
+            and token.reference == wanted.reference
+            and not token.pcrs
+        ):
             return ""
     if new and new[0].bank != wanted.bank:
         return (
             f"systemd-cryptenroll chose the bank {new[0].bank}, "
             f"the signatures are for {wanted.bank}"
         )
-    return "the header has no token for these PCRs"
+    return "the header has no new token for these PCRs, this key and nothing else"
+
+
+def _is_key(pem: bytes, key: PublicKey) -> bool:
+    try:
+        return from_pem(pem).fingerprint == key.fingerprint
+    except (FormatError, KeyMaterialError):
+        return False
 
 
 def tokens(device: str) -> tuple[int, ...]:

@@ -51,14 +51,17 @@ def write(folder: str, *, replace: bool = False) -> tuple[str, ...]:
         OutputError: one is there already, or cannot be written.
     """
     found = []
-    for each in files():
-        path = os.path.join(folder, each.path)
+    places = {os.path.join(folder, each.path): each for each in files()}
+    for path in places:
+        if os.path.lexists(path) and not replace:
+            raise OutputError("the file exists", file=path, hint="use --force to replace it")
+    for path, each in places.items():
         try:
             os.makedirs(os.path.dirname(path), exist_ok=True)
             if each.mode:
                 _write_file(path, each, replace=replace)
             else:
-                _write_link(path, each, replace=replace)
+                _write_link(path, each)
         except OSError as error:
             raise cannot_write(error, path) from error
         found.append(path)
@@ -71,10 +74,8 @@ def _write_file(path: str, file: EarlyFile, *, replace: bool) -> None:
     os.chmod(path, file.mode)
 
 
-def _write_link(path: str, file: EarlyFile, *, replace: bool) -> None:
+def _write_link(path: str, file: EarlyFile) -> None:
     if os.path.lexists(path):
-        if not replace:
-            raise OutputError("the file exists", file=path, hint="use --force to replace it")
         os.unlink(path)
     os.symlink(file.data, path)
 
