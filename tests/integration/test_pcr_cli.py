@@ -18,8 +18,10 @@ from cryptography.hazmat.primitives.asymmetric import padding, rsa
 
 from command import sysgraft
 from luks2_kit import TPM2_TOKEN, metadata, volume
+from sysgraft.errors import InputError
 from sysgraft.measure.policy import sealed_policy
 from sysgraft.measure.tpm_name import pem_name
+from sysgraft.seal.material import source
 from sysgraft.testing.certificates import make_identity
 from uki_kit import Kit, make_kit, make_stub, pcr11, public_pem, sections_of, sign_elsewhere
 
@@ -224,6 +226,11 @@ def test_the_same_files_give_the_same_document_elsewhere(
         (["--uki", "UKI", "--profile", "3"], "there is no profile 3"),
         (["--uki", "UKI", "--stub-version", "300"], "systemd 300 is not known"),
         (["--uki", "UKI", "--hardware", "x"], "--hardware wants"),
+        (["--uki", "UKI", "--hardware", ".dtbauto=1"], "the image has 0 sections .dtbauto"),
+        (["--uki", "UKI", "--systemd-version", "26"], "systemd 26 is not known"),
+        (["--uki", "UKI", "--set", "a.raw,b=c.raw"], "a name has no comma"),
+        (["--uki", "UKI", "--set", "new=EMPTY"], "the set new has no files"),
+        (["--uki", "UKI", "--cmdline", "\udcff"], "--cmdline is not text in UTF-8"),
         (["--uki", "UKI", "--entry", "x"], "--entry names a boot entry of --esp"),
         (["--uki", "A"], "not an EFI executable"),
         (["--uki", "UKI", "--extra", "A", "--extra", "B/a.raw"], "would be one file on FAT"),
@@ -236,7 +243,9 @@ def test_what_makes_no_sense_is_refused(
     kit.file("other/A.RAW", b"")
     kit.file("other/a.raw", b"again")
     kit.file("other/bad.addon.efi", b"MZ no addon")
+    (kit.folder / "empty").mkdir()
     names = {"UKI": str(uki), "A": str(kit.folder / "a.raw")}
+    names["new=EMPTY"] = f"new={kit.folder}/empty"
     words = [names.get(word, word.replace("B/", f"{kit.folder}/other/")) for word in words]
     done = sysgraft("pcr", "predict", *words)
     assert done.code == 2, done.out
@@ -638,3 +647,37 @@ def test_a_file_that_nobody_reads_is_not_written(
     assert done.code == 2
     assert "the limit is 1500" in done.err
     assert not (kit.folder / "sig.json").exists()
+
+
+def test_a_set_without_files_is_said_by_its_name_alone(kit: Kit, uki: Path) -> None:
+    words = ("pcr", "predict", "--uki", uki, "--pcr", "13", "--phase", ":")
+    document = ok(*words, "--set", "none=", "--set", f"one={kit.folder}/a.raw")
+    assert [each["name"] for each in document["sets"]] == ["none", "one"]
+    assert values(document)["", "sha256", 13] == "00" * 32
+
+
+def test_files_that_nobody_measures_are_noted(kit: Kit, uki: Path) -> None:
+    document = ok("pcr", "predict", "--uki", uki, "--extra", kit.folder / "pcr.pub")
+    assert document["notes"] == ["nothing of what lies beside the image is measured: pcr.pub"]
+
+
+def test_stubs_up_to_256_read_names_in_their_own_way(kit: Kit) -> None:
+    odd = kit.build("odd.efi", "--section", ".osrelx:text")
+    profiled = kit.build("profiled.efi", "--profile", "ID=main")
+    for path, message in (
+        (odd, "the stub of systemd 256 takes the section .osrelx for .osrel"),
+        (profiled, "the stub of systemd 256 knows no profiles"),
+    ):
+        done = sysgraft("pcr", "predict", "--uki", path, "--stub-version", "256")
+        assert done.code == 2
+        assert message in done.err
+        assert sysgraft("pcr", "predict", "--uki", path, "--stub-version", "257").code == 0
+
+
+def test_a_file_that_changes_meanwhile_is_refused(kit: Kit) -> None:
+    path = kit.folder / "a.raw"
+    found = source(str(path))
+    assert found.blob.read_at(0, 5) == b"first"
+    path.write_bytes(b"other")
+    with pytest.raises(InputError, match="changed while it was being read"):
+        found.blob.read_at(0, 5)

@@ -10,7 +10,7 @@ import pytest
 
 from executables import make_pe
 from fat_image import FatImage, long_records, record, short
-from sysgraft.errors import InputError, SysgraftError, UsageError
+from sysgraft.errors import InputError, SysgraftError, UnsupportedError, UsageError
 from sysgraft.seal.esp_material import entries, find_entry, from_esp
 from sysgraft.seal.volume import open_volume
 from uki_kit import make_stub
@@ -306,3 +306,23 @@ def test_a_way_out_of_the_partition(esp: Esp, tmp_path: Path) -> None:
     assert from_esp(esp.volume, "text").extras == ()
     with pytest.raises(InputError):
         from_esp(esp.volume, "../outside.efi")
+
+
+# --- What a systemd-boot knows -------------------------------------------------------------------
+
+
+def boot_loader(release: int) -> bytes:
+    magic = f"#### LoaderInfo: systemd-boot {release}-1 ####\0".encode()
+    return make_pe([(".text", b"\xc3" * 9), (".sdmagic", magic)])
+
+
+def test_entries_with_uki_are_known_since_258(esp: Esp) -> None:
+    esp.put("loader/entries/new.conf", "uki /EFI/Linux/main.efi\nprofile 1\n")
+    esp.put("EFI/Linux/main.efi", image())
+    esp.put("EFI/BOOT/BOOTX64.EFI", boot_loader(257))
+    with pytest.raises(UnsupportedError, match="systemd-boot 257 does not know"):
+        from_esp(esp.volume, "new")
+    esp.put("EFI/BOOT/BOOTX64.EFI", boot_loader(258))
+    assert from_esp(esp.volume, "new").profile == 0
+    esp.put("EFI/BOOT/BOOTX64.EFI", boot_loader(259))
+    assert from_esp(esp.volume, "new").profile == 1

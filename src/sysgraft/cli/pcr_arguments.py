@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 _HARDWARE: Final = re.compile(r"(\.?[a-z]+)=([1-9][0-9]{0,3})")
+_SET_HINT: Final = "give it one: --set NAME=FILE,FILE"
 _PCR: Final = re.compile(r"[0-9]{1,2}")
 
 
@@ -29,6 +30,8 @@ def boot_request(arguments: argparse.Namespace) -> BootRequest:
         raise UsageError(
             "what is to be booted: --uki with --extra, or --esp with --entry",
         )
+    for name in ("cmdline", "smbios_cmdline"):
+        _check_text(getattr(arguments, name), name)
     secure_boot = {"on": True, "off": False}.get(arguments.secure_boot or "")
     return BootRequest(
         uki=arguments.uki or "",
@@ -52,11 +55,20 @@ def boot_request(arguments: argparse.Namespace) -> BootRequest:
     )
 
 
+def _check_text(text: str | None, name: str) -> None:
+    try:
+        (text or "").encode("utf-8")
+    except UnicodeEncodeError as error:
+        raise UsageError(f"--{name.replace('_', '-')} is not text in UTF-8") from error
+
+
 def _set(text: str) -> tuple[str, tuple[str, ...]]:
     """A set's name and its paths; a path may have an equals sign where no name is in front."""
     name, equals, rest = text.partition("=")
     if not equals or os.sep in name or os.path.exists(text):
         name, rest = "", text
+    if "," in name:
+        raise UsageError(f"a set is called {name!r}: a name has no comma", hint=_SET_HINT)
     paths = tuple(filter(None, rest.split(",")))
     if not paths and not name:
         raise UsageError("--set wants [NAME=]FILE,FILE… or a folder")

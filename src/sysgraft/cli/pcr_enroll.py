@@ -53,6 +53,7 @@ def run(arguments: argparse.Namespace, out: Output) -> int:
 
 
 def _wanted(arguments: argparse.Namespace, state: Machine) -> Enrolment:
+    policies.check_reference(arguments.policyref or "")
     public_key = arguments.public_key or state.path(machine.PUBLIC_KEY)
     return Enrolment(
         device=arguments.device,

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 from sysgraft.errors import in_file
 from sysgraft.formats import uki
 from sysgraft.measure.sidecars import in_order, problem
-from sysgraft.seal.image import Part, read_executable
+from sysgraft.seal.image import Part, check_names, read_executable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -32,6 +32,7 @@ _CONTENT_SINCE: Final = {
     ".initrd": 257,
     ".ucode": 257,
 }
+_FIRST_COUNTS: Final = 257
 _UNAME_NOT_COMPARED: Final = 255
 """This release reads the image's .uname only after it has loaded the addons."""
 _MEASURED: Final = (".dtb", ".initrd", ".ucode")
@@ -83,10 +84,13 @@ def read_addons(
 
 
 def _read(executable: Executable, version: int, uname: str | None, *, is_global: bool) -> AddonFile:
-    contents: dict[str, Blob] = {}
-    for section in executable.image.sections:
-        if section.virtual_size:
-            contents.setdefault(section.name, uki.checked_content(executable.blob, section))
+    check_names(executable.image, version)
+    sections = [each for each in executable.image.sections if each.virtual_size]
+    # Of several the first counts, up to v256 the last.
+    ordered = sections if version < _FIRST_COUNTS else sections[::-1]
+    contents: dict[str, Blob] = {
+        each.name: uki.checked_content(executable.blob, each) for each in ordered
+    }
     usable = {name for name, since in _CONTENT_SINCE.items() if since <= version} & set(contents)
     cmdline = None
     if ".cmdline" in usable:

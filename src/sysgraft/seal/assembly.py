@@ -36,6 +36,7 @@ MUCH: Final = 400 << 20
 """Bytes of sidecars that some firmware has no memory for: it was seen to fail at 500 MB, and the
 stub needs them twice while it packs them."""
 _BELOW_4G_UNTIL: Final = 257
+_SHOWN: Final = 3
 
 Images: TypeAlias = "dict[tuple[str, int, int], UkiImage]"
 """Images that were read, by label, profile and release of the stub."""
@@ -109,8 +110,9 @@ class Assembly:
         self.files: list[UsedFile] = []
         self.notes: list[str] = list(material.notes)
         self._start = start_options(material, settings.profile, settings.cmdline)
-        if settings.version is not None:
-            check_release(settings.version)
+        for release in (settings.version, settings.systemd):
+            if release is not None:
+                check_release(release)
         self.uki = self._read_uki()
         self.profile = self.uki.profile if self.uki else 0
         self.version = self.uki.version if self.uki else self._version_alone()
@@ -122,7 +124,8 @@ class Assembly:
         self._kernel = self._loaded_kernel()
         self._sections = self._measured()
         self.common = self._common_files()
-        self._extras = pack_extras(material.extras, self.version, hashing)
+        # systemd-boot packs them; where it is not known which one, that of the stub is assumed.
+        self._extras = pack_extras(material.extras, self._start.loader or self.version, hashing)
         self.files += [self._taker.used("entry extra", each) for each in material.extras]
 
     # --- What is known at once -------------------------------------------------------------------
@@ -202,6 +205,9 @@ class Assembly:
             fits = part.name not in uki.BY_HARDWARE or chosen.get(part.name) == number
             if part.name in uki.MEASURED and fits:
                 found.append(pcr11.Measured(part.name, self._hashing.blob(part.content)))
+        for name, number in chosen.items():
+            if number > counts.get(name, 0):
+                raise UsageError(f"the image has {counts.get(name, 0)} sections {name}")
         self.notes += [
             f"the image has sections {name} for certain hardware; PCR 11 is that of a machine "
             "that none of them fits (--hardware chooses one)"
@@ -236,6 +242,9 @@ class Assembly:
         self._taker.add_archives(found, "own", folder)
         self._taker.add_addons(found, folder, is_global=False)
         self._check_size(found)
+        if folder.entries and not found.files:
+            names = ", ".join(sorted(entry.name for entry in folder.entries)[:_SHOWN])
+            self.notes.append(f"nothing of what lies beside the image is measured: {names}")
         if self._with_initrd and self.uki is not None:
             found.initrd = self._hash_initrd(self.uki, folder, found)
         return found

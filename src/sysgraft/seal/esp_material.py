@@ -11,9 +11,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
-from sysgraft.errors import InputError, UsageError, in_file
+from sysgraft.base.systemd import LATEST
+from sysgraft.errors import InputError, UnsupportedError, UsageError, in_file
 from sysgraft.formats import bls, pe, uki
 from sysgraft.seal.material import LOADER_FOLDERS, Folder, Material, Source, source
+from sysgraft.seal.start_options import loader_release
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -24,6 +26,9 @@ IMAGES: Final = "EFI/Linux"
 ENTRIES: Final = "loader/entries"
 _LOADERS: Final = ("EFI/systemd", "EFI/BOOT")
 _LOADER: Final = "systemd-boot"
+_UKI_SINCE: Final = 258
+_PROFILE_SINCE: Final = 259
+"""Releases of systemd-boot that know these keys of text files."""
 _UNCOUNTED: Final = 255
 """The first release whose stub leaves the boot counter out when it looks for its folder."""
 _MAX_SHOWN: Final = 12
@@ -144,6 +149,7 @@ def from_esp(
             )
         else:
             before = (loader,)
+    known_keys = _check_keys(entry, before)
     release = version or _stub_version(image) or _UNCOUNTED
     path = entry.image if not before or release >= _UNCOUNTED else _renamed(entry.image)
     own = bls.extra_folder(path, version=release)
@@ -154,10 +160,24 @@ def from_esp(
         loaders=before,
         extras=tuple(_extras(volume, entry)),
         options=entry.settings.options or None,
-        profile=entry.settings.profile,
+        profile=entry.settings.profile if known_keys >= _PROFILE_SINCE else 0,
         is_own_entry=not entry.config,
         notes=tuple(notes),
     )
+
+
+def _check_keys(entry: EspEntry, loaders: tuple[Source, ...]) -> int:
+    """The release of systemd-boot that reads the entry; of no other one the latest is assumed.
+
+    Raises:
+        UnsupportedError: it does not know such entries.
+    """
+    release = loader_release(loaders[-1]) if loaders else 0
+    if entry.settings.kind == "uki" and 0 < release < _UKI_SINCE:
+        raise UnsupportedError(
+            f"systemd-boot {release} does not know entries with the key uki", file=entry.config
+        )
+    return release or LATEST
 
 
 def _renamed(path: str) -> str:

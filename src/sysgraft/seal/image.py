@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from sysgraft.seal.material import Source
 
 KERNEL: Final = ".linux"
+_WHOLE_NAMES: Final = 257
+_OLD_NAMES: Final = tuple(name for name, since in uki.MEASURED.items() if since < _WHOLE_NAMES)
 MAX_OVERLAP: Final = 16 << 20
 """Bytes that sections may have in common; those of real images have none."""
 
@@ -137,8 +139,9 @@ def read_uki(source: Source, *, profile: int = 0, version: int | None = None) ->
         if uki.kind_of(image) != "uki":
             raise FormatError("not a unified kernel image: it has no section .linux")
         _refuse_endless(executable)
-        parts = _parts(executable, profile)
         number = version or _stub_version(executable)
+        check_names(image, number)
+        parts = _parts(executable, profile)
         return UkiImage(executable, number, profile, parts, _kernel(parts))
 
 
@@ -147,6 +150,27 @@ def _refuse_endless(executable: Executable) -> None:
     size = sum(min(one.virtual_size, one.raw_size) for one in executable.image.sections)
     if size > executable.blob.size + MAX_OVERLAP:
         raise FormatError("its sections overlap")
+
+
+def check_names(image: pe.Image, version: int) -> None:
+    """Refuse what a stub up to v256 reads in its own way.
+
+    It knows no profiles, and takes a section whose name only begins with one it knows for that one
+    (``src/boot/efi/pe.c``, locate_sections).
+
+    Raises:
+        UnsupportedError: there is such a section.
+    """
+    if version >= _WHOLE_NAMES:
+        return
+    for name in (section.name for section in image.sections):
+        if name == uki.PROFILE:
+            raise UnsupportedError(f"the stub of systemd {version} knows no profiles")
+        for known in _OLD_NAMES:
+            if name.startswith(known) and name != known:
+                raise UnsupportedError(
+                    f"the stub of systemd {version} takes the section {name} for {known}"
+                )
 
 
 def _parts(executable: Executable, profile: int) -> tuple[Part, ...]:

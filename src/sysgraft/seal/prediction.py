@@ -253,7 +253,12 @@ def _sets(request: BootRequest, material: Material) -> Iterator[tuple[str, Folde
     if len(request.sets) > MAX_SETS:
         raise LimitError(f"{len(request.sets)} sets; the limit is {MAX_SETS}")
     for name, paths in request.sets:
-        yield name, _joined(material.own, folder_of(paths))
+        own = folder_of(paths)
+        if paths and not own.files:
+            raise UsageError(
+                f"the set {name} has no files", hint=f"--set {name}= is the set without any"
+            )
+        yield name, _joined(material.own, own)
 
 
 def _joined(common: Folder, own: Folder) -> Folder:

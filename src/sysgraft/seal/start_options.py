@@ -75,11 +75,16 @@ def start_options(material: Material, profile: int | None, given: str | None) ->
     return StartOptions(
         profile=material.profile if profile is None else profile,
         given=material.options if given is None else given,
-        loader=_release(material.loaders[-1]) if material.loaders else 0,
+        loader=loader_release(material.loaders[-1]) if material.loaders else 0,
         is_own_entry=material.is_own_entry,
     )
 
 
-def _release(loader: Source) -> int:
+def loader_release(loader: Source) -> int:
+    """The release of a systemd-boot; 0 if it is another program.
+
+    Raises:
+        FormatError: it is no executable.
+    """
     found = uki.stub_of(loader.blob, pe.parse(loader.blob))
     return found.major if found and found.name == _LOADER else 0
