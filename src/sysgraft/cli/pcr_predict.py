@@ -51,11 +51,7 @@ def run(arguments: argparse.Namespace, out: Output) -> int:
 
 
 def _show(result: Prediction, out: Output, *, events: bool) -> None:
-    secure = "on" if result.secure_boot else "off"
-    out.text(
-        f"{_image_name(result)}: stub of systemd {result.version}, Secure Boot {secure}"
-        + (f", profile {result.profile}" if result.profile else "")
-    )
+    out.text(_headline(result))
     show_skipped(result.skipped, out)
     for each in result.sets:
         out.text()
@@ -68,8 +64,13 @@ def _show(result: Prediction, out: Output, *, events: bool) -> None:
         out.note(f"note: {note}")
 
 
-def _image_name(result: Prediction) -> str:
-    return result.uki.executable.name if result.uki else "no image"
+def _headline(result: Prediction) -> str:
+    """The image, and by which rules it is predicted."""
+    if result.uki is None:
+        return f"no image, but a stub of systemd {result.version}"
+    secure = "on" if result.secure_boot else "off"
+    text = f"{result.uki.executable.name}: stub of systemd {result.version}, Secure Boot {secure}"
+    return f"{text}, profile {result.profile}" if result.profile else text
 
 
 def _files_text(files: Iterable[UsedFile]) -> str:
