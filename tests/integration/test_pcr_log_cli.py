@@ -214,6 +214,44 @@ def test_an_unbelievable_log(place: Path) -> None:
     assert all(each["findings"] == [] for each in found["pcrs"])
 
 
+def test_values_that_do_not_tell_of_the_pcr(place: Path) -> None:
+    values = values_of((place / "log").read_bytes())
+    path = write(place, "values", {"sha256": {"0": values["sha256"]["0"]}})
+    words = "pcr", "explain", place / "log", *files(place), "--values", path
+    result = sysgraft(*words)
+    assert result.code == 1
+    assert "holds what the log leads to: sha256 PCR 0\n" in result.out
+    assert "not confirmed  the TPM's values do not tell: sha1+sha256 PCR 4, 11-13" in result.out
+    assert result.out.count("NOT confirmed") == 4
+    assert "PCR 13: the log is not confirmed by the TPM here" in result.out
+    found = document(sysgraft(*words, "--json"))
+    assert (found["ok"], found["log"]["believable"]) == (False, True)
+    assert {each["status"] for each in found["pcrs"] if each["required"]} == {"unconfirmed"}
+    assert found["log"]["notConfirmed"][1] == {"bank": "sha256", "pcrs": [4, 11, 12, 13]}
+    assert [each["confirmed"] for each in found["log"]["checks"]] == [["sha256"]]
+    assert sysgraft("pcr", "replay", place / "log", "--values", path).code == 1
+    assert not document(sysgraft("pcr", "replay", place / "log", "--values", path, "--json"))["ok"]
+    path = write(place, "values", {"sha256": values["sha256"]})
+    result = sysgraft(*words)
+    assert result.code == 0
+    assert "holds what the log leads to: sha256 PCR 0-23\n" in result.out
+    found = document(sysgraft(*words, "--json"))
+    assert all(each["confirmed"] for each in found["pcrs"])
+
+
+def test_a_second_document_hides_nothing(place: Path) -> None:
+    full = approve(place)
+    less = sysgraft("pcr", "predict", *files(place), "--pcr", "11", "--json")
+    path = write(place, "less.json", less.out)
+    write(place, "evil/a.raw", b"evil")
+    request = BootRequest(uki=str(place / "x.efi"), extras=(str(place / "evil"),))
+    log = write(place, "log", make_log(log_kit.boot_events(request)))
+    result = sysgraft("pcr", "explain", log, "--approved", full, "--approved", path)
+    assert result.code == 1
+    assert "PCR 13  NOT as approved" in result.out
+    assert "less.json is about PCR 11 only" in result.out + result.err
+
+
 @pytest.mark.parametrize(
     "words",
     [

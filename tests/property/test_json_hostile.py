@@ -6,10 +6,11 @@ import json
 from contextlib import suppress
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sysgraft.errors import FormatError
+from sysgraft.errors import FormatError, LimitError
 from sysgraft.formats import cel, pcrlock, strict_json, tpm_userspace_log
 from sysgraft.formats.tpm_userspace_log import BANKS, Record
 
@@ -52,6 +53,45 @@ def test_depth_has_a_limit(opening: str, depth: int) -> None:
     else:
         with suppress(FormatError):
             raise AssertionError(strict_json.load(text, "it"))
+
+
+def items(value: object) -> int:
+    """Objects, lists and commas between what is in them."""
+    if isinstance(value, dict):
+        return 1 + max(0, len(value) - 1) + sum(map(items, value.values()))
+    if isinstance(value, list):
+        return 1 + max(0, len(value) - 1) + sum(map(items, value))
+    return 0
+
+
+texts = st.text(st.sampled_from('",{[\\:]}\né'), max_size=8)
+nests = st.recursive(
+    texts | st.none(),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(texts, inner, max_size=3),
+    max_leaves=12,
+)
+
+
+@given(value=nests, window=st.integers(1, 7), is_ascii=st.booleans())
+def test_what_takes_memory_is_counted_outside_strings(
+    value: object, window: int, *, is_ascii: bool
+) -> None:
+    text = json.dumps(value, ensure_ascii=is_ascii)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(strict_json, "_WINDOW", window)
+        count = items(value)
+        assert strict_json.load(text, "it", most=count) == value
+        if count:
+            with pytest.raises(LimitError):
+                strict_json.load(text, "it", most=count - 1)
+
+
+def test_wide_texts_have_a_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(strict_json, "MAX_WIDE", 5)
+    assert strict_json.load('"abcde"', "it") == "abcde"
+    assert strict_json.load('"é"', "it") == "é"
+    with pytest.raises(LimitError):
+        strict_json.load('"abcé"', "it")
 
 
 @given(st.lists(records, max_size=4))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -21,13 +22,13 @@ from sysgraft.seal.archive_search import search
 from sysgraft.seal.assembly import Settings
 from sysgraft.seal.explanation import ExplainRequest, Explanation, explain
 from sysgraft.seal.file_changes import changes
+from sysgraft.seal.findings import MAX_FINDINGS
 from sysgraft.seal.known import AtHand, gather
 from sysgraft.seal.prediction import BootRequest, predict
 from sysgraft.seal.spelling import spellings
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from pathlib import Path
 
     from sysgraft.seal.finding import Finding
 
@@ -341,6 +342,36 @@ def test_several_documents(place: Place) -> None:
     assert result.approved.origin == first
 
 
+def test_a_document_about_fewer_pcrs_hides_no_difference(place: Place) -> None:
+    place.put("booted", {"aaa.raw": b"evil"})
+    full = place.document(file="full.json")
+    document = json.loads(Path(full).read_text())
+    document["pcrs"] = [11]
+    for each in document["sets"]:
+        each["events"] = [event for event in each["events"] if event["pcr"] == 11]
+    less = str(write(place.folder, "less.json", json.dumps(document)))
+    for paths in ((full, less), (less, full)):
+        result = place.explain(approved=paths)
+        assert only(result).pcr == 13
+        assert result.approved.origin == full
+        assert any("less.json is about PCR 11 only" in note for note in result.notes)
+    # Where only that PCR is asked for, either may be it.
+    result = place.explain(approved=(less, full), pcrs=(11,))
+    assert result.ok
+    assert result.approved.origin == less
+    assert not result.notes
+
+
+def test_documents_about_different_pcrs_are_not_mixed(place: Place) -> None:
+    document = place.parsed()
+    paths = []
+    for pcr in (11, 13):
+        document["pcrs"] = [pcr]
+        paths.append(str(write(place.folder, f"{pcr}.json", json.dumps(document))))
+    with pytest.raises(UsageError, match="no document is about all of PCR 11, 13"):
+        place.explain(approved=tuple(paths))
+
+
 # --- Entries of systemd-boot ---------------------------------------------------------------------
 
 
@@ -546,6 +577,55 @@ def test_phases_and_separators_are_told(place: Place) -> None:
     assert {each.pcr: each.later for each in result.pcrs if each.later} == later
 
 
+@pytest.mark.parametrize("known", [[], [0], [0, 4, 11, 12]])
+def test_nothing_is_ok_that_the_tpm_does_not_confirm(known: list[int], place: Place) -> None:
+    """The log is a lie, and values of other PCRs do not show it."""
+    truth = values_of(make_log(log_kit.boot_events(place.request("booted"))))["sha256"]
+    some = {"sha256": {str(pcr): truth[str(pcr)] for pcr in known}}
+    path = str(write(place.folder, "values.json", some))
+    result = place.explain(values=path)
+    assert not result.ok
+    by_pcr = {each.pcr: each for each in result.pcrs if each.required}
+    for pcr, each in by_pcr.items():
+        assert each.status == ("ok" if pcr in known else "unconfirmed")
+        assert each.confirmed is (pcr in known)
+    assert any("not confirmed" in note for note in by_pcr[13].notes)
+    assert result.replay.not_confirmed["sha256"][-1] == 13
+    if 11 in known:
+        assert place.explain(values=path, pcrs=(4, 11, 12)).ok
+    assert all(each.confirmed is None for each in place.explain().pcrs)
+
+
+def test_another_bank_confirms_nothing(place: Place) -> None:
+    """What is in the bank of the TPM's values is the truth; beside it the log lies."""
+    place.put("booted", {"aaa.raw": b"evil"})
+    true = log_kit.boot_events(place.request("booted"))
+    mixed = [
+        replace(each, digests={**each.digests, "sha256": good.digests["sha256"]})
+        for each, good in zip(true, log_kit.boot_events(place.request("approved")), strict=True)
+    ]
+    values = {"sha1": values_of(make_log(true))["sha1"]}
+    path = str(write(place.folder, "values.json", values))
+    result = place.explain(measured=mixed, values=path)
+    assert result.replay.is_believable
+    assert not result.ok
+    assert {each.status for each in result.pcrs if each.required} == {"unconfirmed"}
+    assert only(place.explain(measured=mixed, values=path, bank="sha1")).pcr == 13
+
+
+def test_the_bank_that_the_tpm_has_is_compared(place: Place) -> None:
+    banks = ("sha1", "sha256", "sha384")
+    measured = log_kit.boot_events(place.request("booted"), banks)
+    log = write(place.folder, "log.bin", make_log(measured, banks))
+    boot = place.request("booted")
+    for bank, chosen in (("sha384", "sha384"), ("sha1", "sha256")):
+        values = {bank: values_of(log.read_bytes())[bank]}
+        path = str(write(place.folder, "values.json", values))
+        result = explain(ExplainRequest(log=str(log), values=path, boot=boot))
+        assert result.bank == chosen
+        assert result.ok is (bank == chosen)
+
+
 def test_hints_of_the_stub() -> None:
     def of(*found: Event) -> set[tuple[str, int, int]]:
         return {each[:3] for each in hints.hints(found)}
@@ -663,11 +743,32 @@ def test_events_that_are_refused(change: dict[str, object], place: Place) -> Non
 
 def test_documents_have_limits(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     data = json.dumps(place.parsed()).encode()
-    for name in ("MAX_SIZE", "MAX_SETS", "MAX_EVENTS", "MAX_FILES"):
+    for name in ("MAX_SIZE", "MAX_SETS", "MAX_EVENTS", "MAX_FILES", "MAX_ITEMS", "MAX_PLACES"):
         with monkeypatch.context() as patch:
             patch.setattr(approved, name, 0)
             with pytest.raises(LimitError):
                 approved.parse(data)
+
+
+@pytest.mark.parametrize("name", ["MAX_DOCUMENTS", "MAX_ALL_EVENTS", "MAX_PLACES"])
+def test_documents_have_limits_together(
+    name: str, place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one = place.document()
+    read = approved.read_approved(one)
+    most = {"MAX_DOCUMENTS": 1, "MAX_ALL_EVENTS": len(read.sets[0].events)}
+    monkeypatch.setattr(approved, name, most.get(name, len(read.sets[0].files)))
+    assert approved.read_documents([one]) == (read,)
+    with pytest.raises(LimitError):
+        approved.read_documents([one, one])
+
+
+def test_files_in_common_do_not_multiply(place: Place) -> None:
+    document = place.parsed()
+    document["files"] = [{"role": "x", "name": "x", "size": 1, "sha256": None}] * 8000
+    document["sets"] = [{"name": "", "events": [], "files": document["files"][:1]}] * 1000
+    with pytest.raises(LimitError, match="1000 sets with 8000 files"):
+        approved.parse(json.dumps(document).encode())
 
 
 # --- Searching -----------------------------------------------------------------------------------
@@ -686,6 +787,94 @@ def test_a_search_ends_at_its_limits(place: Place, monkeypatch: pytest.MonkeyPat
             found = search(target, [base], at_hand, bank="sha256")
             assert not found.complete
             assert found.tried < whole.tried
+
+
+def archive(number: int, text: str = "System extension initrd", pcr: int = 13) -> Event:
+    """One of any number of archives that nobody knows."""
+    digests = hashed(str(number).encode(), log_kit.BOTH)
+    return Event(pcr, events.EV_IPL, digests, events.wide(text))
+
+
+def test_a_kind_of_archive_is_searched_for_once(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    searched: list[str] = []
+
+    def count(targets: dict[str, bytes], *rest: Any, **more: Any) -> archive_search.Outcome:
+        searched.extend(targets)
+        return search(targets, *rest, **more)
+
+    monkeypatch.setattr(archive_search, "search", count)
+    measured = [
+        *log_kit.boot_events(place.request("booted")),
+        *(archive(number) for number in range(30)),
+        *(archive(number, "Global system extension initrd") for number in range(10)),
+        *(archive(number, f"Entry {number} initrd", 12) for number in range(10)),
+        *(archive(number, "Strange initrd", 12) for number in range(10)),
+        archive(1, "Entry system extension initrd", 12),
+    ]
+    found = findings(place.explain(measured=measured, known=["approved"]))
+    assert len(found) == 61
+    assert searched.count("System extension initrd") == 1
+    assert searched.count("Global system extension initrd") == 1
+    assert searched.count("Strange initrd") == 1
+    assert searched.count("Entry system extension initrd") == 1
+    not_searched = [each for each in found if "not searched for: another archive" in each.text]
+    assert len(not_searched) == 29 + 9 + 9
+    assert all(each.explained is False for each in not_searched)
+
+
+def test_searches_share_one_budget(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(archive_trial, "MAX_CANDIDATES", 40)
+    names = ("System extension initrd", "Global system extension initrd")
+    measured = [
+        *log_kit.boot_events(place.request("booted")),
+        *(archive(number, name) for number, name in enumerate(names)),
+    ]
+    found = findings(place.explain(measured=measured, known=["approved"]))
+    tried = [int(each.text.partition(" archives tried")[0].rpartition("(")[2]) for each in found]
+    assert all(tried)
+    assert sum(tried) <= 40
+
+
+def test_archives_of_other_kinds_cost_too(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A search for archives that the files at hand never make together ends as well."""
+    at_hand = gather(None, [str(place.folder / "approved")], "sha256")
+    base = (("token.cred", at_hand.named["token.cred"][0]),)
+    targets = {"Entry credentials initrd": bytes(32), "Entry system extension initrd": bytes(32)}
+    monkeypatch.setattr(archive_trial, "MAX_CANDIDATES", 3)
+    found = search(targets, [base], at_hand, bank="sha256")
+    assert (found.files, found.tried, found.complete) == (None, 0, False)
+
+
+def test_many_differences_are_counted(place: Place) -> None:
+    measured = [
+        *log_kit.boot_events(place.request("booted")),
+        *(archive(number) for number in range(100)),
+    ]
+    result = place.explain(measured=measured, known=["approved"])
+    (off,) = [each for each in result.pcrs if each.findings]
+    assert (off.status, len(off.findings)) == ("differs", MAX_FINDINGS)
+    assert off.notes == (f"{100 - MAX_FINDINGS} more differences, which are not told one by one",)
+
+
+def test_many_words_of_the_firmware_are_counted(place: Place) -> None:
+    texts = [b"Returning from EFI Application from Boot Option %d" % n for n in range(40)]
+    more = [Event(4, 0x8000_0007, hashed(text, log_kit.BOTH), text) for text in texts]
+    result = place.explain(measured=[*log_kit.boot_events(place.request("booted")), *more])
+    assert result.ok
+    assert any("Boot Option 15 and 24 more" in note for note in result.pcrs[0].notes)
+
+
+def test_one_missing_file_of_very_many_is_found_first(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    many = {f"many{number:03}.raw": bytes([number]) for number in range(60)}
+    place.put("booted", many)
+    place.put("approved", {**many, "n.raw": b"n"})
+    monkeypatch.setattr(archive_trial, "MAX_CANDIDATES", 70)
+    found = only(place.explain(known=["approved"]))
+    assert files(found) == [("missing", "n.raw", "")]
 
 
 def test_the_batches_do_not_matter(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:

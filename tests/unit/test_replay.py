@@ -159,6 +159,32 @@ def test_no_words_lead_nowhere() -> None:
     assert explain(11, values, values) == ()
 
 
+def test_values_of_some_pcrs_confirm_no_others() -> None:
+    values = values_of(LOG)
+    for bank in BOTH:
+        del values[bank]["13"]
+    del values["sha1"]["12"]
+    found = replayed(values=values)
+    assert found.is_believable
+    assert not found.ok
+    assert found.not_confirmed == {"sha1": (12, 13), "sha256": (13,)}
+    assert found.checks[12].confirmed == ("sha256",)
+    assert found.is_confirmed(12, "sha256")
+    assert found.is_confirmed(12, "sha1") is False
+    assert found.is_confirmed(13, "sha256") is False
+    assert replayed().is_confirmed(13, "sha256") is None
+    assert not replayed().not_confirmed
+    # One bank is enough: a TPM need not have all that the log has.
+    assert replayed(values={"sha256": values_of(LOG)["sha256"]}).ok
+
+
+def test_what_the_tpm_denies_is_not_confirmed() -> None:
+    found = replayed(values=values_of(LOG, {12: ("evil",)}))
+    assert found.checks[12].confirmed == ()
+    assert found.not_confirmed == {"sha1": (12,), "sha256": (12,)}
+    assert replayed(values=values_of(LOG, {11: ("ready",)})).not_confirmed == {}
+
+
 # --- Banks ---------------------------------------------------------------------------------------
 
 
@@ -266,6 +292,13 @@ def test_too_many_values_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pcr_values, "MAX_SIZE", 10)
     with pytest.raises(LimitError):
         pcr_values.parse(b'{"sha256": {}}')
+
+
+def test_a_bomb_is_refused_and_a_long_journal_is_read() -> None:
+    with pytest.raises(LimitError, match="objects, lists and commas"):
+        pcr_values.parse(b'{"pcrs": [' + b"{}," * 300_000 + b"{}]}")
+    report = {"serial": ',{[\\"' * 300_000, "pcrs": values_of(LOG)}
+    assert pcr_values.parse(json.dumps(report).encode())["sha256"][12] != bytes(32)
 
 
 def test_logs_that_cannot_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -207,6 +207,13 @@ def test_types_are_named_as_systemd_pcrlock_does(number: int, name: str) -> None
     assert found["digests"] == [{"hashAlg": "sha1", "digest": "00" * 20}]
 
 
+def test_a_bomb_is_refused() -> None:
+    one = b'\x1e{"pcr":1,"digests":[],"content":{"a":[' + b"{}," * 20_000 + b"{}]}}\n"
+    assert len(log.parse(one * 20)) == 20
+    with pytest.raises(LimitError, match="objects, lists and commas"):
+        log.parse(one * 40)
+
+
 def test_content_that_is_not_systemds_is_left_out() -> None:
     nv = replace(READY, pcr=None, nv_index=7, content_type="else")
     (found,) = cel.records(None, [nv])

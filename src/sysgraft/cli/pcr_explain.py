@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 _STATUS: Final = {
     "ok": "ok",
     "differs": "NOT as approved",
+    "unconfirmed": "NOT confirmed",
     "not-predicted": "not predicted",
 }
 
@@ -137,6 +138,7 @@ def _verdict_json(each: PcrVerdict) -> dict[str, object]:
         "pcr": each.pcr,
         "status": each.status,
         "required": each.required,
+        "confirmed": each.confirmed,
         "value": _hex(each.value),
         "asPredicted": each.as_predicted,
         "findings": [_finding_json(finding) for finding in each.findings],

@@ -44,7 +44,7 @@ _CEL: Final[Options] = [
 
 REPLAY_EXAMPLE: Final = """\
 Which values the event logs of a machine lead to. With --values these are held to the values of the
-TPM: exit code 1 if the logs do not lead there.
+TPM: exit code 1 if the logs do not lead there, or if the values lack a PCR that the logs tell of.
 
 examples:
   sysgraft pcr replay /sys/kernel/security/tpm0/binary_bios_measurements \\
@@ -67,7 +67,8 @@ EXPLAIN_EXAMPLE: Final = """\
 Which measurement of a boot is not as approved, and which file made it so. Approved is what
 sysgraft pcr predict --json told (--approved), else the files as they are now (--uki and --extra, or
 --esp and --entry). Which file changed an archive's digest is found if its content is at hand: among
-the files as they are now, or those of --known.
+the files as they are now, or those of --known. With --values nothing is ok that the TPM does not
+confirm in the bank that was compared.
 
 examples:
   sysgraft pcr explain event-log.bin --approved approved.json --esp /efi --entry active

@@ -9,7 +9,7 @@ from sysgraft.formats import cel
 from sysgraft.formats.eventlog_events import describe
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping, Sequence
 
     from sysgraft.cli.output import Output
     from sysgraft.formats.eventlog import Event
@@ -36,6 +36,8 @@ def log_rows(replay: Replay) -> Iterator[tuple[str, str]]:
     for bank, reason in replay.not_computed.items():
         yield "not computed", f"{bank}: {reason}"
     yield "TPM", _tpm_text(replay)
+    if replay.not_confirmed:
+        yield "not confirmed", f"the TPM's values do not tell: {_places(replay.not_confirmed)}"
     if replay.phases is not None:
         yield "phases", ", ".join(replay.phases) or "none yet"
 
@@ -46,7 +48,30 @@ def _tpm_text(replay: Replay) -> str:
     off = [str(each.pcr) for each in replay.checks if each.status == "differs"]
     if off:
         return f"the log cannot be believed: it does not lead to PCR {', '.join(off)}"
-    return "holds what the log leads to"
+    confirmed: dict[str, list[int]] = {}
+    for each in replay.checks:
+        for bank in each.confirmed:
+            confirmed.setdefault(bank, []).append(each.pcr)
+    return f"holds what the log leads to: {_places(confirmed)}" if confirmed else "confirms nothing"
+
+
+def _places(by_bank: Mapping[str, Sequence[int]]) -> str:
+    """PCRs in words; banks with the same ones together."""
+    banks: dict[str, list[str]] = {}
+    for bank, pcrs in by_bank.items():
+        banks.setdefault(_ranges(pcrs), []).append(bank)
+    return "; ".join(f"{'+'.join(names)} PCR {pcrs}" for pcrs, names in banks.items())
+
+
+def _ranges(pcrs: Sequence[int]) -> str:
+    """Numbers in their order, such as ``0-7, 11``."""
+    runs: list[list[int]] = []
+    for pcr in pcrs:
+        if runs and runs[-1][-1] == pcr - 1:
+            runs[-1].append(pcr)
+        else:
+            runs.append([pcr])
+    return ", ".join(f"{run[0]}-{run[-1]}" if len(run) > 1 else str(run[0]) for run in runs)
 
 
 def check_rows(replay: Replay) -> Iterator[tuple[str, str]]:
@@ -68,6 +93,7 @@ def _check_json(each: PcrCheck) -> dict[str, object]:
         "status": each.status,
         "words": list(each.words),
         "banks": list(each.banks),
+        "confirmed": list(each.confirmed),
     }
 
 
@@ -82,6 +108,9 @@ def log_json(replay: Replay) -> dict[str, object]:
         ],
         "believable": replay.is_believable,
         "checks": checks_json(replay),
+        "notConfirmed": [
+            {"bank": bank, "pcrs": list(pcrs)} for bank, pcrs in replay.not_confirmed.items()
+        ],
         "phases": None if replay.phases is None else list(replay.phases),
     }
 

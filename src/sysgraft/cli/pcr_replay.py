@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def run(arguments: argparse.Namespace, out: Output) -> int:
-    """Replay logs; 1 if they do not lead to the TPM's values."""
+    """Replay logs; 1 if they do not lead to the TPM's values, or these lack a PCR of the logs."""
     result = replay_files(
         arguments.log,
         userspace_log=arguments.userspace_log or "",
@@ -32,7 +32,7 @@ def run(arguments: argparse.Namespace, out: Output) -> int:
         out.json("pcr.replay", 1, as_json(result, events=arguments.events))
     else:
         _show(result, out, events=arguments.events)
-    return 1 if result.is_believable is False else 0
+    return 0 if result.ok else 1
 
 
 def _show(result: Replay, out: Output, *, events: bool) -> None:
@@ -67,7 +67,7 @@ def _value_rows(result: Replay) -> Iterator[tuple[str, str, str]]:
 def as_json(result: Replay, *, events: bool) -> dict[str, object]:
     """The result as ``sysgraft.pcr.replay/1``."""
     return {
-        "ok": result.is_believable is not False,
+        "ok": result.ok,
         "log": report.log_json(result),
         "values": [
             {"bank": bank, "pcr": pcr, "value": value.hex()}

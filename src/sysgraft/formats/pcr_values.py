@@ -16,6 +16,8 @@ from sysgraft.formats.strict_json import as_hex, as_object, load
 
 MAX_SIZE: Final = 64 << 20
 """Bytes of a document: that of ``lab run`` has the guest's journal and results in it."""
+MAX_ITEMS: Final = 200_000
+"""Objects, lists and commas of a document: that of ``lab run`` has some thousand."""
 MAX_BANKS: Final = 16
 
 SIZES: Final[Mapping[str, int]] = MappingProxyType(
@@ -42,12 +44,13 @@ def parse(data: bytes) -> Values:
     """The values in a JSON document.
 
     Raises:
-        LimitError: it is larger than `MAX_SIZE`, or has more than `MAX_BANKS` banks.
+        LimitError: it is larger than `MAX_SIZE`, or has more than `MAX_ITEMS` items, or more than
+            `MAX_BANKS` banks.
         FormatError: it is no such document.
     """
     if len(data) > MAX_SIZE:
         raise LimitError(f"{_WHAT} have more than {MAX_SIZE} bytes")
-    document = as_object(load(data, _WHAT), _WHAT)
+    document = as_object(load(data, _WHAT, most=MAX_ITEMS), _WHAT)
     banks = as_object(document["pcrs"], _WHAT) if "pcrs" in document else document
     if not banks or len(banks) > MAX_BANKS:
         raise LimitError(f"{_WHAT} have {len(banks)} banks; a TPM has 1 to {MAX_BANKS}")

@@ -1,7 +1,9 @@
 """JSON texts that every program reads alike (RFC 8259), and the first look at what they hold.
 
 Refused is what parsers differ about: a name twice in one object, ``NaN`` and numbers without end
-(Python reads them), nesting without end. What the values mean is the matter of the formats.
+(Python reads them), nesting without end. So is what would take much memory: an empty object is two
+characters of text, and some hundred bytes once it is read. What the values mean is the matter of
+the formats.
 """
 
 from __future__ import annotations
@@ -14,17 +16,26 @@ from sysgraft.errors import FormatError, LimitError
 
 MAX_DEPTH: Final = 64
 """Lists and objects inside each other: none of the formats read here has more than ten."""
+MAX_ITEMS: Final = 1_000_000
+"""Objects, lists, and commas between what is in them: each takes up to some 240 bytes of memory."""
+MAX_WIDE: Final = 16 << 20
+"""Characters of a text that is not all ASCII: one of them may make each take four bytes."""
+
+_STARTS: Final = "{[,"
+_WINDOW: Final = 1 << 20
 
 
-def load(text: str | bytes, what: str) -> object:
+def load(text: str | bytes, what: str, *, most: int = MAX_ITEMS) -> object:
     """The value of a JSON text.
 
     Args:
         text: all of it; bytes are UTF-8.
         what: how messages call it, such as "the token".
+        most: the most objects, lists and commas outside strings that it may have.
 
     Raises:
-        LimitError: it is nested deeper than `MAX_DEPTH`.
+        LimitError: it is nested deeper than `MAX_DEPTH`, has more items than `most`, or more
+            characters than `MAX_WIDE` that are not all ASCII.
         FormatError: it is not JSON, or two programs may read it differently.
     """
 
@@ -35,8 +46,10 @@ def load(text: str | bytes, what: str) -> object:
         return found
 
     try:
+        readable = text.decode("utf-8") if isinstance(text, bytes) else text
+        _check_items(readable, what, most)
         value: object = json.loads(
-            text.decode("utf-8") if isinstance(text, bytes) else text,
+            readable,
             object_pairs_hook=unique,
             parse_constant=_refuse,
             parse_float=_finite,
@@ -45,6 +58,24 @@ def load(text: str | bytes, what: str) -> object:
         raise FormatError(f"{what} is not JSON") from error
     _check_depth(value, what)
     return value
+
+
+def _check_items(text: str, what: str, most: int) -> None:
+    """Refuse a text that would take much memory, before it does."""
+    if len(text) > MAX_WIDE and not text.isascii():
+        raise LimitError(f"{what}: more than {MAX_WIDE} characters, and not all of them ASCII")
+    if sum(map(text.count, _STARTS)) <= most:
+        return
+    # Without escapes, every quotation mark begins or ends a string.
+    bare = text.replace("\\\\", "").replace('\\"', "")
+    count = inside = 0
+    for place in range(0, len(bare), _WINDOW):
+        pieces = bare[place : place + _WINDOW].split('"')
+        outside = "".join(pieces[inside::2])
+        count += sum(map(outside.count, _STARTS))
+        inside = (inside + len(pieces) - 1) % 2
+        if count > most:
+            raise LimitError(f"{what}: more than {most} objects, lists and commas")
 
 
 def _refuse(name: str) -> NoReturn:

@@ -25,6 +25,8 @@ MAX_LOG: Final = 16 << 20
 MAX_RECORDS: Final = 1 << 16
 MAX_RECORD: Final = 64 << 10
 """Bytes of one record's text."""
+MAX_ITEMS: Final = 1 << 20
+"""Braces, brackets and commas of a log, those in texts included: a record has some twenty."""
 MAX_DIGESTS: Final = 16
 """Digests of one record: TPMs have up to five banks."""
 
@@ -76,8 +78,8 @@ def parse(log: bytes) -> tuple[Record, ...]:
     """All records of a log.
 
     Raises:
-        LimitError: more than `MAX_LOG` bytes or `MAX_RECORDS` records, or one longer than
-            `MAX_RECORD`.
+        LimitError: more than `MAX_LOG` bytes, `MAX_RECORDS` records or `MAX_ITEMS` items, or a
+            record longer than `MAX_RECORD`.
         FormatError: it is no such log, or damaged.
     """
     if len(log) > MAX_LOG:
@@ -86,6 +88,8 @@ def parse(log: bytes) -> tuple[Record, ...]:
         raise FormatError("the measurement log does not begin with a record separator")
     if log.count(_SEPARATOR) > MAX_RECORDS:
         raise LimitError(f"a measurement log of more than {MAX_RECORDS} records")
+    if sum(map(log.count, (b"{", b"[", b","))) > MAX_ITEMS:
+        raise LimitError(f"a measurement log of more than {MAX_ITEMS} objects, lists and commas")
     return tuple(map(parse_record, split(log)))
 
 

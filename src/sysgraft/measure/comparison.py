@@ -9,9 +9,8 @@ aside, if they are what they say they are.
 from __future__ import annotations
 
 import hashlib
-from collections import defaultdict
+from collections import Counter, defaultdict, deque
 from dataclasses import dataclass
-from difflib import SequenceMatcher
 from typing import TYPE_CHECKING, Final, Literal, TypeVar
 
 from sysgraft.formats.device_path import last_name, loaded_file
@@ -23,9 +22,9 @@ if TYPE_CHECKING:
     from sysgraft.formats.eventlog import Event as LogEvent
     from sysgraft.measure.events import Event
 
-MAX_ALIGNED: Final = 512
-"""Events on either side that are aligned one by one; between longer lists only what they have in
-common at beginning and end counts."""
+MAX_ALIGNED: Final = 1 << 18
+"""Pairs of events that are held to each other to align two lists; of longer lists only what they
+have in common at beginning and end counts."""
 
 DifferenceKind = Literal["changed", "missing", "added", "moved"]
 
@@ -114,11 +113,11 @@ def _without(
     items: Iterable[_Item], taken: Sequence[bytes], digest: Callable[[_Item], bytes]
 ) -> list[_Item]:
     """What is left once each of `taken` was taken away once."""
-    left = list(taken)
+    left = Counter(taken)
     found = []
     for each in items:
-        if digest(each) in left:
-            left.remove(digest(each))
+        if left[digest(each)]:
+            left[digest(each)] -= 1
         else:
             found.append(each)
     return found
@@ -138,21 +137,38 @@ def _unmatched(
     while tail < end - start and left_digests[-1 - tail] == right_digests[-1 - tail]:
         tail += 1
     left, right = left[start : len(left) - tail], right[start : len(right) - tail]
-    if not left or not right or max(len(left), len(right)) > MAX_ALIGNED:
+    if len(left) * len(right) > MAX_ALIGNED:
         return list(left), list(right)
-    matcher = SequenceMatcher(
-        None,
-        left_digests[start : start + len(left)],
-        right_digests[start : start + len(right)],
-        autojunk=False,
+    kept = _aligned(
+        left_digests[start : start + len(left)], right_digests[start : start + len(right)]
     )
-    lost: list[_Left] = []
-    extra: list[_Right] = []
-    for tag, a, b, c, d in matcher.get_opcodes():
-        if tag != "equal":
-            lost += left[a:b]
-            extra += right[c:d]
-    return lost, extra
+    of_left, of_right = {one for one, _ in kept}, {other for _, other in kept}
+    return (
+        [each for place, each in enumerate(left) if place not in of_left],
+        [each for place, each in enumerate(right) if place not in of_right],
+    )
+
+
+def _aligned(left: Sequence[bytes], right: Sequence[bytes]) -> list[tuple[int, int]]:
+    """Where the longest list lies that both have in their order, as places in each."""
+    # common[a][b] is the length of that of left[a:] and right[b:].
+    common = [[0] * (len(right) + 1) for _ in range(len(left) + 1)]
+    for a in range(len(left) - 1, -1, -1):
+        row, below = common[a], common[a + 1]
+        for b in range(len(right) - 1, -1, -1):
+            same = left[a] == right[b]
+            row[b] = below[b + 1] + 1 if same else max(below[b], row[b + 1])
+    found = []
+    a = b = 0
+    while a < len(left) and b < len(right):
+        if left[a] == right[b]:
+            found.append((a, b))
+            a, b = a + 1, b + 1
+        elif common[a + 1][b] >= common[a][b + 1]:
+            a += 1
+        else:
+            b += 1
+    return found
 
 
 def _paired(lost: list[Event], extra: list[LogEvent], bank: str) -> Iterable[Difference]:
@@ -175,14 +191,14 @@ def _pair(
     of_found: Callable[[LogEvent], Hashable],
 ) -> tuple[list[tuple[Event, LogEvent]], list[Event], list[LogEvent]]:
     """Pairs of the same key in their order, and what is left; the key None fits nothing."""
-    waiting: defaultdict[Hashable, list[LogEvent]] = defaultdict(list)
+    waiting: defaultdict[Hashable, deque[LogEvent]] = defaultdict(deque)
     for each in extra:
         waiting[of_found(each)].append(each)
     pairs, left = [], []
     for event in lost:
         key = of_expected(event)
         if key is not None and waiting[key]:
-            pairs.append((event, waiting[key].pop(0)))
+            pairs.append((event, waiting[key].popleft()))
         else:
             left.append(event)
     taken = {id(found) for _, found in pairs}

@@ -19,19 +19,26 @@ from sysgraft.measure.events import USERSPACE, Component, Event
 from sysgraft.measure.pcr import BANKS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
     from sysgraft.seal.file_set import UsedFile
     from sysgraft.seal.prediction import Predicted, Prediction
 
 SCHEMA: Final = "sysgraft.pcr.predict/1"
-MAX_SIZE: Final = 64 << 20
-"""Bytes of a document: some thousand sets of files fit."""
+MAX_SIZE: Final = 44 << 20
+"""Bytes of a document: two thousand sets of files fit."""
+MAX_ITEMS: Final = 1_000_000
+"""Objects, lists and commas of a document: a set has some five hundred."""
 MAX_SETS: Final = 1 << 14
 MAX_EVENTS: Final = 4096
 """Events of one set: some thirty, and one for each addon."""
 MAX_FILES: Final = 8192
 """Files of one set, those that all sets have in common included."""
+MAX_DOCUMENTS: Final = 64
+MAX_ALL_EVENTS: Final = 1 << 18
+"""Events of all documents together."""
+MAX_PLACES: Final = 1 << 22
+"""Files of all sets together, those that they have in common counted for each."""
 _MAX_RELEASE: Final = 10_000
 _MAX_FILE_SIZE: Final = 1 << 63
 
@@ -133,7 +140,31 @@ def _of_used(files: Iterable[UsedFile]) -> Iterable[ApprovedFile]:
     )
 
 
+_SMALLER: Final = "predict fewer sets, only the PCRs that matter (--pcr), or one phase (--phase :)"
+
+
 # --- Documents -----------------------------------------------------------------------------------
+
+
+def read_documents(paths: Sequence[str]) -> tuple[Approved, ...]:
+    """The documents in several files.
+
+    Raises:
+        InputError: one cannot be read, or is none.
+        LimitError: they are more than `MAX_DOCUMENTS`, or have more than `MAX_ALL_EVENTS` events or
+            `MAX_PLACES` files together.
+    """
+    if len(paths) > MAX_DOCUMENTS:
+        raise LimitError(f"{len(paths)} documents; the limit is {MAX_DOCUMENTS}")
+    found: list[Approved] = []
+    events = files = 0
+    for path in paths:
+        found.append(read_approved(path))
+        events += sum(len(each.events) for each in found[-1].sets)
+        files += sum(len(each.files) for each in found[-1].sets)
+        if events > MAX_ALL_EVENTS or files > MAX_PLACES:
+            raise LimitError("all predictions together are too large", file=path, hint=_SMALLER)
+    return tuple(found)
 
 
 def read_approved(path: str) -> Approved:
@@ -145,7 +176,7 @@ def read_approved(path: str) -> Approved:
     try:
         data = read_small(path, MAX_SIZE, "prediction")
     except LimitError as error:
-        error.hint = "predict fewer sets, or only the PCRs that matter (--pcr)"
+        error.hint = _SMALLER
         raise
     with in_file(path):
         return parse(data, path)
@@ -159,12 +190,13 @@ def parse(data: bytes, origin: str = "") -> Approved:
         origin: how to call it in messages.
 
     Raises:
-        LimitError: it is larger than `MAX_SIZE`, or has more than `MAX_SETS` sets.
+        LimitError: it is larger than `MAX_SIZE`, or has more than `MAX_ITEMS` items, `MAX_SETS`
+            sets or `MAX_PLACES` files.
         FormatError: it is no such document.
     """
     if len(data) > MAX_SIZE:
         raise LimitError(f"a prediction of {len(data)} bytes; the limit is {MAX_SIZE}")
-    document = as_object(load(data, "the prediction"), "the prediction")
+    document = as_object(_load(data), "the prediction")
     if document.get("schema") != SCHEMA:
         raise FormatError(
             f"not a document of {SCHEMA}", hint="sysgraft pcr predict --json writes one"
@@ -177,6 +209,8 @@ def parse(data: bytes, origin: str = "") -> Approved:
         as_number(each, "a PCR", below=PCR_COUNT) for each in as_list(document.get("pcrs"), "pcrs")
     )
     common = _files(document.get("files"))
+    if len(common) * len(sets) > MAX_PLACES:
+        raise LimitError(f"{len(sets)} sets with {len(common)} files in common; that is too many")
     return Approved(
         origin,
         as_number(document.get("stub"), "stub", below=_MAX_RELEASE),
@@ -184,6 +218,14 @@ def parse(data: bytes, origin: str = "") -> Approved:
         banks,
         tuple(_set(as_object(each, "a set"), common, banks, origin) for each in sets),
     )
+
+
+def _load(data: bytes) -> object:
+    try:
+        return load(data, "the prediction", most=MAX_ITEMS)
+    except LimitError as error:
+        error.hint = _SMALLER
+        raise
 
 
 def _banks(value: object) -> tuple[str, ...]:

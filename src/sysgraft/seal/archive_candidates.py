@@ -23,6 +23,14 @@ if TYPE_CHECKING:
 Files = tuple[tuple[str, bytes], ...]
 """Names with the SHA-256 of contents, in the order in which they are packed."""
 
+ENTRY_EVENTS: Final = frozenset(
+    (
+        "Entry credentials initrd",
+        "Entry system extension initrd",
+        "Entry configuration extension initrd",
+    )
+)
+"""What the log calls the archives of a boot entry."""
 _ENTRY_SUFFIXES: Final = (".cred", ".sysext.raw", ".confext.raw")
 
 
@@ -42,6 +50,11 @@ class Packer:
     def is_sorted(self) -> bool:
         """Whether names alone decide the order."""
         return self._kind is not None
+
+    @property
+    def price(self) -> int:
+        """How long an archive takes, as a multiple of one of the stub's."""
+        return 1 if self._kind else 2
 
     def takes(self, name: str) -> bool:
         """Whether a file of that name goes into them."""

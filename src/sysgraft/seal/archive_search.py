@@ -14,8 +14,8 @@ from itertools import combinations, permutations
 from typing import TYPE_CHECKING, Final
 
 from sysgraft.measure.sidecars import KINDS
-from sysgraft.seal.archive_candidates import Packer
-from sysgraft.seal.archive_trial import Trial
+from sysgraft.seal.archive_candidates import ENTRY_EVENTS, Packer
+from sysgraft.seal.archive_trial import Budget, Trial
 from sysgraft.seal.spelling import spellings
 
 if TYPE_CHECKING:
@@ -71,6 +71,7 @@ def search(
     at_hand: AtHand,
     *,
     bank: str,
+    budget: Budget | None = None,
     progress: Progress | None = None,
 ) -> Outcome:
     """Look for the files of an archive, or of all archives of a boot entry.
@@ -82,14 +83,14 @@ def search(
             files that the entry lists.
         at_hand: contents to try.
         bank: of the digests.
+        budget: what it may cost, of which it takes what it does; None for all that one may.
         progress: told of the bytes hashed.
     """
-    first = next(iter(targets))
-    kind = kind_of(first)
-    if kind is None and not is_entry_archive(first):
+    kind = kind_of(next(iter(targets)))
+    if kind is None and not ENTRY_EVENTS.issuperset(targets):
         return Outcome(None, 0, complete=False)
     packer = Packer(kind, at_hand)
-    trial = Trial(packer, targets, bank, progress)
+    trial = Trial(packer, targets, bank, budget=budget or Budget(), progress=progress)
     near = Neighbours(packer, at_hand)
     found: Files | None = None
     for round_ in _rounds([*bases, *near.everything()], near):
@@ -108,6 +109,8 @@ def search(
 def _rounds(bases: Sequence[Files], near: Neighbours) -> Iterator[Iterable[Files]]:
     """The nearest first: as approved, one change, another order, many missing, two changes."""
     yield bases
+    yield (base[:place] + base[place + 1 :] for base in bases for place in range(len(base)))
+    yield (each for base in bases for each in near.of(base, likely=True))
     yield (each for base in bases for each in near.of(base))
     yield (each for base in bases for each in _orders(base))
     yield (each for base in bases for each in _subsets(base))

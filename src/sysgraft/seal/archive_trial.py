@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from sysgraft.seal.hashing import Hashing
@@ -15,15 +16,45 @@ if TYPE_CHECKING:
     from sysgraft.seal.hashing import Digests
 
 MAX_CANDIDATES: Final = 20_000
-"""Archives of one search."""
+"""Archives of all searches together; those of boot entries take twice the time, and count twice."""
 MAX_WORK: Final = 8 << 30
-"""Bytes that are hashed at most in one search; what archives have in common counts once."""
-MAX_EFFORT: Final = 1 << 22
+"""Bytes that are hashed at most; what archives of one search have in common counts once."""
+MAX_EFFORT: Final = 1 << 20
 """Files of all sets that are looked at, those included of which a content is not at hand."""
 _DEAR: Final = 64 << 20
 """Bytes that make an archive wait until all cheaper ones were tried."""
 _BATCH: Final = 1000
 _BATCH_STEPS: Final = 1 << 18
+
+
+@dataclass(slots=True)
+class Budget:
+    """What searches may still cost.
+
+    Attributes:
+        candidates: archives.
+        work: bytes to hash.
+        effort: files to look at.
+    """
+
+    candidates: int = field(default_factory=lambda: MAX_CANDIDATES)
+    work: int = field(default_factory=lambda: MAX_WORK)
+    effort: int = field(default_factory=lambda: MAX_EFFORT)
+
+    def take(self, parts: int) -> Budget:
+        """One of so many equal parts, taken away from it."""
+        part = Budget(self.candidates // parts, self.work // parts, self.effort // parts)
+        self._add(part, -1)
+        return part
+
+    def put_back(self, part: Budget) -> None:
+        """Add what is left of a part."""
+        self._add(part, 1)
+
+    def _add(self, part: Budget, sign: int) -> None:
+        self.candidates += sign * part.candidates
+        self.work += sign * part.work
+        self.effort += sign * part.effort
 
 
 class Trial:
@@ -39,15 +70,21 @@ class Trial:
     """
 
     def __init__(
-        self, packer: Packer, targets: Mapping[str, bytes], bank: str, progress: Progress | None
+        self,
+        packer: Packer,
+        targets: Mapping[str, bytes],
+        bank: str,
+        *,
+        budget: Budget,
+        progress: Progress | None,
     ) -> None:
         self._packer = packer
         self._targets = targets
         self._bank = bank
+        self._budget = budget
         self._progress = progress
         self._seen: set[Files] = set()
         self._dear: list[Files] = []
-        self._work = self._effort = self._packed = 0
         self.count = 0
         self.is_exhausted = False
         self.is_cut = False
@@ -72,10 +109,10 @@ class Trial:
             if cost > _DEAR and not dear_too:
                 self._dear.append(files)
                 continue
-            if self._work + cost > MAX_WORK:
+            if cost > self._budget.work:
                 self.is_cut = True
                 continue
-            self._work += cost
+            self._budget.work -= cost
             self.count += len(archives)
             for steps in archives.values():
                 tree.add(steps)
@@ -93,19 +130,21 @@ class Trial:
         """Those that give archives of the wanted kinds, until there are too many."""
         for files in self._new(candidates):
             archives = self._packer.archives(files)
-            if archives.keys() != self._targets.keys():
-                continue
-            self._packed += len(archives)
-            if self._packed > MAX_CANDIDATES:
+            price = len(archives) * self._packer.price
+            if price > self._budget.candidates:
                 self.is_exhausted = True
                 return
-            yield files, archives
+            # Those of other kinds have cost as much.
+            self._budget.candidates -= price
+            if archives.keys() == self._targets.keys():
+                yield files, archives
 
     def _new(self, candidates: Iterable[Files]) -> Iterator[Files]:
         """Those that were not tried before, until it becomes too many to look at."""
         for files in candidates:
-            self._effort += len(files) + 1
-            if self._effort > MAX_EFFORT:
+            self._budget.effort -= len(files) + 1
+            if self._budget.effort < 0:
+                self._budget.effort = 0
                 self.is_exhausted = True
                 return
             if files not in self._seen:

@@ -9,15 +9,14 @@ nothing, whatever it says.
 
 from __future__ import annotations
 
-from collections import Counter
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final, Literal
 
 from sysgraft.errors import UsageError
 from sysgraft.measure.comparison import compare
 from sysgraft.measure.hints import hints
-from sysgraft.measure.pcr import BANKS
-from sysgraft.seal.approved import Approved, of_prediction, read_approved
+from sysgraft.seal.approved import of_prediction, read_documents
+from sysgraft.seal.closest_set import closest, common_bank, covering, passed_over
 from sysgraft.seal.findings import Judge
 from sysgraft.seal.known import check_paths, gather
 from sysgraft.seal.log_files import read_log, read_userspace_log, read_values
@@ -25,21 +24,25 @@ from sysgraft.seal.prediction import BootRequest, locate, predict
 from sysgraft.seal.replay import replay
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Sequence
 
     from sysgraft.base.progress import Progress
     from sysgraft.formats.eventlog import Event as LogEvent
+    from sysgraft.measure.comparison import Comparison
     from sysgraft.measure.events import Event
     from sysgraft.measure.hints import Hint
-    from sysgraft.seal.approved import ApprovedSet
+    from sysgraft.seal.approved import Approved, ApprovedSet
     from sysgraft.seal.finding import Finding
     from sysgraft.seal.replay import Replay
 
-Status = Literal["ok", "differs", "not-predicted"]
+Status = Literal["ok", "differs", "unconfirmed", "not-predicted"]
 
 TOLD: Final = (4, 7, 9, 11, 12, 13)
 """The PCRs that are told of where none was asked for; 7 and 9 follow from no file."""
-MAX_DOCUMENTS: Final = 64
+_SHOWN: Final = 16
+"""Events of the firmware that a note tells of."""
+_SHOWN_TEXT: Final = 256
+"""Characters of each."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,8 +76,11 @@ class PcrVerdict:
 
     Attributes:
         pcr: its number.
-        status: all its events are as approved; some are not; or nobody said what they should be.
+        status: all its events are as approved; some are not; all are by a log that the TPM does not
+            confirm there, although its values are known; or nobody said what they should be.
         required: whether it counts for the whole.
+        confirmed: whether the TPM holds what the logs lead to there, in the bank that was compared;
+            None if its values are not known.
         value: at the end of the firmware's log, in the bank that was compared.
         as_predicted: whether that is exactly what the approved events lead to; None where there
             are none.
@@ -87,6 +93,7 @@ class PcrVerdict:
     status: Status
     required: bool
     value: bytes | None
+    confirmed: bool | None = None
     as_predicted: bool | None = None
     findings: tuple[Finding, ...] = ()
     later: tuple[str, ...] = ()
@@ -115,7 +122,7 @@ class Explanation:
 
     @property
     def ok(self) -> bool:
-        """Whether all is as approved, by a log that nothing speaks against."""
+        """Whether all is as approved, and the TPM confirms it where its values are known."""
         return self.replay.is_believable is not False and all(
             each.status == "ok" or not each.required for each in self.pcrs
         )
@@ -132,8 +139,8 @@ def explain(request: ExplainRequest, *, progress: Progress | None = None) -> Exp
     userspace = read_userspace_log(request.userspace_log) if request.userspace_log else None
     tpm = read_values(request.values) if request.values else None
     check_paths(request.known)
-    documents = _documents(request.approved)
-    bank = _bank(request.bank, log.banks, documents)
+    documents = read_documents(request.approved)
+    bank = common_bank(request.bank, log.banks, documents, tpm or ())
     replayed = replay(log, userspace, tpm)
     if bank not in replayed.firmware:
         replay(log, banks=(bank,))  # says why
@@ -144,7 +151,8 @@ def explain(request: ExplainRequest, *, progress: Progress | None = None) -> Exp
         raise UsageError("what is approved: --approved FILE, or the files (--uki, --extra, --esp)")
     by_pcr = _by_pcr(log.events)
     wanted = request.pcrs or TOLD
-    origin, best = _best(approved, by_pcr, wanted, bank)
+    chosen = covering(approved, wanted)
+    origin, best = closest(chosen, by_pcr, wanted, bank)
     judge = Judge(
         bank=bank,
         version=origin.version,
@@ -157,8 +165,15 @@ def explain(request: ExplainRequest, *, progress: Progress | None = None) -> Exp
         ),
         progress=progress,
     )
+    compared = {
+        pcr: compare(by_pcr.get(pcr, ()), [each for each in best.events if each.pcr == pcr], bank)
+        for pcr in wanted
+        if pcr in origin.pcrs
+    }
+    for pcr, found in compared.items():
+        judge.expect(pcr, found.differences)
     verdicts = tuple(
-        _verdict(pcr, by_pcr.get(pcr, ()), judge, replayed, predicted=pcr in origin.pcrs)
+        _verdict(pcr, by_pcr.get(pcr, ()), judge, replayed, result=compared.get(pcr))
         for pcr in wanted
     )
     verdicts = tuple(
@@ -176,14 +191,11 @@ def explain(request: ExplainRequest, *, progress: Progress | None = None) -> Exp
         approved=best,
         pcrs=verdicts,
         hints=hints(log.events),
-        notes=tuple(judge.notes(each for verdict in verdicts for each in verdict.findings)),
+        notes=(
+            *passed_over(approved, chosen),
+            *judge.notes(each for verdict in verdicts for each in verdict.findings),
+        ),
     )
-
-
-def _documents(paths: Sequence[str]) -> tuple[Approved, ...]:
-    if len(paths) > MAX_DOCUMENTS:
-        raise UsageError(f"{len(paths)} documents; the limit is {MAX_DOCUMENTS}")
-    return tuple(map(read_approved, paths))
 
 
 def _with_version(boot: BootRequest | None, documents: Sequence[Approved]) -> BootRequest | None:
@@ -191,23 +203,6 @@ def _with_version(boot: BootRequest | None, documents: Sequence[Approved]) -> Bo
     if boot is None or boot.uki or boot.esp or boot.settings.version is not None or not documents:
         return boot
     return replace(boot, settings=replace(boot.settings, version=documents[0].version))
-
-
-def _bank(wanted: str, log: Sequence[str], documents: Sequence[Approved]) -> str:
-    """The bank to compare in: one that the log and all documents have."""
-    common = [
-        bank
-        for bank in sorted(BANKS, key=lambda each: (each == "sha1", BANKS[each]))
-        if bank in log and all(bank in each.banks for each in documents)
-    ]
-    if wanted in common or (common and not wanted):
-        return wanted or common[0]
-    told = "; ".join(f"{each.origin}: {', '.join(each.banks)}" for each in documents)
-    which = f"the bank {wanted} is not" if wanted else "no bank is"
-    raise UsageError(
-        f"{which} in the log and in all that is approved",
-        hint=f"the log has {', '.join(log)}" + (f"; {told}" if told else ""),
-    )
 
 
 def _by_pcr(log: Iterable[LogEvent]) -> dict[int, tuple[LogEvent, ...]]:
@@ -218,61 +213,55 @@ def _by_pcr(log: Iterable[LogEvent]) -> dict[int, tuple[LogEvent, ...]]:
     return {pcr: tuple(events) for pcr, events in found.items()}
 
 
-def _best(
-    approved: Sequence[Approved],
-    log: Mapping[int, Sequence[LogEvent]],
-    wanted: Sequence[int],
-    bank: str,
-) -> tuple[Approved, ApprovedSet]:
-    """The set that is closest to the log, and where it is from."""
-    seen = {
-        pcr: Counter(each.digests[bank] for each in log.get(pcr, ()) if bank in each.digests)
-        for pcr in wanted
-    }
-    rated = (
-        (_distance(each, one.pcrs, seen, bank), number, each, one)
-        for number, (one, each) in enumerate((one, each) for one in approved for each in one.sets)
-    )
-    _, _, best, one = min(rated, key=lambda each: each[:2])
-    return one, best
-
-
-def _distance(
-    candidate: ApprovedSet, pcrs: Sequence[int], seen: Mapping[int, Counter[bytes]], bank: str
-) -> tuple[int, int]:
-    """How many events are on one side only; then those in common, more before fewer."""
-    off = common = 0
-    for pcr, found in seen.items():
-        if pcr not in pcrs:
-            continue
-        expected = Counter(e.digests[bank] for e in candidate.events if e.pcr == pcr)
-        both = (expected & found).total()
-        common += both
-        off += expected.total() + found.total() - 2 * both
-    return off, -common
-
-
 def _verdict(
-    pcr: int, found: Sequence[LogEvent], judge: Judge, replayed: Replay, *, predicted: bool
+    pcr: int,
+    found: Sequence[LogEvent],
+    judge: Judge,
+    replayed: Replay,
+    *,
+    result: Comparison | None,
 ) -> PcrVerdict:
     value = replayed.firmware[judge.bank].get(pcr)
     later = _later(pcr, replayed)
-    if not predicted:
-        return PcrVerdict(pcr=pcr, status="not-predicted", required=False, value=value, later=later)
+    confirmed = replayed.is_confirmed(pcr, judge.bank)
+    if result is None:
+        return PcrVerdict(
+            pcr=pcr,
+            status="not-predicted",
+            required=False,
+            value=value,
+            confirmed=confirmed,
+            later=later,
+        )
     expected = [each for each in judge.best.events if each.pcr == pcr]
-    result = compare(found, expected, judge.bank)
-    findings = tuple(judge.findings(pcr, result.differences, found))
+    findings, left_out = judge.findings(pcr, result.differences)
     same = [e.digests[judge.bank] for e in found] == [e.digests[judge.bank] for e in expected]
     return PcrVerdict(
         pcr=pcr,
-        status="differs" if findings else "ok",
+        status="differs" if findings else "unconfirmed" if confirmed is False else "ok",
         required=True,
         value=value,
+        confirmed=confirmed,
         as_predicted=same,
         findings=findings,
         later=later,
-        notes=tuple(_firmware_notes(result.firmware, result.missing_firmware, findings, same=same)),
+        notes=(
+            *_notes(pcr, judge.bank, replayed, left_out),
+            *_firmware_notes(result.firmware, result.missing_firmware, findings, same=same),
+        ),
     )
+
+
+def _notes(pcr: int, bank: str, replayed: Replay, left_out: int) -> Iterable[str]:
+    if left_out:
+        yield f"{left_out} more differences, which are not told one by one"
+    if replayed.is_confirmed(pcr, bank) is not False:
+        return
+    check = next((each for each in replayed.checks if each.pcr == pcr), None)
+    if check is None or bank not in check.compared:
+        yield f"the log is not confirmed by the TPM here: its values have no {bank} of this PCR"
+    else:
+        yield "the log is not confirmed by the TPM here: it does not lead to its value"
 
 
 def _later(pcr: int, replayed: Replay) -> tuple[str, ...]:
@@ -290,8 +279,16 @@ def _firmware_notes(
 ) -> Iterable[str]:
     if extra:
         texts = dict.fromkeys(each.data.decode("ascii", errors="replace") for each in extra)
-        yield f"the firmware measured more than files tell: {'; '.join(texts).strip(chr(0))}"
+        told = _some([text.strip(chr(0)) for text in texts], "; ")
+        yield f"the firmware measured more than files tell: {told}"
     if missing:
-        yield f"the firmware did not measure: {', '.join(each.name for each in missing)}"
+        told = _some([each.name for each in missing], ", ")
+        yield f"the firmware did not measure: {told}"
     if not findings and not same:
         yield "so its value is another than the predicted one, with all files as approved"
+
+
+def _some(texts: Sequence[str], between: str) -> str:
+    """The first of many, and how many more there are."""
+    told = between.join(text[:_SHOWN_TEXT] for text in texts[:_SHOWN])
+    return told if len(texts) <= _SHOWN else f"{told} and {len(texts) - _SHOWN} more"

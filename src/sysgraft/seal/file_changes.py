@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict, deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
@@ -77,10 +78,13 @@ def _changed(
 
 def _renamed(lost: dict[str, bytes], extra: dict[str, bytes]) -> Iterable[FileChange]:
     """Files that are there under another name; taken out of both."""
+    names: defaultdict[bytes, deque[str]] = defaultdict(deque)
+    for name, content in extra.items():
+        names[content].append(name)
     found = []
     for name, content in list(lost.items()):
-        other = next((each for each, same in extra.items() if same == content), None)
-        if other is not None:
+        if names[content]:
+            other = names[content].popleft()
             found.append(FileChange("renamed", name, other, content, content))
             del lost[name], extra[other]
     return found

@@ -6,30 +6,39 @@ Texts of a log are shown only where the digest is theirs: anybody may write anyt
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Final
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from sysgraft.formats.device_path import loaded_file
-from sysgraft.measure.comparison import archive_text, program_name
-from sysgraft.seal import archive_search
+from sysgraft.measure.comparison import program_name
+from sysgraft.seal.archive_origin import Origins, files_of, role_of
 from sysgraft.seal.file_changes import changes
 from sysgraft.seal.finding import Finding, called, component_of, name_of, plain_text, text_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator
 
     from sysgraft.base.progress import Progress
     from sysgraft.formats.eventlog import Event as LogEvent
     from sysgraft.measure.comparison import Difference
     from sysgraft.measure.events import Component
     from sysgraft.seal.approved import ApprovedSet
-    from sysgraft.seal.archive_candidates import Files
     from sysgraft.seal.known import AtHand
 
-MAX_BASES: Final = 8
-"""Approved lists of files that a search begins from."""
-_SHOWN_FILES: Final = 12
-_ENTRY_ROLE: Final = "entry extra"
+MAX_FINDINGS: Final = 64
+"""Differences of one PCR that are told one by one."""
+
+
+class Told(NamedTuple):
+    """What there is to tell of one PCR.
+
+    Attributes:
+        findings: the first ones.
+        left_out: how many differences more there are.
+    """
+
+    findings: tuple[Finding, ...]
+    left_out: int
 
 
 @dataclass(slots=True, kw_only=True)
@@ -56,9 +65,23 @@ class Judge:
     gather: Callable[[], AtHand]
     progress: Progress | None = None
     _gathered: AtHand | None = None
-    _outcomes: dict[tuple[tuple[str, bytes], ...], archive_search.Outcome] = field(
-        default_factory=dict
-    )
+    _origins: Origins | None = None
+    _behind: dict[int, str] | None = None
+
+    @property
+    def origins(self) -> Origins:
+        """Of which files archives were made."""
+        if self._origins is None:
+            self._origins = Origins(
+                bank=self.bank,
+                best=self.best,
+                sets=self.sets,
+                now=self.now,
+                log=self.log,
+                at_hand=lambda: self.at_hand,
+                progress=self.progress,
+            )
+        return self._origins
 
     @property
     def at_hand(self) -> AtHand:
@@ -69,7 +92,7 @@ class Judge:
 
     def notes(self, findings: Iterable[Finding]) -> Iterator[str]:
         """What a person should know of these findings."""
-        roles = {_role(each.name) for each in findings if each.explained is False}
+        roles = {role_of(each.name) for each in findings if each.explained is False}
         lacking = [
             each.name
             for each in self.best.files
@@ -83,29 +106,43 @@ class Judge:
                 f"be tried (--known): {', '.join(lacking)}"
             )
 
-    def findings(
-        self, pcr: int, differences: Iterable[Difference], log: Sequence[LogEvent]
-    ) -> Iterator[Finding]:
-        """What the differences of one PCR mean."""
-        seen: set[tuple[str, str, str]] = set()
-        for each in differences:
-            found = self._finding(pcr, each, log)
-            # A section is measured by name and by content; that is one thing to tell.
-            key = (found.kind, found.component, found.name)
-            if found.component != "section" or key not in seen:
-                yield found
-            seen.add(key)
+    def expect(self, pcr: int, differences: Iterable[Difference]) -> None:
+        """Announce the differences of a PCR: those of all before `findings` is asked for any."""
+        self.origins.expect(
+            name_of(each, "archive")
+            for each in differences
+            if each.kind != "moved" and component_of(each, pcr) == "archive"
+        )
 
-    def _finding(self, pcr: int, each: Difference, log: Sequence[LogEvent]) -> Finding:
-        component = component_of(each, pcr)
-        name = name_of(each, component)
+    def findings(self, pcr: int, differences: Iterable[Difference]) -> Told:
+        """What the differences of one PCR mean."""
+        found: list[Finding] = []
+        seen: set[tuple[str, str]] = set()
+        left_out = 0
+        for each in differences:
+            component = component_of(each, pcr)
+            name = name_of(each, component)
+            # A section is measured by name and by content; that is one thing to tell.
+            if component == "section":
+                if (each.kind, name) in seen:
+                    continue
+                seen.add((each.kind, name))
+            if len(found) == MAX_FINDINGS:
+                left_out += 1
+            else:
+                found.append(self._finding(pcr, each, component, name))
+        return Told(tuple(found), left_out)
+
+    def _finding(
+        self, pcr: int, each: Difference, component: Component | str, name: str
+    ) -> Finding:
         if each.kind == "moved":
             text = f"{name} was measured in another order than is approved"
             return self._made(pcr, each, component, name, text)
         if component == "section":
             return self._made(pcr, each, component, name, self._section_text(each, name))
         if component == "program":
-            return self._made(pcr, each, component, name, self._program_text(each, name, log))
+            return self._made(pcr, each, component, name, self._program_text(each, name))
         if component == "cmdline":
             return self._cmdline(pcr, each, name)
         if component == "archive":
@@ -137,7 +174,7 @@ class Judge:
             return f"section {name} was measured, and is not approved{where}"
         return f"section {name} differs{where}"
 
-    def _program_text(self, each: Difference, name: str, log: Sequence[LogEvent]) -> str:
+    def _program_text(self, each: Difference, name: str) -> str:
         if each.found is None:
             return f"{called(name)} was not loaded"
         label = self.at_hand.programs.get(each.found.digests[self.bank], "")
@@ -148,20 +185,24 @@ class Judge:
             if same:
                 return f"{called(name)} is another program than is approved{known}"
             return f"another program was loaded in place of {called(name)}: {what}"
-        behind = self._next_program(each.found, log)
+        behind = self._next_program(each.found)
         before = f" before {called(behind)}" if behind else ""
         return f"another program was loaded{before}, which is not approved: {what}"
 
-    def _next_program(self, found: LogEvent, log: Sequence[LogEvent]) -> str:
+    def _next_program(self, found: LogEvent) -> str:
         """The approved program that was loaded after another one; empty if none was."""
-        names = {
-            each.digests[self.bank]: each.name
-            for each in self.best.events
-            if each.component == "program"
-        }
-        place = next(number for number, each in enumerate(log) if each is found)
-        behind = (names.get(each.digests[self.bank], "") for each in log[place + 1 :])
-        return next(filter(None, behind), "")
+        if self._behind is None:
+            names = {
+                each.digests[self.bank]: each.name
+                for each in self.best.events
+                if each.component == "program"
+            }
+            self._behind = {}
+            behind = ""
+            for each in reversed(self.log):
+                self._behind[id(each)] = behind
+                behind = names.get(each.digests.get(self.bank, b""), behind)
+        return self._behind[id(found)]
 
     # --- Command lines ---------------------------------------------------------------------------
 
@@ -187,15 +228,15 @@ class Judge:
     # --- Archives --------------------------------------------------------------------------------
 
     def _archive(self, pcr: int, each: Difference, name: str) -> Finding:
-        role = _role(name)
-        approved = _files(self.best, role)
-        targets = self._targets(name, each.found)
+        role = role_of(name)
+        approved = files_of(self.best, role)
+        targets = self.origins.targets(name, each.found)
         if not targets:
             files = changes(approved, (), self.at_hand)
             names = ", ".join(file for file, _ in approved) or "its files"
             made = self._made(pcr, each, "archive", name, f"no {name}: {names} missing")
             return replace(made, files=files, explained=True)
-        found, why = self._origin(targets, role)
+        found, why = self.origins.find(name, targets)
         head = f"{name}: not that of the approved set"
         if each.expected is None:
             head = f"{name}: nothing of the kind is approved"
@@ -211,80 +252,3 @@ class Judge:
         )
         made = self._made(pcr, each, "archive", name, f"{head}{why}: {told}")
         return replace(made, files=files, explained=True)
-
-    def _targets(self, name: str, found: LogEvent | None) -> dict[str, bytes]:
-        """The digests to look for: of all archives of a boot entry, or of this one."""
-        if archive_search.is_entry_archive(name):
-            return {
-                text: each.digests[self.bank]
-                for each in self.log
-                for text in (archive_text(each),)
-                if archive_search.is_entry_archive(text) and self.bank in each.digests
-            }
-        return {name: found.digests[self.bank]} if found is not None else {}
-
-    def _origin(self, targets: Mapping[str, bytes], role: str) -> tuple[Files | None, str]:
-        """The files that archives were made of, and where they are from, or why nobody knows."""
-        if self.now is not None and self._has(self.now, targets, role):
-            return _files(self.now, role), ", but that of the files as they are now"
-        for each in self.sets:
-            if self._has(each, targets, role):
-                return _files(each, role), f", but that of {each.title or 'another one'}"
-        bases = self._bases(role)
-        outcome = self._search(targets, bases)
-        if outcome.files is not None:
-            return outcome.files, ""
-        return None, _nothing_found(outcome, bases[0])
-
-    def _search(
-        self, targets: Mapping[str, bytes], bases: Sequence[Files]
-    ) -> archive_search.Outcome:
-        key = tuple(targets.items())
-        if key not in self._outcomes:
-            self._outcomes[key] = archive_search.search(
-                targets,
-                bases,
-                self.at_hand,
-                bank=self.bank,
-                progress=self.progress,
-            )
-        return self._outcomes[key]
-
-    def _has(self, candidate: ApprovedSet, targets: Mapping[str, bytes], role: str) -> bool:
-        """Whether a set makes exactly these archives of its files with a role."""
-        return targets == {
-            each.name: each.digests[self.bank]
-            for each in candidate.events
-            if each.component == "archive" and _role(each.name) == role
-        }
-
-    def _bases(self, role: str) -> tuple[Files, ...]:
-        """What a search begins from; the contents in the folder as it is now among it."""
-        sets = [self.best, *([self.now] if self.now else []), *self.sets]
-        found = dict.fromkeys(_files(each, role) for each in sets)
-        return tuple(found)[:MAX_BASES]
-
-
-def _files(approved: ApprovedSet, role: str) -> Files:
-    return tuple(
-        (each.name, each.sha256)
-        for each in approved.files
-        if each.role == role and each.sha256 is not None
-    )
-
-
-def _role(archive: str) -> str:
-    """The role of the files in an archive."""
-    kind = archive_search.kind_of(archive)
-    return kind.name if kind else _ENTRY_ROLE
-
-
-def _nothing_found(outcome: archive_search.Outcome, base: Files) -> str:
-    names = ", ".join(name for name, _ in base[:_SHOWN_FILES]) or "none"
-    if len(base) > _SHOWN_FILES:
-        names += f" and {len(base) - _SHOWN_FILES} more"
-    tried = f"{outcome.tried} archives tried" + ("" if outcome.complete else ", not all there are")
-    return (
-        "no combination of the known files gives this digest: an unknown or altered file "
-        f"({tried}; approved: {names})"
-    )

@@ -42,12 +42,19 @@ class PcrCheck:
             was read tells of it, and none has to (``elsewhere``).
         words: what was measured behind the end of the logs.
         banks: the banks in which the logs do not lead to it.
+        compared: the banks in which it was held to the TPM.
     """
 
     pcr: int
     status: Status
     words: tuple[str, ...] = ()
     banks: tuple[str, ...] = ()
+    compared: tuple[str, ...] = ()
+
+    @property
+    def confirmed(self) -> tuple[str, ...]:
+        """The banks in which the TPM confirms what the logs lead to."""
+        return self.compared if self.status in ("same", "later") else ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,6 +91,37 @@ class Replay:
         if self.tpm is None:
             return None
         return all(each.status != "differs" for each in self.checks)
+
+    def is_confirmed(self, pcr: int, bank: str) -> bool | None:
+        """Whether the TPM holds what the logs lead to there; None if its values are not known.
+
+        False also where they are known of other PCRs and banks only.
+        """
+        if self.tpm is None:
+            return None
+        return any(each.pcr == pcr and bank in each.confirmed for each in self.checks)
+
+    @property
+    def not_confirmed(self) -> dict[str, tuple[int, ...]]:
+        """PCRs that the logs tell of and the TPM does not confirm, by bank."""
+        if self.tpm is None:
+            return {}
+        found = {
+            bank: tuple(pcr for pcr in values if not self.is_confirmed(pcr, bank))
+            for bank, values in self.values.items()
+        }
+        return {bank: pcrs for bank, pcrs in found.items() if pcrs}
+
+    @property
+    def ok(self) -> bool:
+        """Whether nothing speaks against the logs, and each of their PCRs was held to the TPM.
+
+        One bank is enough: a TPM may have fewer of them than the log.
+        """
+        if self.tpm is None:
+            return True
+        told = {pcr for values in self.values.values() for pcr in values}
+        return self.is_believable is True and told <= {each.pcr for each in self.checks}
 
 
 def replay_files(
@@ -194,15 +232,17 @@ def _check(
     off = tuple(
         bank for bank in banks if values[bank].get(pcr, later.start_of(bank, pcr)) != tpm[bank][pcr]
     )
+    compared = tuple(banks)
     if not off:
-        return PcrCheck(pcr, "same")
+        return PcrCheck(pcr, "same", compared=compared)
     # The log may have been copied before the values were read, or after.
     for start in (values, firmware):
         words = later.explain(pcr, {bank: start[bank] for bank in banks}, end)
         if words is not None:
-            return PcrCheck(pcr, "later" if words else "same", words)
+            return PcrCheck(pcr, "later" if words else "same", words, compared=compared)
     told = any(each.pcr == pcr for each in records) or any(pcr in values[b] for b in banks)
-    return PcrCheck(pcr, "elsewhere" if pcr in ELSEWHERE and not told else "differs", (), off)
+    status: Status = "elsewhere" if pcr in ELSEWHERE and not told else "differs"
+    return PcrCheck(pcr, status, (), off, compared)
 
 
 def _phases(records: Sequence[Record], checks: Sequence[PcrCheck]) -> tuple[str, ...] | None:
