@@ -40,9 +40,9 @@ if TYPE_CHECKING:
     from sysgraft.lab.report import LabReport
     from sysgraft.lab.run import run_lab
     from sysgraft.seal.assembly import Settings as PcrSettings
-    from sysgraft.seal.check import Binding as PcrBinding
+    from sysgraft.seal.binding import Binding as PcrBinding
+    from sysgraft.seal.binding import bindings_of as read_pcr_bindings
     from sysgraft.seal.check import CheckReport as PcrCheckReport
-    from sysgraft.seal.check import bindings_of as read_pcr_bindings
     from sysgraft.seal.check import check as check_pcr_signatures
     from sysgraft.seal.explanation import ExplainRequest, Explanation
     from sysgraft.seal.explanation import explain as explain_event_log
@@ -72,7 +72,7 @@ _HOMES = {
     "KeySetOptions": ("sysgraft.build.keyset", "KeySetOptions"),
     "LabOptions": ("sysgraft.lab.options", "LabOptions"),
     "LabReport": ("sysgraft.lab.report", "LabReport"),
-    "PcrBinding": ("sysgraft.seal.check", "Binding"),
+    "PcrBinding": ("sysgraft.seal.binding", "Binding"),
     "PcrCheckReport": ("sysgraft.seal.check", "CheckReport"),
     "PcrKey": ("sysgraft.build.uki.options", "PcrKey"),
     "PcrPrediction": ("sysgraft.seal.prediction", "Prediction"),
@@ -100,7 +100,7 @@ _HOMES = {
     "load_signer": ("sysgraft.sign.pair", "load_signer"),
     "pcr_policies": ("sysgraft.seal.policies", "policies"),
     "predict_pcrs": ("sysgraft.seal.prediction", "predict"),
-    "read_pcr_bindings": ("sysgraft.seal.check", "bindings_of"),
+    "read_pcr_bindings": ("sysgraft.seal.binding", "bindings_of"),
     "replay_event_log": ("sysgraft.seal.replay", "replay_files"),
     "run_lab": ("sysgraft.lab.run", "run_lab"),
     "sign_executable": ("sysgraft.build.uki_sign", "sign_executable"),

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from sysgraft.cli.pcr_arguments import boot_request, pcr_numbers
 from sysgraft.errors import KeyMaterialError, UsageError, in_file
 from sysgraft.formats import pcrsig
-from sysgraft.seal import check, policies
+from sysgraft.seal import binding, check, policies
 from sysgraft.seal.prediction import DEFAULT_BANKS, predict
 from sysgraft.sign.pcr_public import from_pem, read_public
 
@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     import argparse
 
     from sysgraft.cli.output import Output
-    from sysgraft.seal.check import Answer, Binding, CheckReport
+    from sysgraft.seal.binding import Binding
+    from sysgraft.seal.check import Answer, CheckReport
     from sysgraft.seal.prediction import Prediction
     from sysgraft.sign.pcr_public import PublicKey
 
@@ -24,7 +25,7 @@ def run(arguments: argparse.Namespace, out: Output) -> int:
     """Check signature files; 0 if they open everything, 1 if not."""
     given = policies.read_all(arguments.signatures)
     expected = read_public(arguments.public_key) if arguments.public_key else None
-    bindings = check.bindings_of(arguments.luks, expected) if arguments.luks else ()
+    bindings = binding.bindings_of(arguments.luks, expected) if arguments.luks else ()
     _check_usage(arguments)
     wanted = {pcr for each in bindings for pcr in each.pcrs} | set(pcr_numbers(arguments.pcrs))
     if not wanted:
@@ -38,7 +39,7 @@ def run(arguments: argparse.Namespace, out: Output) -> int:
         progress=out.progress,
     )
     document = given if arguments.signatures else _own_signatures(prediction)
-    bindings = bindings or check.bindings_for(
+    bindings = bindings or binding.bindings_for(
         document,
         prediction.banks,
         pcr_numbers(arguments.pcrs),

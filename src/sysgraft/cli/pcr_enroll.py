@@ -15,7 +15,7 @@ from sysgraft.host.small import read_small
 from sysgraft.measure import pcr11
 from sysgraft.measure.pcr import check_bank
 from sysgraft.seal import enrolment, machine, policies
-from sysgraft.seal.enrolment import Enrolment
+from sysgraft.seal.enrolment_checks import DEFAULT_PCRS, Enrolment
 from sysgraft.seal.machine import read_machine
 from sysgraft.sign.pcr_public import from_pem
 
@@ -59,7 +59,7 @@ def _wanted(arguments: argparse.Namespace, state: Machine) -> Enrolment:
         device=arguments.device,
         public_key=public_key,
         key=_read_key(public_key),
-        pcrs=tuple(sorted(pcr_numbers(arguments.pcrs))) or enrolment.DEFAULT_PCRS,
+        pcrs=tuple(sorted(pcr_numbers(arguments.pcrs))) or DEFAULT_PCRS,
         bank=check_bank(arguments.bank or "sha256"),
         phase=pcr11.check_path(arguments.phase or "enter-initrd"),
         signatures=tuple(arguments.signatures),
