@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import shutil
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -18,6 +18,7 @@ from uki_kit import sign_elsewhere
 from upgrade_kit import OS, OWNER, PEM, SYSEXT, Upgrade, done, entry, make_uki, make_upgrade, steps
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
 
@@ -90,7 +91,10 @@ def test_signatures_by_another_key_do_not_count(upgrade: Upgrade) -> None:
     words = ("--private-key", upgrade.folder / "other.key", "--output", upgrade.folder / "s.json")
     assert upgrade.run(*words).code == 0
     given = ("--signatures", upgrade.folder / "s.json")
-    assert upgrade.run(*given).code == 0  # whose they are is not known
+    unknown = upgrade.run(*given)
+    assert unknown.code == 1
+    assert "it is not known whether they open: the key is not known" in unknown.out
+    assert "missing signatures" not in unknown.out
     assert upgrade.run(*given, "--public-key", upgrade.folder / "k.pem").code == 1
 
 
@@ -124,6 +128,143 @@ def test_a_volume_says_what_is_wanted(upgrade: Upgrade) -> None:
     refused = upgrade.run("--luks", luks, "--private-key", upgrade.folder / "other.key", "-o", "s")
     assert refused.code == 2
     assert "not the one that is enrolled" in refused.err
+
+
+# --- What the script in the initrd takes ----------------------------------------------------------
+
+
+def _beside(upgrade: Upgrade, change: Callable[[dict[str, Any]], object], **layout: Any) -> None:
+    """The same partition twice, with a signature file beside the image that somebody rewrote."""
+    shutil.rmtree(upgrade.folder / "to")
+    path = upgrade.sign("from", f"from/{OS}.extra.d/s.pcrsig.json")
+    document = json.loads(path.read_text())
+    changed = {bank: [change(each) for each in entries] for bank, entries in document.items()}
+    path.write_text(json.dumps(changed, **layout))
+    shutil.copytree(upgrade.folder / "from", upgrade.folder / "to")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda each: dict(reversed(list(each.items()))),
+        lambda each: {**each, "more": 1},
+        lambda each: {**each, "sig": "\\" + each["sig"]},
+    ],
+)
+def test_an_entry_in_another_form_does_not_count_and_is_named(
+    upgrade: Upgrade, change: Callable[[dict[str, Any]], object]
+) -> None:
+    _beside(upgrade, change)
+    result = upgrade.run("--public-key", upgrade.folder / "k.pem")
+    assert result.code == 1
+    path = upgrade.folder / f"from/{OS}.extra.d/s.pcrsig.json"
+    if "\\" not in path.read_text():
+        assert f"the script in the initrd does not take 1 entry of {path}" in result.err
+
+
+@pytest.mark.parametrize(
+    "layout", [{"indent": "\t"}, {"indent": 2}, {"separators": (" , ", " : ")}]
+)
+def test_the_layout_of_a_signature_file_does_not_matter(
+    upgrade: Upgrade, layout: dict[str, Any]
+) -> None:
+    _beside(upgrade, lambda each: {**each, "pol": each["pol"].upper()}, **layout)
+    assert upgrade.plan("--public-key", upgrade.folder / "k.pem")["ok"]
+
+
+def test_an_image_whose_own_signatures_are_in_another_form_gets_none_from_files(
+    upgrade: Upgrade,
+) -> None:
+    """The script then leaves everything as it is."""
+    _beside(upgrade, lambda each: each)
+    key = ("--public-key", upgrade.folder / "k.pem")
+    embedded = json.dumps({"sha256": [{"pcrs": [11], "pol": "ab" * 32, "sig": "QUJD", "more": 1}]})
+    for side in ("from", "to"):
+        upgrade.write(f"{side}/{OS}", make_uki(b"from", signatures=embedded.encode()))
+    result = upgrade.run(*key)
+    assert result.code == 1
+    assert "it takes nothing from files either" in result.err
+    good = json.loads(embedded)
+    good["sha256"][0] = {"pcrs": [11], "pkfp": "ab" * 32, "pol": "ab" * 32, "sig": "QUJD"}
+    for side in ("from", "to"):
+        image = make_uki(b"from", signatures=json.dumps(good).encode())
+        upgrade.write(f"{side}/{OS}", image)
+    assert upgrade.plan(*key)["ok"]
+
+
+def test_an_older_stub_does_not_say_which_image_an_entry_with_a_text_file_is(
+    upgrade: Upgrade,
+) -> None:
+    shutil.rmtree(upgrade.folder / "to")
+    old = make_uki(b"from").replace(b"systemd-stub 258.3-1", b"systemd-stub 256.3-1")
+    upgrade.write(f"from/{OS}", old)
+    upgrade.write("from/loader/entries/t.conf", f"efi /{OS}\n")
+    signed = upgrade.sign("from", f"from/{OS}.extra.d/s.pcrsig.json")
+    shutil.copytree(upgrade.folder / "from", upgrade.folder / "to")
+    key = ("--public-key", upgrade.folder / "k.pem")
+    assert upgrade.plan(*key, "--entry", "os")["ok"]
+    plan = upgrade.plan(*key, "--entry", "t")
+    assert not plan["ok"]
+    assert any("finds only those in loader/extensions" in note for note in plan["notes"])
+    for side in ("from", "to"):
+        upgrade.write(f"{side}/loader/extensions/s.pcrsig.json", signed.read_bytes())
+    assert upgrade.plan(*key, "--entry", "t")["ok"]
+
+
+def test_older_systemd_takes_a_signature_with_a_reference_for_a_bad_one(upgrade: Upgrade) -> None:
+    _beside(upgrade, lambda each: each)
+    key = ("--public-key", upgrade.folder / "k.pem")
+    words = ("--private-key", upgrade.folder / "k.key", "--policyref", "x")
+    output = upgrade.folder / "r.json"
+    refused = upgrade.run(*words, "--output", output)
+    assert refused.code == 1
+    assert upgrade.plan(*key)["ok"]
+    for side in ("from", "to"):
+        upgrade.write(f"{side}/{OS}.extra.d/a.pcrsig.json", output.read_bytes())
+    plan = upgrade.plan(*key)  # systemd 258, as the stub
+    assert not plan["ok"]
+    (question,) = entry(plan, OS)["combinations"][0]["policies"]
+    assert "bound to the policyref 'x'" in question["problem"]
+
+
+# --- What a volume is bound to beside ------------------------------------------------------------
+
+
+def _token(**changes: Any) -> dict[str, Any]:
+    sealed = sealed_policy(key_name=pem_name(PEM), reference="", with_pin=False)
+    return {
+        **TPM2_TOKEN,
+        "tpm2-pcrs": [],
+        "tpm2-pcr-bank": "sha256",
+        "tpm2-policy-hash": sealed.hex(),
+        "tpm2_pubkey": base64.b64encode(PEM).decode(),
+        "tpm2_pubkey_pcrs": [11, 13],
+        **changes,
+    }
+
+
+def test_a_volume_that_is_bound_to_more_is_not_known_to_open(upgrade: Upgrade) -> None:
+    _beside(upgrade, lambda each: each)
+    luks = upgrade.write("luks", volume(metadata(tokens={"0": _token(**{"tpm2-pcrs": [7]})})))
+    result = upgrade.run("--luks", luks)
+    assert result.code == 1
+    assert "not known    nothing of it changes" in result.out
+    assert "it is bound to fixed values of PCR 7 too" in result.err
+    plan = upgrade.plan("--luks", luks)
+    assert not entry(plan, OS)["combinations"][0]["signed"]
+    assert plan["policies"] == 0  # there is nothing to sign
+    assert [bool(state["unsigned"]) for state in plan["order"]] == [True]
+
+
+def test_a_token_without_a_key_slot_opens_nothing_and_does_not_get_in_the_way(
+    upgrade: Upgrade,
+) -> None:
+    _beside(upgrade, lambda each: each)
+    dead = _token(keyslots=[])
+    luks = upgrade.write("luks", volume(metadata(tokens={"0": dead})))
+    assert not upgrade.plan("--luks", luks)["ok"]
+    luks = upgrade.write("luks", volume(metadata(tokens={"0": dead, "1": _token()})))
+    assert upgrade.plan("--luks", luks)["ok"]
 
 
 # --- What is missing -----------------------------------------------------------------------------

@@ -10,9 +10,9 @@ from executables import make_pe
 from sysgraft.base.blob import BytesBlob
 from sysgraft.errors import InputError, LimitError
 from sysgraft.measure.sidecars import Entry
-from sysgraft.seal.plan_entries import Dependencies, PlanEntry, find_entries, resolve
+from sysgraft.seal.plan_entries import Dependencies, Places, PlanEntry, find_entries, resolve
 from sysgraft.seal.plan_order import find_order, states_of
-from sysgraft.seal.transition import MAX_DEPTH, Transition
+from sysgraft.seal.transition import MAX_DEPTH, MAX_FOLDERS, Transition
 from uki_kit import make_kernel
 
 UKI = make_pe([(".linux", make_kernel())])
@@ -120,6 +120,11 @@ def test_a_file_is_opened_once_whatever_number_of_states_has_it() -> None:
     assert memory.opened == ["a"]
 
 
+def test_very_many_folders_are_refused() -> None:
+    with pytest.raises(LimitError, match="more than 1024 folders"):
+        transition({f"{number}/f": b"" for number in range(MAX_FOLDERS)}, {})
+
+
 def test_folders_without_end_are_refused() -> None:
     with pytest.raises(LimitError, match="folders in one another"):
         transition({"/".join("d" * (MAX_DEPTH + 1)): b""}, {})
@@ -201,6 +206,29 @@ def test_what_matters_to_an_entry_follows_from_the_pcrs_and_both_versions_of_its
     assert not Dependencies(entry, moving, own_loader=False).matters("EFI/systemd/b.efi", (4,))
 
 
+def test_the_changes_that_matter_are_found_by_their_places() -> None:
+    names = (
+        "old.efi new+3.efi other.efi E/one.sysext.raw loader/extensions/a.raw x "
+        "old.efi.extra.d/a.raw new.efi.extra.d/a.pcrsig.json new+2-1.efi.extra.d/a.raw "
+        "EFI/systemd/b.efi other.efi.extra.d/a.raw loader/entries/y.conf"
+    )
+    moving = transition(
+        {"loader/entries/x.conf": b"uki /old.efi\nextra /e/one.sysext.raw\n"},
+        {"loader/entries/x.conf": b"uki /new+3.efi\n", **dict.fromkeys(names.split(), b"")},
+    )
+    entry = PlanEntry("x", "loader/entries/x.conf", is_config=True)
+    needs = Dependencies(entry, moving, own_loader=True)
+    paths = [each.path for each in moving.changes]
+    mattering = [
+        number
+        for number, path in enumerate(paths)
+        if needs.matters(path, (4, 11, 12, 13)) or needs.is_signature(path)
+    ]
+    found = needs.candidates(Places(moving))
+    assert found == mattering
+    assert len(found) == 9
+
+
 def test_signature_files_are_those_that_the_initrd_looks_for() -> None:
     moving = transition({"EFI/Linux/a+2-1.efi": UKI}, {})
     entry = PlanEntry("a", "EFI/Linux/a+2-1.efi", is_config=False)
@@ -211,6 +239,14 @@ def test_signature_files_are_those_that_the_initrd_looks_for() -> None:
     assert not needs.is_signature("loader/extensions/.x.pcrsig.json")
     assert not needs.is_signature("loader/extensions/x.json")
     assert not needs.is_signature("EFI/Linux/b.efi.extra.d/x.pcrsig.json")
+
+
+def test_an_entry_for_another_architecture_is_not_started() -> None:
+    text = b"uki /b.efi\narchitecture aa64\n"
+    moving = transition({}, {"b.efi": UKI, "loader/entries/x.conf": text})
+    (config,) = find_entries(moving)
+    found = resolve(config, moving.state(moving.end))
+    assert (found.entry, found.problem) == (None, "it is for another architecture")
 
 
 # --- Order ---------------------------------------------------------------------------------------
@@ -233,3 +269,10 @@ def test_where_every_way_is_bad_the_least_bad_one_is_taken() -> None:
 def test_past_the_limit_the_preferred_order_is_the_answer() -> None:
     order = find_order(range(10), lambda state: int(state.bit_count() == 1), limit=5)
     assert order == (tuple(range(10)), 1, False)
+
+
+def test_very_many_changes_are_not_searched_without_end() -> None:
+    changes = range(3000)
+    assert find_order(changes, lambda _: 0) == (tuple(changes), 0, True)
+    order = find_order(changes, lambda state: int(state.bit_count() == 2999))
+    assert order == (tuple(changes), 1, False)

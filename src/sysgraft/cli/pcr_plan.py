@@ -13,7 +13,7 @@ from sysgraft.formats import pcrsig
 from sysgraft.host.output import atomic_output
 from sysgraft.measure import pcr11
 from sysgraft.measure.pcr import check_bank
-from sysgraft.seal import check, policies
+from sysgraft.seal import binding, check, policies
 from sysgraft.seal.plan import make_plan
 from sysgraft.seal.plan_values import PlanRequest, measure
 from sysgraft.seal.prediction import DEFAULT_BANKS
@@ -23,7 +23,7 @@ from sysgraft.sign.pcr_public import from_der, read_public
 if TYPE_CHECKING:
     from sysgraft.cli.output import Output
     from sysgraft.seal.assembly import Settings
-    from sysgraft.seal.check import Binding
+    from sysgraft.seal.binding import Binding
     from sysgraft.seal.plan import Plan
     from sysgraft.sign.keys import Signer
     from sysgraft.sign.pcr_public import PublicKey
@@ -51,7 +51,8 @@ def run(arguments: argparse.Namespace, out: Output) -> int:
     )
     given = {path: policies.read_document(path) for path in arguments.signatures}
     phases = tuple(map(pcr11.check_path, arguments.phases)) or check.DEFAULT_PHASES
-    plan = make_plan(planned, bindings, phases=phases, given=given)
+    one_is_enough = bool(arguments.luks)
+    plan = make_plan(planned, bindings, phases=phases, given=given, one_is_enough=one_is_enough)
     missing = plan.missing(only_order=arguments.only_order)
     if arguments.missing:
         name = _fingerprint(plan)
@@ -60,7 +61,7 @@ def run(arguments: argparse.Namespace, out: Output) -> int:
         made = policies.signed(missing, signer, out.progress)
         _write(arguments.output, made, replace=arguments.force)
         given[arguments.output] = made
-        plan = make_plan(planned, bindings, phases=phases, given=given)
+        plan = make_plan(planned, bindings, phases=phases, given=given, one_is_enough=one_is_enough)
     written = Written(
         missing=arguments.missing or "",
         output=arguments.output or "",
@@ -109,8 +110,8 @@ def _bindings(arguments: argparse.Namespace, signer: Signer | None) -> tuple[Bin
             _check_same(key, own)
         banks = tuple(dict.fromkeys(map(check_bank, arguments.banks or DEFAULT_BANKS)))
         pcrs = pcr_numbers(arguments.pcrs or DEFAULT_PCRS)
-        return check.bindings_for({}, banks, pcrs, key or own, arguments.policyref or "")
-    found = check.bindings_of(arguments.luks, key)
+        return binding.bindings_for({}, banks, pcrs, key or own, arguments.policyref or "")
+    found = binding.bindings_of(arguments.luks, key)
     for each in found:
         if own and each.key:
             _check_same(each.key, own)

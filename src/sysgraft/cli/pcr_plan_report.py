@@ -8,11 +8,17 @@ from sysgraft.cli.output import counted
 
 if TYPE_CHECKING:
     from sysgraft.cli.output import Output
-    from sysgraft.seal.plan import Combination, EntryPlan, Plan, Question, State
+    from sysgraft.seal.plan import Combination, EntryPlan, Plan, State
     from sysgraft.seal.plan_entries import PlanEntry
+    from sysgraft.seal.plan_status import Question
 
 _SHOWN_MISSING = 32
 _ELSEWHERE = "only in another order"
+_STATUS = {
+    "signed": ("ok", "signed"),
+    "unknown": ("skipped", "not known"),
+    "unsigned": ("fail", "NOT signed"),
+}
 _TEXT = {
     "add": ("not there yet", "new"),
     "replace": ("old", "new"),
@@ -72,9 +78,10 @@ def _name(entry: PlanEntry) -> str:
 
 
 def _row(each: Combination, entry: EntryPlan, plan: Plan, out: Output) -> tuple[str, ...]:
+    kind, text = _STATUS[each.status]
     return (
-        out.symbol("fail" if each.missing else "ok"),
-        "NOT signed" if each.missing else "signed",
+        out.symbol(kind),
+        text,
         "" if each.in_order else _ELSEWHERE,
         _files(each, entry, plan),
     )
@@ -110,14 +117,24 @@ def _judgement(plan: Plan) -> str:
         return "what is there now is not signed already"
     if plan.states[-1].unsigned:
         return "what is there in the end is not signed"
+    if not any(each.unsigned for each in plan.states):
+        return f"it passes through signed combinations, but {_doubt(plan)}"
     if plan.is_best:
         return "none passes through signed combinations only; this one meets the fewest others"
     return "too many states to find the best one; this one meets unsigned combinations"
 
 
+def _doubt(plan: Plan) -> str:
+    questions = (q for e in plan.entries for each in e.combinations for q in each.questions)
+    reasons = (q.answer.problem for q in questions if q.answer.is_unknown)
+    return f"it is not known whether they open: {next(reasons, '')}"
+
+
 def _step(place: int, state: State, plan: Plan) -> tuple[str, str, str]:
     names = ", ".join(dict.fromkeys(_name(each) for each in state.unsigned))
     bad = f"then NOT signed: {names}" if names else ""
+    if not bad and state.unknown:
+        bad = "then not known"
     if state.number is None:
         return "0.", "as it is", bad
     change = plan.changes[state.number]
@@ -195,7 +212,7 @@ def _combination_json(each: Combination) -> dict[str, object]:
         "starts": bool(each.start.image),
         "problem": each.start.problem,
         "image": each.start.image,
-        "signed": bool(each.questions) and not each.missing,
+        "signed": bool(each.questions) and each.status == "signed",
         "inOrder": each.in_order,
         "policies": [_question_json(question) for question in each.questions],
     }
@@ -213,4 +230,5 @@ def _question_json(each: Question) -> dict[str, object]:
 
 
 def _state_json(state: State) -> dict[str, object]:
-    return {"change": state.number, "unsigned": [_id(each) for each in state.unsigned]}
+    unsigned = (*state.unsigned, *state.unknown)
+    return {"change": state.number, "unsigned": [_id(each) for each in unsigned]}

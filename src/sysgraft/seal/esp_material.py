@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final
 from sysgraft.base.systemd import LATEST
 from sysgraft.errors import InputError, UnsupportedError, UsageError, in_file
 from sysgraft.formats import bls, pe, uki
+from sysgraft.seal.entry_architecture import is_shown
 from sysgraft.seal.material import LOADER_FOLDERS, Folder, Material, Source, source
 from sysgraft.seal.start_options import loader_release
 
@@ -62,14 +63,16 @@ def entries(volume: Volume) -> tuple[EspEntry, ...]:
 
 def _configured(volume: Volume) -> Iterator[EspEntry]:
     for each in sorted(volume.entries(ENTRIES)):
-        if each.is_folder or not each.name.lower().endswith(".conf"):
+        if each.is_folder or not bls.is_entry_name(each.name):
             continue
         path = f"{ENTRIES}/{each.name}"
         blob = volume.open(path)
         with in_file(volume.label(path)):
             settings = bls.parse(blob.read_at(0, min(blob.size, bls.MAX_SIZE + 1)))
         image = volume.find(bls.efi_path(settings.uki or settings.efi))
-        if settings.kind in ("uki", "efi") and image is not None:
+        if settings.kind not in ("uki", "efi") or image is None:
+            continue
+        if is_shown(settings, volume.open(image)):
             yield EspEntry(_stem(each.name), image, path, settings)
 
 

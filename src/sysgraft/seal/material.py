@@ -55,6 +55,7 @@ class Folder:
 
     files: dict[str, Source] = field(default_factory=dict)
     entries: list[Entry] = field(default_factory=list)
+    _folded: dict[str, str] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def add(self, source: Source) -> None:
         """One more file.
@@ -62,11 +63,13 @@ class Folder:
         Raises:
             UsageError: FAT could not hold it beside another one.
         """
-        for name in self.files:
-            if fold(name) == fold(source.name):
-                raise UsageError(
-                    f"{self.files[name].label} and {source.label} would be one file on FAT",
-                )
+        if len(self._folded) != len(self.files):
+            self._folded = {fold(name): name for name in self.files}
+        other = self._folded.setdefault(fold(source.name), source.name)
+        if other in self.files:
+            raise UsageError(
+                f"{self.files[other].label} and {source.label} would be one file on FAT"
+            )
         if len(self.files) >= MAX_FILES:
             raise UsageError(f"more than {MAX_FILES} files in one folder")
         self.files[source.name] = source

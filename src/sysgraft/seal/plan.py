@@ -8,43 +8,32 @@ still have to be signed. Nothing is changed.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
 
-from sysgraft.errors import InputError, KeyMaterialError, LimitError
+from sysgraft.errors import InputError, LimitError
 from sysgraft.formats import pcrsig
 from sysgraft.measure.policy import policy_pcr
 from sysgraft.seal.esp_material import ENTRIES
-from sysgraft.seal.plan_order import find_order, states_of
-from sysgraft.seal.plan_signatures import Answer, Documents
+from sysgraft.seal.plan_order import MAX_STATES, find_order, states_of
+from sysgraft.seal.plan_signatures import Documents
+from sysgraft.seal.plan_start import with_key
+from sysgraft.seal.plan_status import Question, status_of
 from sysgraft.seal.transition import folded
-from sysgraft.sign.pcr_public import from_pem
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from sysgraft.seal.check import Binding
+    from sysgraft.seal.binding import Binding
     from sysgraft.seal.plan_entries import PlanEntry
     from sysgraft.seal.plan_signatures import Document
-    from sysgraft.seal.plan_values import Combinations, Planned, Start
+    from sysgraft.seal.plan_start import Start
+    from sysgraft.seal.plan_status import Status
+    from sysgraft.seal.plan_values import Combinations, Planned
     from sysgraft.seal.transition import Change
 
-
-@dataclass(frozen=True, slots=True)
-class Question:
-    """A policy that has to be signed, and whether it is.
-
-    Attributes:
-        binding: who wants it.
-        phase: the phase path.
-        policy: its digest.
-        answer: by the signature files there are.
-    """
-
-    binding: Binding
-    phase: str
-    policy: bytes
-    answer: Answer
+_MAX_JUDGED: Final = 1 << 22
+"""How often a search for an order asks what comes of an entry."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,18 +44,22 @@ class Combination:
         done: numbers of the changes that are made; the other ones of the entry are not.
         start: what it does.
         questions: what it needs, answered by all signature files of both partitions.
+        status: what comes of them.
         in_order: whether the suggested order leads through it.
     """
 
     done: frozenset[int]
     start: Start
     questions: tuple[Question, ...]
+    status: Status
     in_order: bool
 
     @property
     def missing(self) -> tuple[Question, ...]:
-        """What is not signed."""
-        return tuple(each for each in self.questions if each.answer.problem)
+        """What is not signed, and would have to be."""
+        if self.status != "unsigned":
+            return ()
+        return tuple(each for each in self.questions if each.status == "unsigned")
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,10 +84,12 @@ class State:
     Attributes:
         number: of the change that is made; None for the partition as it is.
         unsigned: entries that would start and not open what is sealed.
+        unknown: entries that are signed, but of which nobody can tell whether they open it.
     """
 
     number: int | None
     unsigned: tuple[PlanEntry, ...]
+    unknown: tuple[PlanEntry, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,8 +116,8 @@ class Plan:
 
     @property
     def ok(self) -> bool:
-        """Whether everything that the suggested order can leave behind is signed."""
-        return not any(each.unsigned for each in self.states)
+        """Whether everything that the suggested order can leave behind is known to open."""
+        return not any(each.unsigned or each.unknown for each in self.states)
 
     def missing(self, *, only_order: bool = False) -> pcrsig.Signatures:
         """The policies that are not signed.
@@ -155,6 +150,7 @@ def make_plan(
     *,
     phases: Sequence[str] = ("enter-initrd",),
     given: Mapping[str, pcrsig.Signatures] | None = None,
+    one_is_enough: bool = False,
 ) -> Plan:
     """Hold signatures against all combinations, and find an order.
 
@@ -164,25 +160,16 @@ def make_plan(
             have is taken.
         phases: phase paths at which volumes are unlocked.
         given: signatures that are there in every state, by a name for them.
+        one_is_enough: whether one of the bindings is, as of the tokens of a volume.
 
     Raises:
         InputError: there is no boot entry.
     """
     if not planned.entries:
         raise InputError("there is no boot entry that starts a UKI", file=planned.request.after)
-    return _Judge(planned, _with_key(planned, bindings), phases, given or {}).plan()
-
-
-def _with_key(planned: Planned, bindings: Sequence[Binding]) -> tuple[Binding, ...]:
     starts = (start for each in planned.entries for start in each.starts.values())
-    keys = {start.public_key for start in starts if start.public_key}
-    if len(keys) != 1:
-        return tuple(bindings)
-    try:
-        key = from_pem(next(iter(keys)))
-    except (InputError, KeyMaterialError):
-        return tuple(bindings)
-    return tuple(each if each.key else replace(each, key=key) for each in bindings)
+    wanted = with_key(bindings, starts)
+    return _Judge(planned, wanted, phases, given or {}, one_is_enough=one_is_enough).plan()
 
 
 class _Judge:
@@ -192,28 +179,35 @@ class _Judge:
         bindings: tuple[Binding, ...],
         phases: Sequence[str],
         given: Mapping[str, pcrsig.Signatures],
+        *,
+        one_is_enough: bool,
     ) -> None:
+        self._one_is_enough = one_is_enough
         self._planned = planned
         self._transition = planned.transition
         self._bindings = bindings
         self._phases = tuple(phases)
         self._documents = Documents(given)
         self._policies: dict[tuple[PlanEntry, int], tuple[tuple[Binding, str, bytes], ...]] = {}
-        self._there: dict[tuple[str, str, int], tuple[Document, ...]] = {}
-        self._signed: dict[tuple[PlanEntry, int], bool] = {}
+        self._there: dict[tuple[str, bool, str, int], tuple[Document, ...]] = {}
+        self._status: dict[tuple[PlanEntry, int], Status] = {}
         self._ends = (self._transition.state(0), self._transition.state(self._transition.end))
 
     def plan(self) -> Plan:
         signing = {number for each in self._planned.entries for number in each.signature_changes}
         counting = {number for each in self._planned.entries for number in each.changes} | signing
         preferred = sorted(counting, key=lambda number: self._rank(number, signing))
-        order = find_order(preferred, lambda state: len(self._unsigned(state)))
+        looked_at = max(1, len(preferred) * len(self._planned.entries))
+        limit = min(MAX_STATES, _MAX_JUDGED // looked_at)
+        order = find_order(preferred, lambda state: len(self._unsigned(state)), limit=limit)
         states = states_of(order.steps)
         steps = (None, *order.steps)
         return Plan(
             changes=self._transition.changes,
             entries=tuple(self._entry_plan(each, states) for each in self._planned.entries),
-            states=tuple(map(State, steps, map(self._unsigned, states))),
+            states=tuple(
+                map(State, steps, map(self._unsigned, states), map(self._unknown, states))
+            ),
             any_time=tuple(n for n in range(len(self._transition.changes)) if n not in counting),
             is_best=order.is_best,
             bindings=self._bindings,
@@ -234,27 +228,34 @@ class _Judge:
         return (7 - rank if change.action == "remove" else rank), place
 
     def _unsigned(self, state: int) -> tuple[PlanEntry, ...]:
-        """Entries that start in this state and would not open what is sealed."""
-        return tuple(each.entry for each in self._planned.entries if not self._opens(each, state))
+        return self._entries_with("unsigned", state)
 
-    def _opens(self, entry: Combinations, state: int) -> bool:
+    def _unknown(self, state: int) -> tuple[PlanEntry, ...]:
+        return self._entries_with("unknown", state)
+
+    def _entries_with(self, status: Status, state: int) -> tuple[PlanEntry, ...]:
+        entries = self._planned.entries
+        return tuple(each.entry for each in entries if self._status_in(each, state) == status)
+
+    def _status_in(self, entry: Combinations, state: int) -> Status:
         signing = state & sum(1 << number for number in entry.signature_changes)
         key = entry.entry, state & entry.mask | signing
-        if key not in self._signed:
+        if key not in self._status:
             start = entry.starts[state & entry.mask]
-            where = start.image, start.signatures[0], signing
+            where = start.image, start.is_image_known, start.signatures[0], signing
             if where not in self._there:
                 volumes = (self._transition.state(signing),)
                 self._there[where] = self._documents.there(start, volumes) if start.image else ()
             questions = self._questions(entry, state & entry.mask, self._there[where])
-            self._signed[key] = not any(each.answer.problem for each in questions)
-        return self._signed[key]
+            self._status[key] = status_of(questions, one_is_enough=self._one_is_enough)
+        return self._status[key]
 
     def _questions(
         self, entry: Combinations, state: int, documents: Sequence[Document]
     ) -> tuple[Question, ...]:
+        release = entry.starts[state].systemd
         return tuple(
-            Question(*each, self._documents.answer(each[0], each[2], documents))
+            Question(*each, self._documents.answer(each[0], each[2], documents, release=release))
             for each in self._wanted(entry, state)
         )
 
@@ -277,11 +278,13 @@ class _Judge:
         found = []
         for state, start in entry.starts.items():
             documents = self._documents.there(start, self._ends) if start.image else ()
+            questions = self._questions(entry, state, documents)
             found.append(
                 Combination(
                     frozenset(number for number in entry.changes if state >> number & 1),
                     start,
-                    self._questions(entry, state, documents),
+                    questions,
+                    status_of(questions, one_is_enough=self._one_is_enough),
                     state in reached,
                 )
             )

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final
 from sysgraft.errors import InputError, in_file
 from sysgraft.formats import bls, pe, uki
 from sysgraft.measure.sidecars import Entry, problem
+from sysgraft.seal.entry_architecture import is_shown
 from sysgraft.seal.esp_material import ENTRIES, IMAGES, EspEntry
 from sysgraft.seal.transition import folded
 
@@ -146,14 +147,39 @@ def resolve(entry: PlanEntry, volume: StateVolume) -> Found:
         return Found(EspEntry(entry.name, file.path, settings=chosen))
     settings = _settings(file)
     image = volume.file(_image_name(settings)) if _image_name(settings) else None
-    if image is None:
-        return Found(None, "its image is not there")
-    if not profile_count(image):
-        return Found(None, "it does not start a UKI")
+    problem = _image_problem(settings, image)
+    if image is None or problem:
+        return Found(None, problem)
     return Found(EspEntry(entry.name, image.path, file.path, settings))
 
 
+def _image_problem(settings: bls.Entry, image: PartitionFile | None) -> str:
+    """Why the image that a text file names cannot be started; empty if it can."""
+    if image is None:
+        return "its image is not there"
+    if not profile_count(image):
+        return "it does not start a UKI"
+    return "" if is_shown(settings, image.blob) else "it is for another architecture"
+
+
 # --- What matters to it --------------------------------------------------------------------------
+
+
+class Places:
+    """The changes of a partition by place, to find the few that can matter to an entry."""
+
+    def __init__(self, transition: Transition) -> None:
+        self._numbers: dict[str, set[int]] = {}
+        for number, change in enumerate(transition.changes):
+            place = folded(change.path)
+            folder = place.rpartition("/")[0]
+            for each in (place, folder + "/", _uncounted(folder) + "/"):
+                self._numbers.setdefault(each, set()).add(number)
+
+    def at(self, files: Iterable[str], folders: Iterable[str]) -> list[int]:
+        """Numbers of the changes of these files, and in these folders with or without counter."""
+        wanted = (*files, *(f"{folder}/" for folder in folders))
+        return sorted({number for each in wanted for number in self._numbers.get(each, ())})
 
 
 class Dependencies:
@@ -176,6 +202,11 @@ class Dependencies:
             self._extras = {folded(path) for each in settings for path in each.extras}
         self._images = set(map(folded, images))
         self._folders = {folded(bls.extra_folder(image)) for image in images}
+
+    def candidates(self, places: Places) -> list[int]:
+        """Numbers of the changes of which `matters` or `is_signature` may be true."""
+        files = (*self._images, self._config, *self._extras)
+        return places.at(files, (*self._folders, *map(folded, (*_GLOBAL, *_LOADER_FOLDERS))))
 
     def matters(self, path: str, pcrs: Iterable[int]) -> bool:
         """Whether a file decides what these PCRs will be, or whether the entry is there."""

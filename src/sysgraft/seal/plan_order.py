@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 MAX_STATES: Final = 1 << 15
 """States that are looked at; all of those of 15 changes."""
+MAX_KEPT: Final = 1 << 22
+"""Steps of all ways that wait to be gone on with: they are what takes memory."""
 
 
 class Order(NamedTuple):
@@ -39,24 +41,29 @@ def find_order(
     Args:
         changes: numbers of the changes, in the order that is preferred.
         cost: how bad a state is, 0 for a good one.
-        limit: states to look at; past them the preferred order is the answer.
+        limit: states to look at; past them, and past `MAX_KEPT`, the preferred order is
+            the answer.
     """
+    total = sum(map(cost, states_of(changes)[1:]))
+    if not total:
+        return Order(tuple(changes), 0, is_best=True)
     end = sum(1 << number for number in changes)
     waiting: list[tuple[int, tuple[int, ...], int]] = [(0, (), 0)]
     seen: set[int] = set()
-    while waiting and len(seen) < limit:
+    kept = 0
+    while waiting and len(seen) < limit and kept < MAX_KEPT:
         so_far, places, state = heappop(waiting)
         if state == end:
             return Order(tuple(changes[place] for place in places), so_far, is_best=True)
         if state in seen:
             continue
         seen.add(state)
+        kept += len(changes) * (len(places) + 1)
         for place, number in enumerate(changes):
             following = state | 1 << number
             if following != state and following not in seen:
                 heappush(waiting, (so_far + cost(following), (*places, place), following))
-    total = sum(map(cost, states_of(changes)[1:]))
-    return Order(tuple(changes), total, is_best=total == 0)
+    return Order(tuple(changes), total, is_best=False)
 
 
 def states_of(steps: Sequence[int]) -> tuple[int, ...]:

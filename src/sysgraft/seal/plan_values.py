@@ -11,14 +11,22 @@ from dataclasses import dataclass, field, replace
 from itertools import compress
 from typing import TYPE_CHECKING, Final
 
-from sysgraft.errors import InputError, LimitError, UsageError
+from sysgraft.errors import InputError, LimitError, UnsupportedError, UsageError
 from sysgraft.measure import boot as measure_boot
 from sysgraft.measure.boot import PCRS
 from sysgraft.seal.assembly import Assembly, Settings
 from sysgraft.seal.esp_material import from_esp
 from sysgraft.seal.hashing import Hashing
 from sysgraft.seal.material import source
-from sysgraft.seal.plan_entries import LOADER_PCRS, Dependencies, PlanEntry, find_entries, resolve
+from sysgraft.seal.plan_entries import (
+    LOADER_PCRS,
+    Dependencies,
+    Places,
+    PlanEntry,
+    find_entries,
+    resolve,
+)
+from sysgraft.seal.plan_start import Start, is_image_known
 from sysgraft.seal.transition import Transition
 from sysgraft.seal.volume import open_volume
 
@@ -26,8 +34,6 @@ if TYPE_CHECKING:
     from collections.abc import Hashable, Iterable, Iterator, Sequence
 
     from sysgraft.base.progress import Progress
-    from sysgraft.measure.boot import Boot
-    from sysgraft.measure.events import Event
     from sysgraft.seal.assembly import Images
     from sysgraft.seal.file_set import FileSet
     from sysgraft.seal.material import Material, Source
@@ -59,35 +65,6 @@ class PlanRequest:
     pcrs: tuple[int, ...] = (11, 13)
     banks: tuple[str, ...] = ("sha256",)
     settings: Settings = field(default_factory=Settings)
-
-
-@dataclass(frozen=True, slots=True)
-class Start:
-    """One combination as it starts.
-
-    Attributes:
-        image: path of the UKI; empty if it cannot start.
-        problem: why it cannot.
-        version: of its stub.
-        signatures: the content of its ``.pcrsig``, and what the file is called in a message.
-        public_key: the content of its ``.pcrpkey``.
-        boot: what is measured; None if it cannot start.
-        events: until the kernel runs.
-    """
-
-    image: str = ""
-    problem: str = ""
-    version: int = 0
-    signatures: tuple[str, bytes] = ("", b"")
-    public_key: bytes = b""
-    boot: Boot | None = None
-    events: tuple[Event, ...] = ()
-
-    def values(self, path: str, bank: str, pcrs: Sequence[int]) -> dict[int, bytes]:
-        """The PCRs at the end of a phase path."""
-        if self.boot is None:
-            raise ValueError("what cannot start measures nothing")
-        return measure_boot.values(self.events, self.boot, path, bank, pcrs=pcrs)
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,6 +141,7 @@ class _Planner:
     ) -> None:
         self._request = request
         self._transition = transition
+        self._places = Places(transition)
         self._hashing = Hashing(request.banks, progress)
         self._images: Images = {}
         self._assemblies: dict[Hashable, Assembly] = {}
@@ -197,9 +175,9 @@ class _Planner:
 
     def _changes_of(self, entry: PlanEntry) -> Combinations:
         needs = Dependencies(entry, self._transition, own_loader=not self._loaders)
-        changes = enumerate(self._transition.changes)
         mattering, signing = [], []
-        for number, change in changes:
+        for number in needs.candidates(self._places):
+            change = self._transition.changes[number]
             if needs.is_signature(change.path):
                 signing.append(number)
             elif needs.matters(change.path, self._request.pcrs):
@@ -220,13 +198,16 @@ class _Planner:
         found = resolve(entry, volume)
         if found.entry is None:
             return Start(problem=found.problem), None, None
-        material = from_esp(
-            volume,
-            "",
-            loaders=self._request.loaders,
-            version=self._request.settings.version,
-            known=found.entry,
-        )
+        try:
+            material = from_esp(
+                volume,
+                "",
+                loaders=self._request.loaders,
+                version=self._request.settings.version,
+                known=found.entry,
+            )
+        except UnsupportedError as error:
+            return Start(problem=error.message), None, None
         if self._loaders:
             material = replace(material, loaders=self._loaders)
         if LOADER_PCRS.isdisjoint(self._request.pcrs):
@@ -235,7 +216,16 @@ class _Planner:
         where = f".pcrsig of {volume.label(found.entry.image)}"
         if assembly.profile:
             where += f", profile {assembly.profile}"
-        start = Start(image=found.entry.image, signatures=(where, b""))
+        start = Start(
+            image=found.entry.image,
+            is_image_known=is_image_known(
+                entry,
+                found.entry.image,
+                version=assembly.version,
+                has_loader=bool(material.loaders),
+            ),
+            signatures=(where, b""),
+        )
         return start, assembly, assembly.add_set(material.own)
 
     def _assembly(self, material: Material) -> Assembly:
@@ -269,6 +259,7 @@ def _finish(start: Start, assembly: Assembly | None, own: FileSet | None) -> Sta
     return replace(
         start,
         version=assembly.version,
+        systemd=assembly.systemd,
         signatures=(start.signatures[0], assembly.uki.signatures),
         public_key=assembly.uki.public_key,
         boot=boot,

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 MAX_FILES: Final = 1 << 14
 """Files of a partition: one for booting has some dozens."""
+MAX_FOLDERS: Final = 1 << 10
+"""Folders of a partition: in an image each one is found by its path."""
 MAX_DEPTH: Final = 16
 """Folders in one another; a path of more is no longer one that firmware is given."""
 _CHUNK: Final = 1 << 20
@@ -39,15 +41,19 @@ class PartitionFile:
 
     Attributes:
         path: as it is spelled there.
+        place: its path as FAT compares it.
+        steps: on the way to it, each folder's place, and the entry there by its folded name.
         label: how to name it in a message.
     """
 
-    __slots__ = ("_blob", "_volume", "label", "path")
+    __slots__ = ("_blob", "_volume", "label", "path", "place", "steps")
 
     def __init__(self, volume: Volume, path: str) -> None:
         self._volume = volume
         self._blob: Blob | None = None
         self.path = path
+        self.place = folded(path)
+        self.steps = tuple(_steps(path))
         self.label = volume.label(path)
 
     @property
@@ -106,11 +112,15 @@ class _Tree:
         self.files: dict[str, PartitionFile] = {}
         self.folders: dict[str, dict[str, Entry]] = {}
         for each in files:
-            self.files[folded(each.path)] = each
-            parts = each.path.split("/")
-            for depth, name in enumerate(parts):
-                inside = self.folders.setdefault(folded("/".join(parts[:depth])), {})
-                inside.setdefault(fold(name), Entry(name, depth + 1 < len(parts)))
+            self.files[each.place] = each
+            for folder, name, entry in each.steps:
+                self.folders.setdefault(folder, {}).setdefault(name, entry)
+
+
+def _steps(path: str) -> Iterator[tuple[str, str, Entry]]:
+    parts = path.split("/")
+    for depth, name in enumerate(parts):
+        yield folded("/".join(parts[:depth])), fold(name), Entry(name, depth + 1 < len(parts))
 
 
 class StateVolume:
@@ -163,7 +173,8 @@ class Transition:
 
     Raises:
         InputError: a partition cannot be read.
-        LimitError: more than `MAX_FILES` files, or folders deeper than `MAX_DEPTH`.
+        LimitError: more than `MAX_FILES` files or `MAX_FOLDERS` folders, or folders deeper than
+            `MAX_DEPTH`.
     """
 
     def __init__(self, before: Volume, after: Volume) -> None:
@@ -177,6 +188,7 @@ class Transition:
             else:
                 changes.append(Change(*pair))
         self.changes = tuple(changes)
+        self._changed = {folded(each.path): each for each in changes}
         self._unchanged = _Tree(unchanged)
 
     @property
@@ -197,30 +209,37 @@ class Transition:
         place = folded(path)
         if place in self._unchanged.files:
             return (self._unchanged.files[place],)
-        for each in self.changes:
-            if folded(each.path) == place:
-                return each.versions
-        return ()
+        change = self._changed.get(place)
+        return change.versions if change else ()
 
 
 def _read(volume: Volume) -> Mapping[str, PartitionFile]:
     found: dict[str, PartitionFile] = {}
-    for path in _walk(volume, "", MAX_DEPTH):
-        found[folded(path)] = PartitionFile(volume, path)
+    for path in _walk(volume):
+        file = PartitionFile(volume, path)
+        found[file.place] = file
         if len(found) > MAX_FILES:
             raise LimitError(f"more than {MAX_FILES} files", file=volume.name)
     return found
 
 
-def _walk(volume: Volume, folder: str, depth: int) -> Iterator[str]:
-    if not depth:
-        raise LimitError(f"more than {MAX_DEPTH} folders in one another", file=volume.name)
-    for each in volume.entries(folder):
-        path = f"{folder}/{each.name}" if folder else each.name
-        if not each.is_folder:
-            yield path
-        elif each.name not in (".", ".."):
-            yield from _walk(volume, path, depth - 1)
+def _walk(volume: Volume) -> Iterator[str]:
+    """The paths of all files, folder by folder."""
+    waiting = [("", 1)]
+    count = 0
+    while waiting:
+        folder, depth = waiting.pop()
+        count += 1
+        if count > MAX_FOLDERS:
+            raise LimitError(f"more than {MAX_FOLDERS} folders", file=volume.name)
+        if depth > MAX_DEPTH:
+            raise LimitError(f"more than {MAX_DEPTH} folders in one another", file=volume.name)
+        for each in volume.entries(folder):
+            path = f"{folder}/{each.name}" if folder else each.name
+            if not each.is_folder:
+                yield path
+            elif each.name not in (".", ".."):
+                waiting.append((path, depth + 1))
 
 
 def _are_same(one: PartitionFile, other: PartitionFile) -> bool:

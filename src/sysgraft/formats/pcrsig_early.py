@@ -1,0 +1,101 @@
+"""What the script in the initrd takes of a signature file that lies on the partition.
+
+``seal/early/pcr-signatures.sh`` has no JSON parser: it looks for entries with ``sed``, written as
+systemd-measure, ukify and sysgraft write them, and leaves out whatever looks different. The rule is
+the same here, byte for byte: a file is cut before every ``{"pcrs"`` and behind every ``}``, and a
+piece counts if it is one whole entry, of the bank that was named last. So a file that is no JSON
+may still bring entries, and one that is may bring none. Which files are looked for is not decided
+here.
+"""
+
+from __future__ import annotations
+
+import base64
+import re
+from typing import TYPE_CHECKING, Final
+
+from sysgraft.formats.pcrsig import Entry
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from sysgraft.formats.pcrsig import Signatures
+
+BANKS: Final = ("sha1", "sha256", "sha384", "sha512")
+"""The banks that are written, in this order."""
+
+_BLANKS: Final = bytes.maketrans(b"\n\r\t", b"   ")
+_MARK: Final = b"\x01"
+_START: Final = b'{"pcrs"'
+_OPENING: Final = re.compile(rb'\{ *"pcrs" *')
+# The last bank that a piece names counts.
+_BANK: Final = re.compile(rb'.*"(sha[0-9]{1,3})" *: *\[', re.DOTALL)
+_DIGEST: Final = rb'"([0-9A-Fa-f]{64})"'
+_NEXT: Final = rb" *, *"
+# Numbers that begin with a zero are no JSON. References: any printable character but quotes, braces
+# and backslashes.
+_ENTRY: Final = re.compile(
+    rb'\{"pcrs" *: *\[ *((?:0|[1-9][0-9]?)(?: *, *(?:0|[1-9][0-9]?))*) *\]'
+    + (_NEXT + rb'"pkfp" *: *' + _DIGEST)
+    + (rb"(?:" + _NEXT + rb'"ref" *: *"([\] !#-\[\^-z|~]*)")?')
+    + (_NEXT + rb'"pol" *: *' + _DIGEST)
+    + (rb"(?:" + _NEXT + rb'"tbs" *: *"([0-9A-Fa-f]*)")?')
+    + (_NEXT + rb'"sig" *: *"([A-Za-z0-9+/=]{4,})" *\}')
+)
+
+
+def taken(text: bytes) -> Signatures:
+    """The entries that the script takes, by bank.
+
+    A signature that is no base64 is kept as the bytes that are there: it is bad, but systemd would
+    come upon it.
+    """
+    found: dict[str, list[Entry]] = {}
+    for bank, match in _matches(text):
+        if match is not None and bank in BANKS:
+            found.setdefault(bank, []).append(_entry(match))
+    return {bank: tuple(found[bank]) for bank in BANKS if bank in found}
+
+
+def left_out(text: bytes) -> int:
+    """How many pieces begin as an entry does and are not taken."""
+    return sum(match is None or bank not in BANKS for bank, match in _matches(text))
+
+
+def _matches(text: bytes) -> Iterator[tuple[str, re.Match[bytes] | None]]:
+    """Whatever begins as an entry does, with its bank, and whether it is one."""
+    bank = ""
+    for piece in _pieces(text):
+        if piece.startswith(_START):
+            yield bank, _ENTRY.fullmatch(piece) if bank else None
+        elif named := _BANK.match(piece):
+            bank = named[1].decode("ascii")
+
+
+def _pieces(text: bytes) -> list[bytes]:
+    line = _OPENING.sub(_MARK + _START, text.translate(_BLANKS, _MARK))
+    return line.replace(b"}", b"}" + _MARK).split(_MARK)
+
+
+def _entry(match: re.Match[bytes]) -> Entry:
+    pcrs, fingerprint, reference, policy, to_sign, signature = match.groups(b"")
+    return Entry(
+        pcrs=tuple(sorted(set(map(int, pcrs.split(b","))))),
+        fingerprint=_hex(fingerprint),
+        policy=_hex(policy),
+        signature=_base64(signature),
+        reference=reference.decode("ascii"),
+        to_sign=_hex(to_sign),
+    )
+
+
+def _hex(digits: bytes) -> bytes:
+    """Half a byte at the end is none; only ``tbs`` can have it, which nobody reads."""
+    return bytes.fromhex(digits[: len(digits) & ~1].decode("ascii"))
+
+
+def _base64(text: bytes) -> bytes:
+    try:
+        return base64.b64decode(text, validate=True)
+    except ValueError:
+        return text

@@ -1,0 +1,53 @@
+"""What has to be signed for one start, and whether all of it together opens what is sealed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final, Literal, TypeAlias
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from sysgraft.seal.binding import Binding
+    from sysgraft.seal.plan_signatures import Answer
+
+Status: TypeAlias = Literal["signed", "unknown", "unsigned"]
+_RANKS: Final[tuple[Status, ...]] = ("signed", "unknown", "unsigned")
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """A policy that has to be signed, and whether it is.
+
+    Attributes:
+        binding: who wants it.
+        phase: the phase path.
+        policy: its digest.
+        answer: by the signature files there are.
+    """
+
+    binding: Binding
+    phase: str
+    policy: bytes
+    answer: Answer
+
+    @property
+    def status(self) -> Status:
+        """What came of it; unknown is what is signed and may open or not."""
+        if not self.answer.problem:
+            return "signed"
+        return "unknown" if self.answer.is_unknown else "unsigned"
+
+
+def status_of(questions: Iterable[Question], *, one_is_enough: bool) -> Status:
+    """What comes of all questions of a start; one that does not start has none, and is signed.
+
+    Args:
+        questions: all of them.
+        one_is_enough: whether at each phase one binding is, as of the tokens of a volume.
+    """
+    phases: dict[str, list[int]] = {}
+    for each in questions:
+        phases.setdefault(each.phase, []).append(_RANKS.index(each.status))
+    chosen = min if one_is_enough else max
+    return _RANKS[max(map(chosen, phases.values()), default=0)]
