@@ -15,7 +15,8 @@ An upgrade turns the EFI system partition --from into --to, one file at a time: 
 under a name that nobody looks for, then renamed. Whatever can boot meanwhile is listed, old and new
 files in every combination, and whether a signature for it is there: in the image, in *.pcrsig.json
 beside it or in loader/extensions, or in --signatures. Exit 0: there is an order of steps that
-passes only through signed combinations. Exit 1: there is none, and which policies are missing.
+passes only through signed combinations. Exit 1: there is none, or whether they are signed cannot be
+known (no key is named anywhere), and which policies are missing.
 
 examples:
   sysgraft pcr plan --from /efi --to new-esp --luks /dev/disk/by-partlabel/data

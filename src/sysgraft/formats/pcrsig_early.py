@@ -29,13 +29,15 @@ _MARK: Final = b"\x01"
 _START: Final = b'{"pcrs"'
 _OPENING: Final = re.compile(rb'\{ *"pcrs" *')
 # The last bank that a piece names counts.
-_BANK: Final = re.compile(rb'.*"(sha[0-9]{1,3})" *: *\[', re.DOTALL)
+_BANK: Final = re.compile(rb'.*"([^"]*)" *: *\[', re.DOTALL)
 _DIGEST: Final = rb'"([0-9A-Fa-f]{64})"'
 _NEXT: Final = rb" *, *"
-# Numbers that begin with a zero are no JSON. References: any printable character but quotes, braces
+# Numbers that begin with a zero are no JSON; of those above 23 there are no PCRs.
+_PCR: Final = rb"(?:1?[0-9]|2[0-3])"
+# References: any printable character but quotes, braces
 # and backslashes.
 _ENTRY: Final = re.compile(
-    rb'\{"pcrs" *: *\[ *((?:0|[1-9][0-9]?)(?: *, *(?:0|[1-9][0-9]?))*) *\]'
+    (rb'\{"pcrs" *: *\[ *(' + _PCR + rb"(?: *, *" + _PCR + rb")*) *\]")
     + (_NEXT + rb'"pkfp" *: *' + _DIGEST)
     + (rb"(?:" + _NEXT + rb'"ref" *: *"([\] !#-\[\^-z|~]*)")?')
     + (_NEXT + rb'"pol" *: *' + _DIGEST)
@@ -58,8 +60,9 @@ def taken(text: bytes) -> Signatures:
 
 
 def left_out(text: bytes) -> int:
-    """How many pieces begin as an entry does and are not taken."""
-    return sum(match is None or bank not in BANKS for bank, match in _matches(text))
+    """How many entries there are that are not taken; each has the word ``"pcrs"`` in it."""
+    said = text.translate(None, _MARK).count(b'"pcrs"')
+    return said - sum(map(len, taken(text).values()))
 
 
 def _matches(text: bytes) -> Iterator[tuple[str, re.Match[bytes] | None]]:
@@ -69,7 +72,7 @@ def _matches(text: bytes) -> Iterator[tuple[str, re.Match[bytes] | None]]:
         if piece.startswith(_START):
             yield bank, _ENTRY.fullmatch(piece) if bank else None
         elif named := _BANK.match(piece):
-            bank = named[1].decode("ascii")
+            bank = named[1].decode("latin-1")
 
 
 def _pieces(text: bytes) -> list[bytes]:

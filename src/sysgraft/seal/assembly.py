@@ -37,6 +37,8 @@ MUCH: Final = 400 << 20
 stub needs them twice while it packs them."""
 _BELOW_4G_UNTIL: Final = 257
 _SHOWN: Final = 3
+_SIGNATURES: Final = ".pcrsig.json"
+"""Lie beside the image and are meant for nobody but the initrd."""
 
 Images: TypeAlias = "dict[tuple[str, int, int], UkiImage]"
 """Images that were read, by label, profile and release of the stub."""
@@ -242,8 +244,9 @@ class Assembly:
         self._taker.add_archives(found, "own", folder)
         self._taker.add_addons(found, folder, is_global=False)
         self._check_size(found)
-        if folder.entries and not found.files:
-            names = ", ".join(sorted(entry.name for entry in folder.entries)[:_SHOWN])
+        beside = sorted(e.name for e in folder.entries if not e.name.endswith(_SIGNATURES))
+        if beside and not found.files:
+            names = ", ".join(beside[:_SHOWN])
             self.notes.append(f"nothing of what lies beside the image is measured: {names}")
         if self._with_initrd and self.uki is not None:
             found.initrd = self._hash_initrd(self.uki, folder, found)

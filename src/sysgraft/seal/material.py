@@ -8,15 +8,13 @@ by `sysgraft.measure.sidecars` and `sysgraft.measure.addons`; nothing is read he
 from __future__ import annotations
 
 import os
-import stat
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
-from sysgraft.errors import InputError, UsageError, in_file
+from sysgraft.errors import InputError, UsageError
 from sysgraft.formats.fat import fold
-from sysgraft.host.files import OpenFile, Seen
 from sysgraft.measure.sidecars import Entry
-from sysgraft.seal.volume import FolderVolume, list_folder
+from sysgraft.seal.volume import FolderVolume, list_folder, unchanging
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -139,17 +137,6 @@ def source(path: str) -> Source:
     if not os.path.exists(path):
         raise InputError("there is no such file", file=path)
     return Source(os.path.basename(os.path.abspath(path)), path, unchanging(path))
-
-
-def unchanging(path: str) -> OpenFile:
-    """A file that has to stay as it is: values of half an old and half a new file are nobody's.
-
-    Raises:
-        InputError: it cannot be looked at.
-    """
-    with in_file(path):
-        status = os.stat(path)
-    return OpenFile(path, expected=Seen.of(status) if stat.S_ISREG(status.st_mode) else None)
 
 
 def folder_of(paths: Iterable[str]) -> Folder:

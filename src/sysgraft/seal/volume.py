@@ -8,13 +8,14 @@ written.
 from __future__ import annotations
 
 import os
+import stat
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from sysgraft.errors import InputError, in_file
 from sysgraft.formats import fat
 from sysgraft.formats.esp import find_esp
-from sysgraft.host.files import OpenFile
+from sysgraft.host.files import OpenFile, Seen
 from sysgraft.measure.sidecars import Entry
 
 if TYPE_CHECKING:
@@ -100,7 +101,7 @@ class FolderVolume:
         place = self.find(path)
         if place is None:
             raise InputError("there is no such file", file=self.label(path))
-        return OpenFile(os.path.join(self.name, place))
+        return unchanging(os.path.join(self.name, place))
 
     def label(self, path: str) -> str:
         """See `Volume.label`."""
@@ -218,3 +219,14 @@ def list_folder(path: str) -> tuple[Entry, ...]:
     """
     with in_file(path), os.scandir(path) as found:
         return tuple(sorted(Entry(each.name, each.is_dir()) for each in found))
+
+
+def unchanging(path: str) -> OpenFile:
+    """A file that has to stay as it is: values of half an old and half a new file are nobody's.
+
+    Raises:
+        InputError: it cannot be looked at.
+    """
+    with in_file(path):
+        status = os.stat(path)
+    return OpenFile(path, expected=Seen.of(status) if stat.S_ISREG(status.st_mode) else None)

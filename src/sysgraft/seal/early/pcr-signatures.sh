@@ -53,16 +53,25 @@ G
 s/^\(.*\)\n\(.*\)$/\2 \1/p
 d
 }
-s/.*"\(sha[0-9]\{1,3\}\)" *: *\[.*/\1/
+s/.*"\([^"]*\)" *: *\[.*/\1/
 t bank
 d
 : bank
-h' | sed -n "\\$mark$zero${mark}d; \\$mark$entry${mark}p"
+h' | sed -n "$unusable
+\\$mark^sha1 $entry${mark}p
+\\$mark^sha256 $entry${mark}p
+\\$mark^sha384 $entry${mark}p
+\\$mark^sha512 $entry${mark}p"
 }
 number='[0-9]\{1,2\}'
 digest='"[0-9A-Fa-f]\{64\}"'
-zero='^sha[0-9]* {"pcrs" *: *\[[^]]*[[, ]0[0-9]'
-entry="^sha[0-9]\\{1,3\\} {\"pcrs\" *: *\\[ *$number\\( *, *$number\\)* *\\]"
+# Numbers of PCRs that begin with a zero, or above 23: the first are no JSON, of the others there are
+# none, and systemd reads no further.
+unusable='
+/^[^]]*[[ ,]0[0-9]/d
+/^[^]]*[[ ,]2[4-9]/d
+/^[^]]*[[ ,][3-9][0-9]/d'
+entry="{\"pcrs\" *: *\\[ *$number\\( *, *$number\\)* *\\]"
 entry="$entry *, *\"pkfp\" *: *$digest"
 # Any printable character but quotes, braces and backslashes.
 entry="$entry\\( *, *\"ref\" *: *\"[] !#-[^-z|~]*\"\\)\\{0,1\\}"
@@ -70,9 +79,10 @@ entry="$entry *, *\"pol\" *: *$digest"
 entry="$entry\\( *, *\"tbs\" *: *\"[0-9A-Fa-f]*\"\\)\\{0,1\\}"
 entry="$entry *, *\"sig\" *: *\"[A-Za-z0-9+/=]\\{4,\\}\" *}\$"
 
-# all_taken FILE: whether every entry of a file is one that is taken.
+# all_taken FILE: whether every entry of a file is one that is taken; each has the word "pcrs".
 all_taken() {
-	[ "$(split "$1" | grep -c '^{"pcrs"')" = "$(entries "$1" | grep -c .)" ]
+	said=$(tr -d '\001' < "$1" | sed "s/\"pcrs\"/$mark/g" | tr -cd '\001' | wc -c)
+	[ "$said" -eq "$(entries "$1" | grep -c .)" ]
 }
 
 # merged FILE…: one document with the entries of all of them, in their order.
