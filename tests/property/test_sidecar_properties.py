@@ -58,7 +58,6 @@ def test_our_reader_reads_them(files: dict[str, bytes], kind: Kind) -> None:
     order = in_order(files)
     steps = stub_archive.pack(kind.folder, [File(name, len(files[name]), name) for name in order])
     data = written(steps, files)
-    assert len(data) == stub_archive.size_of(steps)
     assert len(data) % 4 == 0
     entries = list(cpio_reader.entries(BytesBlob(data)))
     assert [each.number for each in entries] == list(range(1, len(entries) + 1))

@@ -14,7 +14,6 @@ from sysgraft.measure.pcr11 import Measured
 from sysgraft.measure.policy import (
     policy_auth_value,
     policy_authorize,
-    policy_or,
     policy_pcr,
     policy_reference,
     sealed_policy,
@@ -253,17 +252,6 @@ def test_systemds_policies_of_passwords() -> None:
     assert first.hex() == "8fcd2169ab92694e0c633f1ab772842b8241bbc20288981fc7ac1eddc1fddb0e"
     second = policy_auth_value(first)
     assert second.hex() == "759ebd5ed65100e0b4aa2d04b4b789c2672d92ecc9cdda4b5fa16a303132e008"
-
-
-def test_a_choice_of_policies() -> None:
-    # TCG EK Credential Profile for TPM 2.0: PolicyB is the choice of PolicyA and PolicyC (SHA-256).
-    first = bytes.fromhex("837197674484b3f81a90cc8d46a5d724fd52d76e06520b64f2a1da1b331469aa")
-    second = bytes.fromhex("3767e2edd43ff45a3a7e1eaefcef78643dca964632e7aad82c673a30d8633fde")
-    expected = "ca3d0a99a2b93906f7a3342414efcfb3a385d44cd1fd459089d19b5071c0b7a0"
-    assert policy_or([first, second]).hex() == expected
-    for count in (0, 1, 9):
-        with pytest.raises(UsageError, match="2 to 8"):
-            policy_or([first] * count)
 
 
 def test_what_a_volume_is_sealed_to() -> None:

@@ -21,7 +21,7 @@ from sysgraft.formats.eventlog_records import EVENT_TYPES
 from sysgraft.measure.events import Component
 from sysgraft.measure.pcr import BANKS
 from sysgraft.measure.sidecars import KINDS
-from sysgraft.seal.enrolment import CHECKS
+from sysgraft.seal.enrolment_checks import CHECKS
 from sysgraft.seal.prediction import BootRequest, predict
 from sysgraft.testing.certificates import make_identity
 from uki_kit import Kit, make_kit, public_pem

@@ -14,7 +14,6 @@ from sysgraft.measure.sidecars import (
     Entry,
     Place,
     choose,
-    clashes,
     in_order,
     problem,
     skipped,
@@ -148,7 +147,3 @@ def test_kinds_come_in_the_order_in_which_they_are_measured() -> None:
     found = choose("own", map(Entry, OWN), LATEST)
     places = [KINDS.index(each.kind) for each in found]
     assert all(first < second for first, second in pairwise(places))
-
-
-def test_clashes() -> None:
-    assert clashes(("a.raw", "B.raw", "A.RAW", "b.RAW", "c.raw")) == ("A.RAW", "b.RAW")

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from sysgraft.errors import LimitError
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable, Iterator, Sequence
+    from collections.abc import Hashable, Sequence
 
 MAX_FILE: Final = (1 << 32) - 1
 """Bytes of one file: its size has eight hexadecimal digits."""
@@ -145,13 +145,3 @@ def _head(path: str, mode: int, size: int, number: int) -> bytes:
     fields = (number, mode, 0, 0, 1, 0, size, 0, 0, 0, 0, len(name), 0)
     head = b"070701" + b"".join(b"%08x" % field for field in fields) + name
     return head + bytes(-len(head) % 4)
-
-
-def size_of(steps: Sequence[Step]) -> int:
-    """Bytes of an archive, with its trailer."""
-    return sum(len(step.head) + step.size + len(step.padding) for step in steps) + len(TRAILER)
-
-
-def contents(steps: Sequence[Step]) -> Iterator[Hashable]:
-    """The keys of all contents, in their order."""
-    return (step.key for step in steps)

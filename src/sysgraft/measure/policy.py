@@ -16,17 +16,14 @@ from sysgraft.formats.pcrsig import PCRS
 from sysgraft.measure.pcr import BANKS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Mapping
 
 FRESH: Final = bytes(32)
 """The digest of a policy session that has begun."""
-MAX_BRANCHES: Final = 8
-"""Digests of a TPML_DIGEST (Part 2); PolicyOR takes 2 at least."""
 
 # TPM_CC of the commands (Part 2, "TPM_CC").
 _POLICY_AUTHORIZE: Final = 0x0000_016A
 _POLICY_AUTH_VALUE: Final = 0x0000_016B
-_POLICY_OR: Final = 0x0000_0171
 _POLICY_PCR: Final = 0x0000_017F
 _SELECT_SIZE: Final = PCRS // 8
 """Bytes of a PCR mask."""
@@ -91,17 +88,6 @@ def policy_reference(text: str) -> bytes:
 def policy_auth_value(start: bytes = FRESH) -> bytes:
     """The digest after PolicyAuthValue: the secret's own password is needed, systemd's PIN."""
     return _extended(start, _POLICY_AUTH_VALUE)
-
-
-def policy_or(branches: Sequence[bytes]) -> bytes:
-    """The digest after PolicyOR, where it was one of `branches` before.
-
-    Raises:
-        UsageError: fewer than 2 or more than `MAX_BRANCHES`.
-    """
-    if not 1 < len(branches) <= MAX_BRANCHES:
-        raise UsageError(f"a TPM chooses between 2 to {MAX_BRANCHES} policies, not {len(branches)}")
-    return _extended(FRESH, _POLICY_OR, b"".join(branches))
 
 
 def _extended(start: bytes, command: int, data: bytes = b"") -> bytes:

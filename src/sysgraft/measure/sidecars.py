@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final, Literal, NamedTuple
 from sysgraft.formats.stub_archive import Folder
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable
 
 Place = Literal["own", "credentials", "extensions"]
 """A folder the stub looks into: the image's own, or one below ``loader``."""
@@ -188,17 +188,6 @@ def problem(entry: Entry) -> str:
 def in_order(names: Iterable[str]) -> tuple[str, ...]:
     """Names as the stub sorts them: by character, upper case before lower case."""
     return tuple(sorted(names))
-
-
-def clashes(names: Sequence[str]) -> tuple[str, ...]:
-    """Names that FAT takes for the same as an earlier one."""
-    seen: set[str] = set()
-    found = []
-    for name in names:
-        if name.casefold() in seen:
-            found.append(name)
-        seen.add(name.casefold())
-    return tuple(found)
 
 
 def _belongs(name: str, kind: Kind, version: int) -> bool:
