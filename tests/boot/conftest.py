@@ -41,6 +41,8 @@ GuestName = Literal["small", "debian"]
 TOOLS: Final = ("qemu-system-x86_64", "swtpm", "mformat", "mcopy")
 # Many times what a boot takes: it is for a machine that stands still, not for a slow one.
 PATIENCE: Final = 600.0
+# Linux changes its own code while it runs; emulated processors may see half of a change by another.
+CPUS: Final = 1
 # An emulated timer is late on a busy machine; Linux would take it for broken, and stand still.
 CMDLINE: Final = f"{recipe.CMDLINE} no_timer_check"
 
@@ -198,7 +200,7 @@ class Lab:
 
     def boot(self, script: str = "", **options: object) -> LabReport:
         """Boot once; the script is given as text."""
-        settings = {"timeout": PATIENCE, **options}
+        settings = {"timeout": PATIENCE, "cpus": CPUS, **options}
         if script:
             settings["script"] = self.script(script)
         return run_lab(LabOptions(**settings))  # type: ignore[arg-type]

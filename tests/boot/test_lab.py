@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final
 
 import pytest
 
+from boot.conftest import CMDLINE
 from sysgraft.errors import ToolError
 from sysgraft.formats.eventlog import replay, serialise
 from sysgraft.lab.esp import files_of, make_esp
@@ -76,11 +77,7 @@ def test_a_uki_boots_unchanged_and_all_is_told(lab: Lab, uki: BuildUki, tmp_path
     assert report.guest.complete
     assert report.script is not None
     assert report.script.status == 7
-    assert (
-        output(report).splitlines()[0]
-        == report.guest.cmdline
-        == "console=ttyS0 quiet " + ("systemd.show_status=no")
-    )
+    assert output(report).splitlines()[0] == report.guest.cmdline == CMDLINE
     assert "demo.cred" in output(report)
     check_pcrs(report, report.script.files["pcrs"].decode())
     check_log(report, report.script.files["log"])

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 
-from boot.conftest import CMDLINE, PATIENCE, build_addon, initrd
+from boot.conftest import CMDLINE, CPUS, PATIENCE, build_addon, initrd
 from pcrlock_kit import FIRMWARE, shipped_components
 from pcrlock_kit import predict as pcrlock_predict
 from sysgraft.build.uki.build import build_uki
@@ -337,7 +337,9 @@ def boots(request: pytest.FixtureRequest, shop: Workshop) -> Iterator[dict[str, 
 def carry_out(scenario: Scenario) -> Booted:
     """Predict first, then boot."""
     prediction = seal_prediction.predict(scenario.request, banks=tuple(BANKS), phases=[""])
-    return Booted(scenario, run_lab(LabOptions(timeout=PATIENCE, **scenario.lab)), prediction)
+    return Booted(
+        scenario, run_lab(LabOptions(timeout=PATIENCE, cpus=CPUS, **scenario.lab)), prediction
+    )
 
 
 # --- What was predicted --------------------------------------------------------------------------
