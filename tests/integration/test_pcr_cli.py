@@ -620,14 +620,51 @@ def test_an_unsigned_entry_does_not_hide_a_signed_one(kit: Kit, uki: Path) -> No
     assert sysgraft("pcr", "check", kit.folder / "both.json", *files).code == 0
 
 
-def test_one_token_that_opens_is_enough(kit: Kit, uki: Path) -> None:
-    signed(kit, uki, "--private-key", kit.folder / "pcr.key")
-    old = token(tpm2_pubkey_pcrs=[11], keyslots=["0"])
-    path = kit.file("volume.raw", volume(metadata(tokens={"0": old, "1": token()})))
-    words = ("--uki", uki, "--extra", kit.folder / "a.raw", "--luks", path)
-    done = sysgraft("pcr", "check", kit.folder / "sig.json", *words)
-    assert done.code == 0, done.out
-    assert "no signature for exactly PCR 11" in done.out
+@pytest.mark.parametrize(
+    ("release", "first", "code"),
+    [
+        ("262", {"tpm2_pubkey_pcrs": [11]}, 0),
+        ("261", {"tpm2_pubkey_pcrs": [11]}, 1),
+        ("261", {"tpm2_pubkey_pcrs": [11], "keyslots": []}, 0),
+        ("261", {"tpm2-policy-hash": "ab" * 32}, 0),
+    ],
+)
+def test_one_token_that_opens_is_enough_since_262(
+    kit: Kit, uki: Path, release: str, first: dict[str, Any], code: int
+) -> None:
+    """Before, systemd stops at the first token for which there is no signature."""
+    words = ("--phase", PHASE, "--systemd-version", release)
+    signed(kit, uki, "--private-key", kit.folder / "pcr.key", *words)
+    tokens = {"0": token(**{"keyslots": ["0"], **first}), "1": token()}
+    path = kit.file("volume.raw", volume(metadata(tokens=tokens)))
+    done = sysgraft(
+        *("pcr", "check", kit.folder / "sig.json", "--uki", uki, "--extra", kit.folder / "a.raw"),
+        *("--luks", path, *words),
+    )
+    assert done.code == code, done.out
+
+
+def test_what_is_to_be_signed_keeps_what_was_signed(kit: Kit, uki: Path) -> None:
+    good = signed(kit, uki, "--private-key", kit.folder / "pcr.key", "--phase", PHASE)["sha256"]
+    both = signed(
+        *(kit, uki, "--to-be-signed", "--public-key", kit.folder / "pcr.pub", "--phase", PHASE),
+        *("--append", kit.folder / "sig.json"),
+        name="both.json",
+    )["sha256"]
+    assert both[0] == good[0]
+    assert "tbs" in both[1]
+
+
+def test_a_list_of_policies_says_everything(kit: Kit, uki: Path) -> None:
+    words = ("--to-be-signed", "--public-key", kit.folder / "pcr.pub")
+    wanted = signed(kit, uki, *words, name="tbs.json")
+    kit.file("signed.json", json.dumps(sign_elsewhere(wanted, OWNER)))
+    done = sysgraft(
+        *("pcr", "sign", "--policies", kit.folder / "tbs.json", "--policyref", "x"),
+        *("--attach", kit.folder / "signed.json", "--public-key", kit.folder / "pcr.pub"),
+    )
+    assert done.code == 2
+    assert "--policies says everything" in done.err
 
 
 @pytest.mark.parametrize("text", ["é", 'a"b', "a{b", "a\\b", "a\nb"])

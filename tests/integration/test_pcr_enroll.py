@@ -19,6 +19,8 @@ from replay_tpm import make_log
 from sysgraft.formats import eventlog
 from sysgraft.measure.events import hashed, value, word
 from sysgraft.measure.pcr import extend
+from sysgraft.measure.policy import sealed_policy
+from sysgraft.measure.tpm_name import pem_name
 from sysgraft.seal.prediction import BootRequest, predict
 from sysgraft.testing.certificates import make_identity
 from uki_kit import Kit, make_kit, public_pem
@@ -322,3 +324,21 @@ def test_where_secure_boot_is_off_that_is_said(machine: Machine) -> None:
     words = ("--pcr", "4+11+13", "--dry-run", "--json")
     notes = machine.enroll(*words).document["notes"]
     assert not any("another program could extend them" in each for each in notes)
+
+
+def test_an_older_token_that_nobody_signed_for_is_in_the_way(machine: Machine) -> None:
+    """systemd before 262 would stop at it, and ask for a passphrase."""
+    pem = public_pem(OTHER)
+    old = {
+        **TPM2_TOKEN,
+        "keyslots": ["0"],
+        "tpm2-pcrs": [],
+        "tpm2_pubkey": base64.b64encode(pem).decode(),
+        "tpm2_pubkey_pcrs": [11, 13],
+        "tpm2-policy-hash": sealed_policy(key_name=pem_name(pem)).hex(),
+    }
+    machine.kit.file("volume.raw", volume(metadata(tokens={"0": old})))
+    status, reason = machine.checks()["boots-again"]
+    assert status == "fail"
+    assert "there is no signature for token 0" in reason
+    assert machine.checks("--wipe")["boots-again"][0] == "ok"

@@ -317,10 +317,10 @@ def test_more_signatures_than_systemd_reads_are_none(upgrade: Upgrade) -> None:
         upgrade.write(f"from/loader/extensions/{side}.pcrsig.json", signed)
     key = ("--public-key", upgrade.folder / "k.pem")
     assert upgrade.plan(*key)["ok"]
+    large = {"pcrs": [7], "pkfp": "ab" * 32, "ref": "x" * (pcrsig.MAX_SIZE - 1000)}
+    text = json.dumps({"sha256": [{**large, "pol": "cd" * 32, "sig": "AAAA"}]})
     for side in ("from", "to"):
-        upgrade.write(
-            f"{side}/loader/extensions/z.pcrsig.json", b" " * (pcrsig.MAX_SIZE - 4) + b"{}"
-        )
+        upgrade.write(f"{side}/loader/extensions/z.pcrsig.json", text.encode())
     plan = upgrade.plan(*key)
     assert not plan["ok"]
     assert any("more than 4194304 bytes" in note for note in plan["notes"])

@@ -64,7 +64,7 @@ class Machine:
 
     def run_after(self, **variables: str) -> subprocess.CompletedProcess[str]:
         """Run the script where the stub and a boot loader left these EFI variables."""
-        for name, text in {"StubInfo": "systemd-stub", **variables}.items():
+        for name, text in {"StubInfo": "systemd-stub 257.1-1", **variables}.items():
             path = self.folder / "vars" / f"{name}-{VENDOR}"
             path.write_bytes(b"\6\0\0\0" + f"{text}\0".encode("utf-16-le"))
         return subprocess.run(
@@ -148,6 +148,17 @@ def test_what_came_with_the_image_is_not_lost(machine: Machine) -> None:
     assert done.returncode == 1
     assert "has entries of another form" in done.stderr
     assert machine.target.read_text() == odd
+
+
+def test_signatures_in_the_image_that_are_too_many_stay(machine: Machine) -> None:
+    """systemd reads up to 64 MiB."""
+    large = json.dumps({"sha256": [entry(8)]}) + " " * (4 << 20)
+    (machine.folder / "embedded.json").write_text(large)
+    machine.beside("EFI/Linux/os.efi.extra.d/fw.pcrsig.json", {"sha256": [entry(3)]})
+    done = machine.run()
+    assert done.returncode == 1
+    assert "it stays as it is" in done.stderr
+    assert not machine.target.exists()
 
 
 def test_nothing_is_put_there_when_nothing_is_good(machine: Machine) -> None:
@@ -309,8 +320,12 @@ def test_the_boot_counter_is_taken_out_as_by_the_stub(
             "EFI/Linux/os.efi.extra.d",
         ),
         (
-            {"LoaderInfo": "systemd-boot", "LoaderEntrySelected": "os+2-1.efi"},
-            "EFI/Linux/os+2-1.efi.extra.d",
+            {"StubInfo": "systemd-stub 254.9-1", "LoaderImageIdentifier": "\\EFI\\os+2-1.efi"},
+            "EFI/os+2-1.efi.extra.d",
+        ),
+        (
+            {"StubInfo": "systemd-stub 255", "LoaderImageIdentifier": "\\EFI\\os+2-1.efi"},
+            "EFI/os.efi.extra.d",
         ),
         ({"LoaderInfo": "systemd-boot", "LoaderEntrySelected": "text.conf"}, "loader/extensions"),
     ],

@@ -23,6 +23,10 @@ if TYPE_CHECKING:
     from sysgraft.sign.keys import Signer
 
 DEFAULT_PCRS: Final = ("11+13",)
+_SAID_BY_POLICIES: Final = (
+    *("uki", "extra", "esp", "global_folder", "sets"),
+    *("pcrs", "phases", "banks", "policyref"),
+)
 
 
 def run(arguments: argparse.Namespace, out: Output) -> int:
@@ -58,6 +62,11 @@ def _check(arguments: argparse.Namespace) -> None:
         raise UsageError("who signs: give --private-key, --to-be-signed or --attach")
     if arguments.policies and not arguments.attach:
         raise UsageError("--policies goes with --attach")
+    given = (name for name in _SAID_BY_POLICIES if getattr(arguments, name))
+    if arguments.policies and any(given):
+        raise UsageError(
+            "--policies says everything about the boot, PCRs, phases, banks, policyref"
+        )
 
 
 def _wanted(
@@ -65,7 +74,10 @@ def _wanted(
 ) -> tuple[Prediction | None, pcrsig.Signatures]:
     """The policies, and the prediction they come from."""
     if arguments.policies:
-        return None, policies.read_document(arguments.policies)
+        document = policies.read_document(arguments.policies)
+        for entry in (entry for found in document.values() for entry in found):
+            policies.check_reference(entry.reference)
+        return None, document
     pcrs = pcr_numbers(arguments.pcrs or DEFAULT_PCRS)
     prediction = predict(
         boot_request(arguments),

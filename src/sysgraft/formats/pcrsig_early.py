@@ -32,12 +32,14 @@ _OPENING: Final = re.compile(rb'\{ *"pcrs" *')
 _BANK: Final = re.compile(rb'.*"([^"]*)" *: *\[', re.DOTALL)
 _DIGEST: Final = rb'"([0-9A-Fa-f]{64})"'
 _NEXT: Final = rb" *, *"
-# Numbers that begin with a zero are no JSON; of those above 23 there are no PCRs.
-_PCR: Final = rb"(?:1?[0-9]|2[0-3])"
+# Numbers that begin with a zero are no JSON; of those above 23 there are no PCRs. The longest comes
+# first, as nothing is tried again.
+_PCR: Final = rb"(?:2[0-3]|1[0-9]|[0-9])"
 # References: any printable character but quotes, braces
 # and backslashes.
 _ENTRY: Final = re.compile(
-    (rb'\{"pcrs" *: *\[ *(' + _PCR + rb"(?: *, *" + _PCR + rb")*) *\]")
+    # Possessive: a million numbers are no entry, and nothing is kept to go back to.
+    (rb'\{"pcrs" *: *\[ *(' + _PCR + rb"(?: *, *" + _PCR + rb")*+) *\]")
     + (_NEXT + rb'"pkfp" *: *' + _DIGEST)
     + (rb"(?:" + _NEXT + rb'"ref" *: *"([\] !#-\[\^-z|~]*)")?')
     + (_NEXT + rb'"pol" *: *' + _DIGEST)
@@ -63,6 +65,11 @@ def left_out(text: bytes) -> int:
     """How many entries there are that are not taken; each has the word ``"pcrs"`` in it."""
     said = text.translate(None, _MARK).count(b'"pcrs"')
     return said - sum(map(len, taken(text).values()))
+
+
+def room(text: bytes) -> int:
+    """Bytes that the entries which are taken have in what the script writes."""
+    return sum(len(match[0]) + 2 for bank, match in _matches(text) if match and bank in BANKS)
 
 
 def _matches(text: bytes) -> Iterator[tuple[str, re.Match[bytes] | None]]:

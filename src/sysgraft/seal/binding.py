@@ -60,7 +60,7 @@ def bindings_of(path: str, key: PublicKey | None = None) -> tuple[Binding, ...]:
     with OpenFile(path) as blob, in_file(path):
         header = luks2.parse(blob)
         tokens = [token for token in header.tokens if isinstance(token, Tpm2Token)]
-        found = tuple(_binding(token, key) for token in tokens)
+        found = tuple(binding_of(token, key) for token in tokens)
         signed = tuple(binding for binding in found if binding.pcrs)
         if not signed:
             raise InputError(
@@ -70,7 +70,8 @@ def bindings_of(path: str, key: PublicKey | None = None) -> tuple[Binding, ...]:
         return signed
 
 
-def _binding(token: Tpm2Token, expected: PublicKey | None) -> Binding:
+def binding_of(token: Tpm2Token, expected: PublicKey | None = None) -> Binding:
+    """What a token wants; with `expected`, by that key or not at all."""
     problems = [] if token.keyslots else ["it belongs to no key slot: systemd passes it over"]
     key = None
     try:

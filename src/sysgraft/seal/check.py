@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 REFERENCES_SINCE: Final = 262
 """The first release of systemd that looks at an entry's reference; to older ones a signature with
 one is a bad signature of the bare policy."""
+GOES_ON_SINCE: Final = 262
+"""The first release that tries the next token where there is no signature for one (ENXIO ends the
+search before, in ``src/cryptsetup/cryptsetup.c`` and in libcryptsetup)."""
 DEFAULT_PHASES: Final = ("enter-initrd",)
 """Where an initrd unlocks its disks."""
 
@@ -42,6 +45,7 @@ class Answer:
         status: whether it does; ``skipped`` if that cannot be told.
         reason: why not, or by which signature.
         policy: the digest that would have to be signed.
+        is_passed_over: whether systemd goes on to the next token, whatever its release.
     """
 
     binding: str
@@ -50,6 +54,7 @@ class Answer:
     status: Status
     reason: str
     policy: bytes = b""
+    is_passed_over: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,11 +64,14 @@ class CheckReport:
     Attributes:
         answers: one for each binding, set and phase.
         one_is_enough: whether one binding is, as of the tokens of a volume.
+        first_decides: whether the first of them decides alone: up to v261 systemd looks no further
+            than the first token for which there is no signature.
         notes: what a person should know.
     """
 
     answers: tuple[Answer, ...]
     one_is_enough: bool
+    first_decides: bool = False
     notes: tuple[str, ...] = ()
 
     @property
@@ -71,9 +79,16 @@ class CheckReport:
         """Whether every set opens what it has to, at every phase."""
         if not self.one_is_enough:
             return bool(self.answers) and all(each.status == "ok" for each in self.answers)
-        asked = {(each.set, each.phase) for each in self.answers}
-        opened = {(each.set, each.phase) for each in self.answers if each.status == "ok"}
-        return bool(asked) and asked == opened
+        groups: dict[tuple[str, str], list[Answer]] = {}
+        for each in self.answers:
+            groups.setdefault((each.set, each.phase), []).append(each)
+        return bool(groups) and all(map(self._opens, groups.values()))
+
+    def _opens(self, answers: Sequence[Answer]) -> bool:
+        if not self.first_decides:
+            return any(each.status == "ok" for each in answers)
+        first = next((each for each in answers if not each.is_passed_over), answers[0])
+        return first.status == "ok"
 
 
 def check(
@@ -100,7 +115,13 @@ def check(
     notes = list(prediction.notes)
     if any(binding.key is None for binding in bindings):
         notes.append("no public key is known: that the signatures are good was not checked")
-    return CheckReport(tuple(answers), one_is_enough, tuple(notes))
+    first = one_is_enough and prediction.systemd < GOES_ON_SINCE
+    if first and len(bindings) > 1:
+        notes.append(
+            f"systemd {prediction.systemd} looks no further than the first token for which there "
+            "is no signature"
+        )
+    return CheckReport(tuple(answers), one_is_enough, first, tuple(notes))
 
 
 def _answer(
@@ -118,7 +139,8 @@ def _answer(
     )
     if problem or binding.problems:
         reason = "; ".join(filter(None, (*binding.problems, problem)))
-        return Answer(binding.name, each.name, path, "fail", reason, wanted)
+        passed_over = bool(binding.problems)
+        return Answer(binding.name, each.name, path, "fail", reason, wanted, passed_over)
     if binding.key is None or binding.skipped:
         reason = "; ".join(binding.skipped) or "the key is not known"
         return Answer(binding.name, each.name, path, "skipped", reason, wanted)

@@ -6,11 +6,12 @@ boot that nobody signed, extensions that nobody measures, signatures on the volu
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final, Literal
 
 from sysgraft.formats import eventlog
 from sysgraft.formats.eventlog_events import secure_boot
+from sysgraft.formats.luks2_tokens import Tpm2Token
 from sysgraft.host.block import device_number, devices_below
 from sysgraft.image.checks import Check, fail, ok, skipped
 from sysgraft.measure import pcr11
@@ -18,8 +19,8 @@ from sysgraft.measure.boot import OS_SEPARATOR
 from sysgraft.measure.events import SYSEXT_PCR, hashed
 from sysgraft.measure.pcr import extend_all, start
 from sysgraft.measure.policy import policy_pcr
-from sysgraft.seal.binding import Binding
-from sysgraft.seal.check import find_problem
+from sysgraft.seal.binding import Binding, binding_of
+from sysgraft.seal.check import GOES_ON_SINCE, find_problem
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -82,7 +83,7 @@ def made_checks(
     yield ok("volume", f"LUKS2 {header.uuid}, {len(header.keyslots)} key slots")
     yield _check_log(wanted, machine)
     yield ok("key", f"RSA, fingerprint {wanted.key.fingerprint.hex()}")
-    yield _check_again(wanted, machine, document)
+    yield _check_again(wanted, machine, document, header)
     yield _check_placement(wanted, machine)
     yield _check_location(wanted, machine)
 
@@ -132,7 +133,9 @@ def _later(machine: Machine, pcr: int) -> tuple[str, ...]:
     return (*logged, *guessed)
 
 
-def _check_again(wanted: Enrolment, machine: Machine, document: pcrsig.Signatures) -> Check:
+def _check_again(
+    wanted: Enrolment, machine: Machine, document: pcrsig.Signatures, header: luks2.Header
+) -> Check:
     if wanted.bank not in machine.log.banks:
         return skipped("boots-again", "the event log does not have this bank")
     for pcr in wanted.pcrs:
@@ -146,7 +149,29 @@ def _check_again(wanted: Enrolment, machine: Machine, document: pcrsig.Signature
     where = wanted.phase or "the start of the kernel"
     if problem:
         return fail("boots-again", f"this boot could not unlock it again at {where}: {problem}")
+    for number in () if wanted.wipe else _in_the_way(wanted, machine, document, header):
+        return fail(
+            "boots-again",
+            f"there is no signature for token {number}, and systemd before {GOES_ON_SINCE} looks "
+            "no further than that: --wipe removes it",
+        )
     return ok("boots-again", f"this boot's values at {where} are signed")
+
+
+def _in_the_way(
+    wanted: Enrolment, machine: Machine, document: pcrsig.Signatures, header: luks2.Header
+) -> Iterator[int]:
+    """Tokens that are there already and that this boot has no signature for."""
+    for token in header.tokens:
+        if not isinstance(token, Tpm2Token) or not (token.public_key and token.keyslots):
+            continue
+        binding = binding_of(token)
+        if binding.problems or binding.bank not in machine.log.banks:
+            continue
+        asked = replace(wanted, pcrs=binding.pcrs, bank=binding.bank)
+        policy = policy_pcr(binding.bank, values_at(machine, asked))
+        if find_problem(document.get(binding.bank, ()), binding, policy):
+            yield token.number
 
 
 def _check_placement(wanted: Enrolment, machine: Machine) -> Check:

@@ -59,7 +59,11 @@ class Combination:
         """What is not signed, and would have to be."""
         if self.status != "unsigned":
             return ()
-        return tuple(each for each in self.questions if each.status == "unsigned")
+        return tuple(
+            each
+            for each in self.questions
+            if each.status == "unsigned" and not each.binding.problems
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -247,7 +251,9 @@ class _Judge:
                 volumes = (self._transition.state(signing),)
                 self._there[where] = self._documents.there(start, volumes) if start.image else ()
             questions = self._questions(entry, state & entry.mask, self._there[where])
-            self._status[key] = status_of(questions, one_is_enough=self._one_is_enough)
+            self._status[key] = status_of(
+                questions, one_is_enough=self._one_is_enough, release=start.systemd
+            )
         return self._status[key]
 
     def _questions(
@@ -284,7 +290,7 @@ class _Judge:
                     frozenset(number for number in entry.changes if state >> number & 1),
                     start,
                     questions,
-                    status_of(questions, one_is_enough=self._one_is_enough),
+                    status_of(questions, one_is_enough=self._one_is_enough, release=start.systemd),
                     state in reached,
                 )
             )

@@ -11,6 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from sysgraft.base.systemd import LATEST
 from sysgraft.errors import FormatError
 from sysgraft.formats import bls, pcrsig, pcrsig_early
 from sysgraft.seal.check import find_problem
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
     from sysgraft.seal.transition import PartitionFile, StateVolume
 
 UNSIGNED: Final = "no signature is there for these values"
+_AROUND: Final = 128
+"""Bytes of what the script writes around the entries of all banks, and more."""
 NO_KEY: Final = "the key is not known"
 
 
@@ -48,7 +51,7 @@ class Document:
     Args:
         label: how to name it in a message.
         content: what it has.
-        size: bytes of the file.
+        size: bytes of what is taken of it, in what the script writes.
         note: why it brings nothing, or not all it has.
         left_out: how many entries the script in the initrd does not take.
     """
@@ -78,12 +81,13 @@ class Document:
 
 def read_embedded(label: str, data: bytes) -> Document:
     """Read the signatures of an image; what is none brings nothing."""
-    left_out = pcrsig_early.left_out(data)
+    # One that is too large for the script stays as it is, as one with entries of another form.
+    left_out = pcrsig_early.left_out(data) or int(len(data) > pcrsig.MAX_SIZE)
     try:
         content = pcrsig.parse(data) if data else {}
     except FormatError as error:
         return Document(label, {}, note=_nothing(label, error), left_out=left_out)
-    return Document(label, content, len(data), left_out=left_out)
+    return Document(label, content, pcrsig_early.room(data), left_out=left_out)
 
 
 def read_beside(label: str, data: bytes) -> Document:
@@ -95,12 +99,13 @@ def read_beside(label: str, data: bytes) -> Document:
         all_of_it = sum(map(len, pcrsig.parse(data).values()))
     except FormatError as error:
         if not content:
-            return Document(label, {}, len(data), note=_nothing(label, error))
+            return Document(label, {}, note=_nothing(label, error))
         all_of_it = 0
     count = sum(map(len, content.values()))
     left_out = max(all_of_it - count, pcrsig_early.left_out(data))
     note = f"the script in the initrd does not take {_entries(left_out)} of {label}"
-    return Document(label, content, len(data), note=note if left_out else "", left_out=left_out)
+    size = pcrsig_early.room(data)
+    return Document(label, content, size, note=note if left_out else "", left_out=left_out)
 
 
 def _nothing(label: str, error: FormatError) -> str:
@@ -152,7 +157,8 @@ class Documents:
             )
             found = {}
         documents = (own, *found.values(), *self._given)
-        if len(volumes) == 1 and sum(each.size for each in documents) > pcrsig.MAX_SIZE:
+        written = _AROUND + sum(each.size for each in documents)
+        if len(volumes) == 1 and found and written > pcrsig.MAX_SIZE:
             self._note(
                 f"signatures for {start.image} come to more than {pcrsig.MAX_SIZE} bytes in "
                 "some state: then the initrd finds those in the image only"
@@ -165,7 +171,8 @@ class Documents:
 
     def _files(self, volume: StateVolume, start: Start) -> Iterator[PartitionFile]:
         """Signature files beside an image and for all images, in the order of their names."""
-        beside = tuple(_signature_files(volume, bls.extra_folder(start.image)))
+        folder = bls.extra_folder(start.image, version=start.version or LATEST)
+        beside = tuple(_signature_files(volume, folder))
         if start.is_image_known:
             yield from beside
         elif beside:

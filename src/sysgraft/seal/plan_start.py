@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 from sysgraft.errors import InputError, KeyMaterialError
+from sysgraft.formats import bls
 from sysgraft.measure import boot as measure_boot
 from sysgraft.sign.pcr_public import from_pem
 
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 
 _IDENTIFIED_SINCE: Final = 257
 """The first release whose stub sets StubImageIdentifier."""
+_UNCOUNTED_SINCE: Final = 255
+"""Before, the folder has the boot counter in its name, which systemd-boot's variables have not."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +74,8 @@ def is_image_known(entry: PlanEntry, image: str, *, version: int, has_loader: bo
         return False
     if version >= _IDENTIFIED_SINCE:
         return True
+    if version < _UNCOUNTED_SINCE and has_loader and bls.split_counter(image).left is not None:
+        return False
     return not entry.is_config and not (has_loader and entry.profile)
 
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
+from sysgraft.seal.check import GOES_ON_SINCE
+
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from sysgraft.seal.binding import Binding
     from sysgraft.seal.plan_signatures import Answer
@@ -39,15 +41,28 @@ class Question:
         return "unknown" if self.answer.is_unknown else "unsigned"
 
 
-def status_of(questions: Iterable[Question], *, one_is_enough: bool) -> Status:
+def status_of(
+    questions: Iterable[Question], *, one_is_enough: bool, release: int = GOES_ON_SINCE
+) -> Status:
     """What comes of all questions of a start; one that does not start has none, and is signed.
 
     Args:
         questions: all of them.
         one_is_enough: whether at each phase one binding is, as of the tokens of a volume.
+        release: of the systemd that looks: see `sysgraft.seal.check.GOES_ON_SINCE`.
     """
-    phases: dict[str, list[int]] = {}
+    phases: dict[str, list[Question]] = {}
     for each in questions:
-        phases.setdefault(each.phase, []).append(_RANKS.index(each.status))
-    chosen = min if one_is_enough else max
-    return _RANKS[max(map(chosen, phases.values()), default=0)]
+        phases.setdefault(each.phase, []).append(each)
+    ranks = [_rank(found, one_is_enough, release) for found in phases.values()]
+    return _RANKS[max(ranks, default=0)]
+
+
+def _rank(questions: Sequence[Question], one_is_enough: bool, release: int) -> int:  # noqa: FBT001
+    ranks = [_RANKS.index(each.status) for each in questions]
+    if not one_is_enough:
+        return max(ranks)
+    if release >= GOES_ON_SINCE:
+        return min(ranks)
+    tried = (n for each, n in zip(questions, ranks, strict=True) if not each.binding.problems)
+    return next(tried, ranks[0])

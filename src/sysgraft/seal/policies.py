@@ -82,7 +82,9 @@ def joined(before: pcrsig.Signatures, new: pcrsig.Signatures) -> pcrsig.Signatur
     Raises:
         LimitError: it is larger than what is read.
     """
-    replaced = {(bank, *_about(entry)) for bank, found in new.items() for entry in found}
+    replaced = {
+        (bank, *_about(entry)) for bank, found in new.items() for entry in found if entry.signature
+    }
     kept = {
         bank: tuple(entry for entry in found if (bank, *_about(entry)) not in replaced)
         for bank, found in before.items()

@@ -137,6 +137,9 @@ collect() {
 		if small "$file"; then
 			set -- "$file"
 			break
+		elif [ -e "$file" ]; then
+			say "$file has more than $limit bytes: it stays as it is"
+			return 1
 		fi
 	done
 	if [ $# -gt 0 ] && ! all_taken "$1"; then
@@ -144,8 +147,7 @@ collect() {
 		return 1
 	fi
 	count=0
-	for file in "$work/esp/$folder/"*.pcrsig.json "$work/esp/$counted/"*.pcrsig.json \
-		"$work/esp/loader/extensions/"*.pcrsig.json; do
+	for file in "$work/esp/$folder/"*.pcrsig.json "$work/esp/loader/extensions/"*.pcrsig.json; do
 		if small "$file"; then
 			set -- "$@" "$file"
 			count=$((count + 1))
@@ -168,7 +170,10 @@ collect() {
 wait_for() {
 	tries=0
 	while [ ! -e "$1" ] && [ "$tries" -lt "$patience" ]; do
-		sleep 0.1 2> /dev/null || sleep 1
+		sleep 0.1 2> /dev/null || {
+			sleep 1
+			tries=$((tries + 9))
+		}
 		tries=$((tries + 1))
 	done
 }
@@ -199,9 +204,10 @@ esac
 image=${image#/}
 folder=$(without_counter "$image").extra.d
 # Stubs before v255 leave the counter in the name of the folder.
-counted=$image.extra.d
+case $(variable StubInfo) in
+	'systemd-stub 25'[0-4]*) folder=$image.extra.d ;;
+esac
 [ -n "$image" ] || folder=.none
-[ "$counted" != "$folder" ] && [ -n "$image" ] || counted=.none
 umask 077
 mkdir -p "$work/esp" || exit 1
 wait_for "$devices/$partition"
