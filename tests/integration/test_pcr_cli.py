@@ -644,6 +644,25 @@ def test_one_token_that_opens_is_enough_since_262(
     assert done.code == code, done.out
 
 
+@pytest.mark.parametrize(("release", "code"), [("262", 0), ("261", 1)])
+def test_a_first_token_by_another_key_is_not_passed_over(
+    kit: Kit, uki: Path, release: str, code: int
+) -> None:
+    words = ("--phase", PHASE, "--systemd-version", release)
+    signed(kit, uki, "--private-key", kit.folder / "pcr.key", *words)
+    pem = public_pem(OTHER)
+    foreign = token(tpm2_pubkey=base64.b64encode(pem).decode(), keyslots=["0"])
+    foreign["tpm2-policy-hash"] = sealed_policy(key_name=pem_name(pem)).hex()
+    tokens = {"0": foreign, "1": token(keyslots=["0"])}
+    path = kit.file("volume.raw", volume(metadata(tokens=tokens)))
+    done = sysgraft(
+        *("pcr", "check", kit.folder / "sig.json", "--uki", uki, "--extra", kit.folder / "a.raw"),
+        *("--luks", path, "--public-key", kit.folder / "pcr.pub", *words),
+    )
+    assert done.code == code, done.out
+    assert "another public key is enrolled" in done.out
+
+
 def test_what_is_to_be_signed_keeps_what_was_signed(kit: Kit, uki: Path) -> None:
     good = signed(kit, uki, "--private-key", kit.folder / "pcr.key", "--phase", PHASE)["sha256"]
     both = signed(

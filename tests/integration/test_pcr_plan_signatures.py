@@ -14,7 +14,8 @@ from luks2_kit import TPM2_TOKEN, metadata, volume
 from sysgraft.formats import pcrsig
 from sysgraft.measure.policy import sealed_policy
 from sysgraft.measure.tpm_name import pem_name
-from uki_kit import sign_elsewhere
+from sysgraft.testing.certificates import make_identity
+from uki_kit import public_pem, sign_elsewhere
 from upgrade_kit import OS, OWNER, PEM, SYSEXT, Upgrade, done, entry, make_uki, make_upgrade, steps
 
 if TYPE_CHECKING:
@@ -265,6 +266,29 @@ def test_a_token_without_a_key_slot_opens_nothing_and_does_not_get_in_the_way(
     assert not upgrade.plan("--luks", luks)["ok"]
     luks = upgrade.write("luks", volume(metadata(tokens={"0": dead, "1": _token()})))
     assert upgrade.plan("--luks", luks)["ok"]
+
+
+@pytest.mark.parametrize(
+    ("release", "numbers", "ok"),
+    [("261", ("0", "1"), True), ("261", ("1", "0"), False), ("262", ("1", "0"), True)],
+)
+def test_of_tokens_by_two_keys_ours_is_signed(
+    upgrade: Upgrade, release: str, numbers: tuple[str, str], ok: bool
+) -> None:
+    """Before 262 systemd would stop at the first if nobody signed for it."""
+    pem = public_pem(make_identity("other PCR policies"))
+    foreign = _token(tpm2_pubkey=base64.b64encode(pem).decode())
+    foreign["tpm2-policy-hash"] = sealed_policy(key_name=pem_name(pem)).hex()
+    ours, other = numbers
+    luks = upgrade.write("luks", volume(metadata(tokens={ours: _token(), other: foreign})))
+    words = ("--luks", luks, "--systemd-version", release)
+    key = ("--private-key", upgrade.folder / "k.key", "--output", upgrade.folder / "s.json")
+    assert upgrade.plan(*words, *key)["ok"] is ok
+    public = ("--public-key", upgrade.folder / "k.pem", "--missing", upgrade.folder / "m.json")
+    upgrade.plan(*words, *public)
+    wanted = json.loads((upgrade.folder / "m.json").read_text())["sha256"]
+    signed = json.loads((upgrade.folder / "s.json").read_text())["sha256"]
+    assert {each["pol"] for each in wanted} == {each["pol"] for each in signed}
 
 
 # --- What is missing -----------------------------------------------------------------------------

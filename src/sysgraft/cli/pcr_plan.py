@@ -105,27 +105,31 @@ def _signer(arguments: argparse.Namespace) -> Signer | None:
 def _bindings(arguments: argparse.Namespace, signer: Signer | None) -> tuple[Binding, ...]:
     key = read_public(arguments.public_key) if arguments.public_key else None
     own = from_der(signer.key_der) if signer else None
+    if key and own:
+        _check_same(key, own)
     if not arguments.luks:
-        if key and own:
-            _check_same(key, own)
         banks = tuple(dict.fromkeys(map(check_bank, arguments.banks or DEFAULT_BANKS)))
         pcrs = pcr_numbers(arguments.pcrs or DEFAULT_PCRS)
         return binding.bindings_for({}, banks, pcrs, key or own, arguments.policyref or "")
-    found = binding.bindings_of(arguments.luks, key)
-    for each in found:
-        if own and each.key:
-            _check_same(each.key, own)
+    found = binding.bindings_of(arguments.luks, key or own)
+    if own and not any(each.key and _is_same(each.key, own) for each in found):
+        raise UsageError("the private key is not the one that is enrolled")
     return found
 
 
 def _check_same(expected: PublicKey, own: PublicKey) -> None:
-    if expected.fingerprint != own.fingerprint:
+    if not _is_same(expected, own):
         raise UsageError("the private key is not the one that is enrolled")
+
+
+def _is_same(one: PublicKey, other: PublicKey) -> bool:
+    return one.fingerprint == other.fingerprint
 
 
 def _fingerprint(plan: Plan) -> bytes:
     """Whose policies these are."""
-    keys = {each.key.fingerprint for each in plan.bindings if each.key}
+    usable = (each for each in plan.bindings if not each.problems)
+    keys = {each.key.fingerprint for each in usable if each.key}
     if len(keys) != 1:
         raise UsageError(
             "whose policies are to be signed is not known", hint="give the key with --public-key"

@@ -8,9 +8,9 @@ from sysgraft.cli.output import counted
 
 if TYPE_CHECKING:
     from sysgraft.cli.output import Output
-    from sysgraft.seal.plan import Combination, EntryPlan, Plan, State
+    from sysgraft.seal.plan import EntryPlan, Plan, State
     from sysgraft.seal.plan_entries import PlanEntry
-    from sysgraft.seal.plan_status import Question
+    from sysgraft.seal.plan_status import Combination, Question
 
 _SHOWN_MISSING = 32
 _ELSEWHERE = "only in another order"

@@ -36,6 +36,7 @@ class Binding:
         reference: what the signature is bound to beside.
         problems: why the volume will not open whatever the signature says.
         skipped: what else it is bound to that cannot be told from files.
+        is_passed_over: whether systemd tries the next token whatever is signed for this one.
     """
 
     name: str
@@ -45,6 +46,7 @@ class Binding:
     reference: str = ""
     problems: tuple[str, ...] = ()
     skipped: tuple[str, ...] = ()
+    is_passed_over: bool = False
 
 
 def bindings_of(path: str, key: PublicKey | None = None) -> tuple[Binding, ...]:
@@ -78,6 +80,8 @@ def binding_of(token: Tpm2Token, expected: PublicKey | None = None) -> Binding:
         key = from_pem(token.public_key) if token.public_key else None
     except (InputError, KeyMaterialError) as error:
         problems.append(f"its public key cannot be used: {error.message}")
+    problems.extend(_policy_problem(token))
+    is_passed_over = bool(problems)
     if expected is not None and (key is None or key.fingerprint != expected.fingerprint):
         problems.append("another public key is enrolled")
     return Binding(
@@ -86,8 +90,9 @@ def binding_of(token: Tpm2Token, expected: PublicKey | None = None) -> Binding:
         pcrs=token.public_key_pcrs if token.public_key else (),
         key=key,
         reference=token.reference,
-        problems=(*problems, *_policy_problem(token)),
+        problems=tuple(problems),
         skipped=tuple(_further(token)),
+        is_passed_over=is_passed_over,
     )
 
 

@@ -139,8 +139,7 @@ def _answer(
     )
     if problem or binding.problems:
         reason = "; ".join(filter(None, (*binding.problems, problem)))
-        passed_over = bool(binding.problems)
-        return Answer(binding.name, each.name, path, "fail", reason, wanted, passed_over)
+        return Answer(binding.name, each.name, path, "fail", reason, wanted, binding.is_passed_over)
     if binding.key is None or binding.skipped:
         reason = "; ".join(binding.skipped) or "the key is not known"
         return Answer(binding.name, each.name, path, "skipped", reason, wanted)

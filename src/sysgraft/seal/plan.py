@@ -18,7 +18,7 @@ from sysgraft.seal.esp_material import ENTRIES
 from sysgraft.seal.plan_order import MAX_STATES, find_order, states_of
 from sysgraft.seal.plan_signatures import Documents
 from sysgraft.seal.plan_start import with_key
-from sysgraft.seal.plan_status import Question, status_of
+from sysgraft.seal.plan_status import Combination, Question, status_of
 from sysgraft.seal.transition import folded
 
 if TYPE_CHECKING:
@@ -27,43 +27,12 @@ if TYPE_CHECKING:
     from sysgraft.seal.binding import Binding
     from sysgraft.seal.plan_entries import PlanEntry
     from sysgraft.seal.plan_signatures import Document
-    from sysgraft.seal.plan_start import Start
     from sysgraft.seal.plan_status import Status
     from sysgraft.seal.plan_values import Combinations, Planned
     from sysgraft.seal.transition import Change
 
 _MAX_JUDGED: Final = 1 << 22
 """How often a search for an order asks what comes of an entry."""
-
-
-@dataclass(frozen=True, slots=True)
-class Combination:
-    """One combination of old and new files of an entry.
-
-    Attributes:
-        done: numbers of the changes that are made; the other ones of the entry are not.
-        start: what it does.
-        questions: what it needs, answered by all signature files of both partitions.
-        status: what comes of them.
-        in_order: whether the suggested order leads through it.
-    """
-
-    done: frozenset[int]
-    start: Start
-    questions: tuple[Question, ...]
-    status: Status
-    in_order: bool
-
-    @property
-    def missing(self) -> tuple[Question, ...]:
-        """What is not signed, and would have to be."""
-        if self.status != "unsigned":
-            return ()
-        return tuple(
-            each
-            for each in self.questions
-            if each.status == "unsigned" and not each.binding.problems
-        )
 
 
 @dataclass(frozen=True, slots=True)

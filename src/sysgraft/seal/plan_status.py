@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
     from sysgraft.seal.binding import Binding
     from sysgraft.seal.plan_signatures import Answer
+    from sysgraft.seal.plan_start import Start
 
 Status: TypeAlias = Literal["signed", "unknown", "unsigned"]
 _RANKS: Final[tuple[Status, ...]] = ("signed", "unknown", "unsigned")
@@ -40,6 +41,37 @@ class Question:
             return "signed"
         return "unknown" if self.answer.is_unknown else "unsigned"
 
+    @property
+    def is_to_be_signed(self) -> bool:
+        """Whether a signature would help."""
+        return self.status == "unsigned" and not self.binding.problems
+
+
+@dataclass(frozen=True, slots=True)
+class Combination:
+    """One combination of old and new files of an entry.
+
+    Attributes:
+        done: numbers of the changes that are made; the other ones of the entry are not.
+        start: what it does.
+        questions: what it needs, answered by all signature files of both partitions.
+        status: what comes of them.
+        in_order: whether the suggested order leads through it.
+    """
+
+    done: frozenset[int]
+    start: Start
+    questions: tuple[Question, ...]
+    status: Status
+    in_order: bool
+
+    @property
+    def missing(self) -> tuple[Question, ...]:
+        """What is not signed, and would have to be."""
+        if self.status != "unsigned":
+            return ()
+        return tuple(each for each in self.questions if each.is_to_be_signed)
+
 
 def status_of(
     questions: Iterable[Question], *, one_is_enough: bool, release: int = GOES_ON_SINCE
@@ -64,5 +96,5 @@ def _rank(questions: Sequence[Question], one_is_enough: bool, release: int) -> i
         return max(ranks)
     if release >= GOES_ON_SINCE:
         return min(ranks)
-    tried = (n for each, n in zip(questions, ranks, strict=True) if not each.binding.problems)
+    tried = (n for each, n in zip(questions, ranks, strict=True) if not each.binding.is_passed_over)
     return next(tried, ranks[0])
