@@ -8,6 +8,7 @@ Begin here:
 * `sysgraft.load_pair` reads a key with its certificate; `sysgraft.trust_certificate`,
   `sysgraft.trust_folder` and `sysgraft.trust_efivars` say whom to trust.
 * `sysgraft.sign_image` and `sysgraft.unsign_image` exchange its root-hash signature.
+* `sysgraft.merge_orders` tells which extension lies over which.
 * `sysgraft.build_uki`, `sysgraft.inspect_uki`, `sysgraft.verify_uki` and `sysgraft.sign_executable`
   are the same for unified kernel images and addons.
 * `sysgraft.generate_keys` makes the keys, `sysgraft.run_lab` boots the result.
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from sysgraft.build.uki_sign import sign_executable
     from sysgraft.errors import SysgraftError
     from sysgraft.image.inspect import ImageInfo, inspect_image
+    from sysgraft.image.merge_order import MergeOrder, merge_orders
     from sysgraft.image.uki_inspect import UkiInfo, inspect_uki
     from sysgraft.image.uki_verify import UkiVerification, UkiVerifyOptions, verify_uki
     from sysgraft.image.verify import Verification, VerifyOptions, verify_image
@@ -72,6 +74,7 @@ _HOMES = {
     "KeySetOptions": ("sysgraft.build.keyset", "KeySetOptions"),
     "LabOptions": ("sysgraft.lab.options", "LabOptions"),
     "LabReport": ("sysgraft.lab.report", "LabReport"),
+    "MergeOrder": ("sysgraft.image.merge_order", "MergeOrder"),
     "PcrBinding": ("sysgraft.seal.binding", "Binding"),
     "PcrCheckReport": ("sysgraft.seal.check", "CheckReport"),
     "PcrKey": ("sysgraft.build.uki.options", "PcrKey"),
@@ -98,6 +101,7 @@ _HOMES = {
     "inspect_uki": ("sysgraft.image.uki_inspect", "inspect_uki"),
     "load_pair": ("sysgraft.sign.pair", "load_pair"),
     "load_signer": ("sysgraft.sign.pair", "load_signer"),
+    "merge_orders": ("sysgraft.image.merge_order", "merge_orders"),
     "pcr_policies": ("sysgraft.seal.policies", "policies"),
     "predict_pcrs": ("sysgraft.seal.prediction", "predict"),
     "read_pcr_bindings": ("sysgraft.seal.binding", "bindings_of"),
@@ -124,6 +128,7 @@ __all__ = [
     "KeySetOptions",
     "LabOptions",
     "LabReport",
+    "MergeOrder",
     "PcrBinding",
     "PcrCheckReport",
     "PcrKey",
@@ -150,6 +155,7 @@ __all__ = [
     "inspect_uki",
     "load_pair",
     "load_signer",
+    "merge_orders",
     "pcr_policies",
     "predict_pcrs",
     "read_pcr_bindings",

@@ -15,6 +15,7 @@ from boot.conftest import initrd
 from sysgraft.base.blob import BytesBlob
 from sysgraft.build.extension import BuildOptions, build_extension
 from sysgraft.formats import gpt
+from sysgraft.image.merge_order import merge_orders
 from sysgraft.lab.esp import File, make_esp
 from sysgraft.lab.options import Disk
 from sysgraft.lab.report import Merged
@@ -43,6 +44,10 @@ for image in /run/images/*.raw; do
     cp "/usr/share/demo/$name" "$SYSGRAFT_RESULTS/$name.content"
     rm /run/extensions/*
 done
+ln -s /run/images/layers/* /run/extensions/
+systemctl restart systemd-sysext.service
+cp /usr/share/demo/shared "$SYSGRAFT_RESULTS/on-top"
+journalctl --boot --output=cat --unit=systemd-sysext.service > "$SYSGRAFT_RESULTS/log"
 exit 0
 """
 CONTENT: Final = b"".join(b"%07d\n" % number for number in range(1 << 17))
@@ -57,11 +62,16 @@ MERGED: Final = {
 }
 
 
+# By character the order is another one.
+LAYERS: Final = ("Layer_3", "layer_2", "layer_10")
+
+
 def extension(folder: Path, name: str, signing: SigningPair | None) -> Path:
-    """An extension image with one file of several blocks, called after it."""
+    """An image with a file of several blocks, called after it, and a file that all of them have."""
     tree = folder / f"tree-{name}"
     (tree / "usr/share/demo").mkdir(parents=True)
     (tree / "usr/share/demo" / name).write_bytes(CONTENT)
+    (tree / "usr/share/demo/shared").write_text(name)
     build_extension(name, [str(tree)], output=str(folder), signing=signing, options=BuildOptions())
     return folder / f"{name}.sysext.raw"
 
@@ -96,7 +106,10 @@ def test_only_what_is_signed_by_whom_the_guest_trusts_is_merged(
     }
     flip(candidates["damaged"], 0, content_offset(candidates["damaged"]))
     flip(candidates["tampered"], 1, 4096)  # the root of the hash tree
-    make_esp(str(tmp_path / "disk"), [File(path.name, str(path)) for path in candidates.values()])
+    files = [File(path.name, str(path)) for path in candidates.values()]
+    layers = [extension(tmp_path, name, signing) for name in reversed(LAYERS)]
+    files.extend(File(f"layers/{path.name}", str(path)) for path in layers)
+    make_esp(str(tmp_path / "disk"), files)
     certificate = (keys.folder / "extension.pem").read_bytes()
     trust = initrd(tmp_path, {"usr/lib/verity.d/extension.crt": certificate})
     report = lab.boot(
@@ -108,11 +121,16 @@ def test_only_what_is_signed_by_whom_the_guest_trusts_is_merged(
     )
     check_boot(report)
     assert report.script is not None
-    files = report.script.files
-    assert {name: merged(files[name]) == [name] for name in candidates} == MERGED
-    read = {name: files.get(f"{name}.content") == CONTENT for name in candidates}
+    found = report.script.files
+    assert {name: merged(found[name]) == [name] for name in candidates} == MERGED
+    read = {name: found.get(f"{name}.content") == CONTENT for name in candidates}
     # dm-verity finds a damaged block when it is read, not before.
     assert read == {**MERGED, "damaged": False}
+    (order,) = merge_orders([path.name for path in layers])
+    assert [each.name for each in order.merged] == [*LAYERS]
+    assert found["on-top"].decode() == order.merged[-1].name
+    used = ", ".join(f"'{each.file}'" for each in order.merged)
+    assert f"Using extensions {used}." in found["log"].decode()
 
 
 def check_boot(report: LabReport) -> None:

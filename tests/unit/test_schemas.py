@@ -28,6 +28,7 @@ FILES = sorted((REFERENCE / "schemas").glob("*.json"))
 NAMES_OF_SCHEMAS = {
     "ext.build",
     "ext.inspect",
+    "ext.order",
     "ext.sign",
     "ext.unsign",
     "ext.verify",
@@ -177,6 +178,15 @@ def test_a_bare_file_system(tool: Tool, tmp_path: Path) -> None:
     squashfs.write_bytes(b"hsqs".ljust(8192, b"\0"))
     assert tool("ext", "inspect", squashfs)["diskUuid"] is None
     tool("ext", "verify", squashfs, code=1)
+
+
+def test_an_order_with_everything_to_report(tool: Tool) -> None:
+    names = ("a_2", "a_10", "a+2", "b.confext.raw", "c.raw.xz", "ä.raw")
+    document = tool("ext", "order", *names)
+    orders = document["orders"]
+    assert isinstance(orders, list)
+    assert all(orders[0][key] for key in ("merged", "packed", "undecided", "passedOver"))
+    tool("ext", "order", "b", "a", "--type=confext", "--systemd-version=252")
 
 
 @pytest.mark.parametrize("policy", [*NAMES, "*", "-", "~"])

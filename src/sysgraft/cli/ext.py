@@ -47,6 +47,13 @@ VERBS: Final = [
         options.UNSIGN_EXAMPLE,
         "sysgraft.cli.ext_unsign",
     ),
+    Verb(
+        "order",
+        "tell which extension lies over which",
+        options.ORDER,
+        options.ORDER_EXAMPLE,
+        "sysgraft.cli.ext_order",
+    ),
 ]
 
 

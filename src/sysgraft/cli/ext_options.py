@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from sysgraft.base import systemd
+
 if TYPE_CHECKING:
     from sysgraft.cli.verbs import Options
 
@@ -43,6 +45,14 @@ examples:
 UNSIGN_EXAMPLE: Final = """\
 example:
   sysgraft ext unsign firmware.sysext.raw --output unsigned/firmware.sysext.raw
+"""
+ORDER_EXAMPLE: Final = """\
+Only the names count; the files need not be there. What comes last lies over the others, and where
+two have the same file, its file is seen. The stub's order counts for PCR 12 and 13.
+
+examples:
+  sysgraft ext order firmware_2 firmware_10 tools
+  sysgraft ext order linux.efi.extra.d/*.raw --json
 """
 
 _SIGNING: Final[Options] = [
@@ -265,5 +275,29 @@ UNSIGN: Final[Options] = [
         {"metavar": "FILE", "help": "where the result goes (default: FILE itself, with --force)"},
     ),
     *_FORCE,
+    *_JSON,
+]
+ORDER: Final[Options] = [
+    (
+        ("names",),
+        {"metavar": "NAME", "nargs": "+", "help": "names of extensions, or of their files"},
+    ),
+    (
+        ("--type",),
+        {
+            "choices": ["sysext", "confext"],
+            "default": "sysext",
+            "help": "what those are whose names do not say it (default: sysext)",
+        },
+    ),
+    (
+        ("--systemd-version",),
+        {
+            "metavar": "N",
+            "type": int,
+            "default": systemd.LATEST,
+            "help": f"release of systemd and its stub (default: {systemd.LATEST})",
+        },
+    ),
     *_JSON,
 ]
