@@ -8,6 +8,7 @@ Begin here:
 * `sysgraft.load_pair` reads a key with its certificate; `sysgraft.trust_certificate`,
   `sysgraft.trust_folder` and `sysgraft.trust_efivars` say whom to trust.
 * `sysgraft.sign_image` and `sysgraft.unsign_image` exchange its root-hash signature.
+* `sysgraft.compare_images` tells what is different between two images.
 * `sysgraft.merge_orders` tells which extension lies over which.
 * `sysgraft.build_uki`, `sysgraft.inspect_uki`, `sysgraft.verify_uki` and `sysgraft.sign_executable`
   are the same for unified kernel images and addons.
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from sysgraft.build.uki.report import UkiReport
     from sysgraft.build.uki_sign import sign_executable
     from sysgraft.errors import SysgraftError
+    from sysgraft.image.difference import Difference, compare_images
     from sysgraft.image.inspect import ImageInfo, inspect_image
     from sysgraft.image.merge_order import MergeOrder, merge_orders
     from sysgraft.image.uki_inspect import UkiInfo, inspect_uki
@@ -68,6 +70,7 @@ _HOMES = {
     "BootRequest": ("sysgraft.seal.prediction", "BootRequest"),
     "BuildOptions": ("sysgraft.build.extension", "BuildOptions"),
     "BuildReport": ("sysgraft.build.extension", "BuildReport"),
+    "Difference": ("sysgraft.image.difference", "Difference"),
     "ExplainRequest": ("sysgraft.seal.explanation", "ExplainRequest"),
     "Explanation": ("sysgraft.seal.explanation", "Explanation"),
     "ImageInfo": ("sysgraft.image.inspect", "ImageInfo"),
@@ -95,6 +98,7 @@ _HOMES = {
     "build_extension": ("sysgraft.build.extension", "build_extension"),
     "build_uki": ("sysgraft.build.uki.build", "build_uki"),
     "check_pcr_signatures": ("sysgraft.seal.check", "check"),
+    "compare_images": ("sysgraft.image.difference", "compare_images"),
     "explain_event_log": ("sysgraft.seal.explanation", "explain"),
     "generate_keys": ("sysgraft.build.keyset", "generate_keys"),
     "inspect_image": ("sysgraft.image.inspect", "inspect_image"),
@@ -122,6 +126,7 @@ __all__ = [
     "BootRequest",
     "BuildOptions",
     "BuildReport",
+    "Difference",
     "ExplainRequest",
     "Explanation",
     "ImageInfo",
@@ -149,6 +154,7 @@ __all__ = [
     "build_extension",
     "build_uki",
     "check_pcr_signatures",
+    "compare_images",
     "explain_event_log",
     "generate_keys",
     "inspect_image",

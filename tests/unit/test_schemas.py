@@ -27,6 +27,7 @@ IMAGES = Path(__file__).parents[1] / "assets/images"
 FILES = sorted((REFERENCE / "schemas").glob("*.json"))
 NAMES_OF_SCHEMAS = {
     "ext.build",
+    "ext.diff",
     "ext.inspect",
     "ext.order",
     "ext.sign",
@@ -178,6 +179,18 @@ def test_a_bare_file_system(tool: Tool, tmp_path: Path) -> None:
     squashfs.write_bytes(b"hsqs".ljust(8192, b"\0"))
     assert tool("ext", "inspect", squashfs)["diskUuid"] is None
     tool("ext", "verify", squashfs, code=1)
+
+
+def test_a_difference_with_everything_to_report(tool: Tool, tmp_path: Path) -> None:
+    images = [golden(name, tmp_path) for name in ("sysext-257", "confext-262")]
+    document = tool("ext", "diff", *images, code=1)
+    assert document["facts"]
+    files = document["files"]
+    assert isinstance(files, list)
+    assert {each["status"] for each in files} == {"added", "removed", "changed"}
+    squashfs = golden("sysext-252-squashfs", tmp_path)
+    assert tool("ext", "diff", images[0], squashfs, code=1)["notCompared"]
+    tool("ext", "diff", images[0], images[0])
 
 
 def test_an_order_with_everything_to_report(tool: Tool) -> None:

@@ -48,6 +48,13 @@ VERBS: Final = [
         "sysgraft.cli.ext_unsign",
     ),
     Verb(
+        "diff",
+        "tell what is different between two images",
+        options.DIFF,
+        options.DIFF_EXAMPLE,
+        "sysgraft.cli.ext_diff",
+    ),
+    Verb(
         "order",
         "tell which extension lies over which",
         options.ORDER,

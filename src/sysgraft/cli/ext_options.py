@@ -46,6 +46,13 @@ UNSIGN_EXAMPLE: Final = """\
 example:
   sysgraft ext unsign firmware.sysext.raw --output unsigned/firmware.sysext.raw
 """
+DIFF_EXAMPLE: Final = """\
+Files are compared by type, mode, owner, size, content, link target and attributes, not by time.
+Exit 0: nothing is different. Exit 1: something is, or could not be compared.
+
+example:
+  sysgraft ext diff old/firmware.sysext.raw new/firmware.sysext.raw
+"""
 ORDER_EXAMPLE: Final = """\
 Only the names count; the files need not be there. What comes last lies over the others, and where
 two have the same file, its file is seen. The stub's order counts for PCR 12 and 13.
@@ -275,6 +282,11 @@ UNSIGN: Final[Options] = [
         {"metavar": "FILE", "help": "where the result goes (default: FILE itself, with --force)"},
     ),
     *_FORCE,
+    *_JSON,
+]
+DIFF: Final[Options] = [
+    (("old",), {"metavar": "OLD", "help": "an image"}),
+    (("new",), {"metavar": "NEW", "help": "another one"}),
     *_JSON,
 ]
 ORDER: Final[Options] = [

@@ -116,7 +116,21 @@ def inspect_image(path: str | os.PathLike[str], *, files: bool = False) -> Image
     """
     name = os.fspath(path)
     with OpenFile(name) as blob, in_file(name):
-        return _Inspection(blob, name, files=files).result()
+        return inspect_blob(blob, name, files=files)
+
+
+def inspect_blob(blob: Blob, name: str, *, files: bool = False) -> ImageInfo:
+    """As `inspect_image`, of what is open already; what is in a file can be read while it is.
+
+    Args:
+        blob: the image.
+        name: what its file is called.
+        files: whether to list what is in it.
+
+    Raises:
+        FormatError: it is neither a disk image nor a known file system.
+    """
+    return _Inspection(blob, name, files=files).result()
 
 
 class _Inspection:
