@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 from sysgraft.base.tree import printable
 from sysgraft.cli.output import counted, human_size
 from sysgraft.cli.signer import signer_fields
-from sysgraft.formats.x509 import serial_text
 from sysgraft.image.inspect import ImageInfo, SignatureInfo, inspect_image
 from sysgraft.image.matching import DEFAULT_SCOPES
 
@@ -211,7 +210,7 @@ def scopes_of(release: ExtensionRelease) -> tuple[str, ...]:
 def _signer(signature: SignatureInfo | None) -> str:
     if signature is None:
         return "nobody"
-    identity = f"issuer {signature.issuer} serial {serial_text(signature.serial).upper()}"
+    identity = signature.signer
     if signature.certificate is None:
         return f"{identity} (certificate not included)"
     until = f"{signature.certificate.not_after:%Y-%m-%d}"

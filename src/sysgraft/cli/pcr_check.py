@@ -13,6 +13,7 @@ from sysgraft.sign.pcr_public import from_pem, read_public
 
 if TYPE_CHECKING:
     import argparse
+    from collections.abc import Iterable
 
     from sysgraft.cli.output import Output
     from sysgraft.seal.binding import Binding
@@ -107,16 +108,7 @@ def as_json(
     return {
         "ok": report.ok,
         "signatures": policies.count(document),
-        "bindings": [
-            {
-                "name": each.name,
-                "bank": each.bank,
-                "pcrs": list(each.pcrs),
-                "key": each.key.fingerprint.hex() if each.key else None,
-                "reference": each.reference,
-            }
-            for each in bindings
-        ],
+        "bindings": bindings_json(bindings),
         "answers": [
             {
                 "binding": each.binding,
@@ -130,3 +122,17 @@ def as_json(
         ],
         "notes": list(report.notes),
     }
+
+
+def bindings_json(bindings: Iterable[Binding]) -> list[dict[str, object]]:
+    """What is wanted of the signatures, as ``pcr check`` and ``pcr plan`` say it."""
+    return [
+        {
+            "name": each.name,
+            "bank": each.bank,
+            "pcrs": list(each.pcrs),
+            "key": each.key.fingerprint.hex() if each.key else None,
+            "reference": each.reference,
+        }
+        for each in bindings
+    ]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from sysgraft.cli.output import counted
+from sysgraft.cli.pcr_check import bindings_json
 
 if TYPE_CHECKING:
     from sysgraft.cli.output import Output
@@ -172,16 +173,7 @@ def as_json(plan: Plan, written: Written) -> dict[str, object]:
     return {
         "ok": plan.ok,
         "best": plan.is_best,
-        "bindings": [
-            {
-                "name": each.name,
-                "bank": each.bank,
-                "pcrs": list(each.pcrs),
-                "key": each.key.fingerprint.hex() if each.key else None,
-                "reference": each.reference,
-            }
-            for each in plan.bindings
-        ],
+        "bindings": bindings_json(plan.bindings),
         "changes": [{"action": each.action, "path": each.path} for each in plan.changes],
         "entries": [_entry_json(each) for each in plan.entries],
         "first": list(written.first),

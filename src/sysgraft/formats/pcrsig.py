@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeAlias
 
 from sysgraft.errors import FormatError, LimitError
+from sysgraft.formats.strict_json import is_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -131,12 +132,7 @@ def _read_pcrs(what: str, value: object) -> tuple[int, ...]:
 
 
 def _read_reference(what: str, value: object) -> str:
-    """Text that has bytes: JSON can also spell halves of characters, and NULs."""
-    if (
-        not isinstance(value, str)
-        or "\0" in value
-        or value != value.encode(errors="replace").decode()
-    ):
+    if not is_text(value):
         raise FormatError(f"{what} has a reference that is no text")
     return value
 

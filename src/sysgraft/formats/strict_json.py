@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import math
-from typing import Any, Final, NoReturn
+from typing import Any, Final, NoReturn, TypeGuard
 
 from sysgraft.errors import FormatError, LimitError
 
@@ -128,13 +128,16 @@ def as_text(value: object, what: str) -> str:
     Raises:
         FormatError: it is something else, or is not there.
     """
-    if (
-        not isinstance(value, str)
-        or "\0" in value
-        or value != value.encode(errors="replace").decode()
-    ):
+    if not is_text(value):
         raise FormatError(f"{what} is not a text")
     return value
+
+
+def is_text(value: object) -> TypeGuard[str]:
+    """Whether it is text that has bytes."""
+    if not isinstance(value, str) or "\0" in value:
+        return False
+    return value == value.encode(errors="replace").decode()
 
 
 def as_number(value: object, what: str, *, below: int) -> int:

@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Final, Literal, NamedTuple
 
 from sysgraft.base.progress import NoProgress
 from sysgraft.errors import FormatError, in_file
-from sysgraft.formats.x509 import serial_text
 from sysgraft.host.files import OpenFile
 from sysgraft.image.inspect import inspect_blob
 
@@ -152,8 +151,7 @@ def _claims(info: ImageInfo) -> Iterator[tuple[str, str]]:
         yield from ((f"release {name} {key}", value) for key, value in release.fields.items())
     yield "root hash", info.root_hash.hex() if info.root_hash else ""
     if info.signature:
-        serial = serial_text(info.signature.serial).upper()
-        yield "signed by", f"issuer {info.signature.issuer} serial {serial}"
+        yield "signed by", info.signature.signer
 
 
 class _Comparison:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from sysgraft.errors import FormatError, in_file
 from sysgraft.formats import verity, verity_signature
 from sysgraft.formats.extension_release import Kind
+from sysgraft.formats.x509 import serial_text
 from sysgraft.host.files import OpenFile
 from sysgraft.image import dissect, names
 from sysgraft.image.content import (
@@ -56,6 +57,11 @@ class SignatureInfo:
     serial: int
     certificate: Certificate | None
     size: int
+
+    @property
+    def signer(self) -> str:
+        """Issuer and serial number of the signer's certificate."""
+        return f"issuer {self.issuer} serial {serial_text(self.serial).upper()}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ bears them out.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from sysgraft.errors import InputError, KeyMaterialError, UsageError, in_file
 from sysgraft.formats import luks2
@@ -22,6 +22,10 @@ if TYPE_CHECKING:
 
     from sysgraft.formats import pcrsig
     from sysgraft.sign.pcr_public import PublicKey
+
+GOES_ON_SINCE: Final = 262
+"""The first release that tries the next token where there is no signature for one (ENXIO ends the
+search before, in ``src/cryptsetup/cryptsetup.c`` and in libcryptsetup)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +51,13 @@ class Binding:
     problems: tuple[str, ...] = ()
     skipped: tuple[str, ...] = ()
     is_passed_over: bool = False
+
+
+def tried(tokens: Sequence[Binding], release: int) -> Sequence[Binding]:
+    """The tokens of a volume of which one has to open it, by the release of systemd."""
+    if release >= GOES_ON_SINCE:
+        return tokens
+    return ([each for each in tokens if not each.is_passed_over] or tokens)[:1]
 
 
 def bindings_of(path: str, key: PublicKey | None = None) -> tuple[Binding, ...]:

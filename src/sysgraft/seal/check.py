@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Literal
 
 from sysgraft.measure import policy
+from sysgraft.seal.binding import tried
 from sysgraft.sign import pcr as sign_pcr
 
 if TYPE_CHECKING:
@@ -25,9 +26,8 @@ if TYPE_CHECKING:
 REFERENCES_SINCE: Final = 262
 """The first release of systemd that looks at an entry's reference; to older ones a signature with
 one is a bad signature of the bare policy."""
-GOES_ON_SINCE: Final = 262
-"""The first release that tries the next token where there is no signature for one (ENXIO ends the
-search before, in ``src/cryptsetup/cryptsetup.c`` and in libcryptsetup)."""
+NOT_VERIFIED: Final = "no public key is known: that the signatures are good was not checked"
+NO_KEY: Final = "the key is not known"
 DEFAULT_PHASES: Final = ("enter-initrd",)
 """Where an initrd unlocks its disks."""
 
@@ -45,7 +45,6 @@ class Answer:
         status: whether it does; ``skipped`` if that cannot be told.
         reason: why not, or by which signature.
         policy: the digest that would have to be signed.
-        is_passed_over: whether systemd goes on to the next token, whatever its release.
     """
 
     binding: str
@@ -54,7 +53,6 @@ class Answer:
     status: Status
     reason: str
     policy: bytes = b""
-    is_passed_over: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,32 +61,25 @@ class CheckReport:
 
     Attributes:
         answers: one for each binding, set and phase.
-        one_is_enough: whether one binding is, as of the tokens of a volume.
-        first_decides: whether the first of them decides alone: up to v261 systemd looks no further
-            than the first token for which there is no signature.
+        enough: names of the bindings of which one is enough, as of the tokens of a volume; where
+            there are none, all of them are needed.
         notes: what a person should know.
     """
 
     answers: tuple[Answer, ...]
-    one_is_enough: bool
-    first_decides: bool = False
+    enough: frozenset[str] = frozenset()
     notes: tuple[str, ...] = ()
 
     @property
     def ok(self) -> bool:
         """Whether every set opens what it has to, at every phase."""
-        if not self.one_is_enough:
+        if not self.enough:
             return bool(self.answers) and all(each.status == "ok" for each in self.answers)
-        groups: dict[tuple[str, str], list[Answer]] = {}
-        for each in self.answers:
-            groups.setdefault((each.set, each.phase), []).append(each)
-        return bool(groups) and all(map(self._opens, groups.values()))
-
-    def _opens(self, answers: Sequence[Answer]) -> bool:
-        if not self.first_decides:
-            return any(each.status == "ok" for each in answers)
-        first = next((each for each in answers if not each.is_passed_over), answers[0])
-        return first.status == "ok"
+        good = [
+            each for each in self.answers if each.status == "ok" and each.binding in self.enough
+        ]
+        opened = {(each.set, each.phase) for each in good}
+        return bool(opened) and opened == {(each.set, each.phase) for each in self.answers}
 
 
 def check(
@@ -114,14 +105,15 @@ def check(
     ]
     notes = list(prediction.notes)
     if any(binding.key is None for binding in bindings):
-        notes.append("no public key is known: that the signatures are good was not checked")
-    first = one_is_enough and prediction.systemd < GOES_ON_SINCE
-    if first and len(bindings) > 1:
+        notes.append(NOT_VERIFIED)
+    enough = tried(bindings, prediction.systemd) if one_is_enough else bindings
+    if len(enough) < len(bindings):
         notes.append(
             f"systemd {prediction.systemd} looks no further than the first token for which there "
             "is no signature"
         )
-    return CheckReport(tuple(answers), one_is_enough, first, tuple(notes))
+    names = frozenset(each.name for each in enough) if one_is_enough else frozenset()
+    return CheckReport(tuple(answers), names, tuple(notes))
 
 
 def _answer(
@@ -139,9 +131,9 @@ def _answer(
     )
     if problem or binding.problems:
         reason = "; ".join(filter(None, (*binding.problems, problem)))
-        return Answer(binding.name, each.name, path, "fail", reason, wanted, binding.is_passed_over)
+        return Answer(binding.name, each.name, path, "fail", reason, wanted)
     if binding.key is None or binding.skipped:
-        reason = "; ".join(binding.skipped) or "the key is not known"
+        reason = "; ".join(binding.skipped) or NO_KEY
         return Answer(binding.name, each.name, path, "skipped", reason, wanted)
     return Answer(binding.name, each.name, path, "ok", "there is a good signature", wanted)
 

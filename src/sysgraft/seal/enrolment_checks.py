@@ -19,8 +19,8 @@ from sysgraft.measure.boot import OS_SEPARATOR
 from sysgraft.measure.events import SYSEXT_PCR, hashed
 from sysgraft.measure.pcr import extend_all, start
 from sysgraft.measure.policy import policy_pcr
-from sysgraft.seal.binding import Binding, binding_of
-from sysgraft.seal.check import GOES_ON_SINCE, find_problem
+from sysgraft.seal.binding import GOES_ON_SINCE, Binding, binding_of
+from sysgraft.seal.check import find_problem
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final
 from sysgraft.errors import InputError, LimitError
 from sysgraft.formats import pcrsig
 from sysgraft.measure.policy import policy_pcr
+from sysgraft.seal.check import NOT_VERIFIED
 from sysgraft.seal.esp_material import ENTRIES
 from sysgraft.seal.plan_order import MAX_STATES, find_order, states_of
 from sysgraft.seal.plan_signatures import Documents
@@ -269,7 +270,7 @@ class _Judge:
         yield from self._planned.notes
         yield from self._documents.notes
         if any(each.key is None for each in self._bindings):
-            yield "no public key is known: that the signatures are good was not checked"
+            yield NOT_VERIFIED
         for binding in self._bindings:
             for text in binding.skipped:
                 yield f"{binding.name}: {text}"

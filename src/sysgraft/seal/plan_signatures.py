@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 from sysgraft.base.systemd import LATEST
 from sysgraft.errors import FormatError
 from sysgraft.formats import bls, pcrsig, pcrsig_early
-from sysgraft.seal.check import find_problem
+from sysgraft.seal.check import NO_KEY, find_problem
 from sysgraft.seal.plan_entries import SIGNATURE_FOLDER, is_signature_name
 
 if TYPE_CHECKING:
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 UNSIGNED: Final = "no signature is there for these values"
 _AROUND: Final = 128
 """Bytes of what the script writes around the entries of all banks, and more."""
-NO_KEY: Final = "the key is not known"
 
 
 @dataclass(frozen=True, slots=True)

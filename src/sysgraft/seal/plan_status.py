@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
-from sysgraft.seal.check import GOES_ON_SINCE
+from sysgraft.seal.binding import GOES_ON_SINCE, tried
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -81,7 +81,7 @@ def status_of(
     Args:
         questions: all of them.
         one_is_enough: whether at each phase one binding is, as of the tokens of a volume.
-        release: of the systemd that looks: see `sysgraft.seal.check.GOES_ON_SINCE`.
+        release: of the systemd that looks: see `sysgraft.seal.binding.GOES_ON_SINCE`.
     """
     phases: dict[str, list[Question]] = {}
     for each in questions:
@@ -91,10 +91,7 @@ def status_of(
 
 
 def _rank(questions: Sequence[Question], one_is_enough: bool, release: int) -> int:  # noqa: FBT001
-    ranks = [_RANKS.index(each.status) for each in questions]
     if not one_is_enough:
-        return max(ranks)
-    if release >= GOES_ON_SINCE:
-        return min(ranks)
-    tried = (n for each, n in zip(questions, ranks, strict=True) if not each.binding.is_passed_over)
-    return next(tried, ranks[0])
+        return max(_RANKS.index(each.status) for each in questions)
+    asked = tried([each.binding for each in questions], release)
+    return min(_RANKS.index(each.status) for each in questions if each.binding in asked)
