@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import lzma
 import shutil
 import tarfile
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from command import sysgraft
+from golden_images import golden
 from sysgraft.base.blob import BytesBlob
 from sysgraft.formats import gpt
 from sysgraft.image import difference
@@ -18,10 +17,10 @@ from sysgraft.image.difference import compare_images
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
     from conftest import SigningPair
 
-IMAGES = Path(__file__).parents[1] / "assets/images"
 FIRMWARE = "usr/lib/firmware/demo"
 
 
@@ -32,12 +31,6 @@ def build(tree: Path, folder: str, *words: str) -> Path:
     done = sysgraft("ext", "build", "demo", tree, "--output", output, *signing)
     assert done.code == 0, done.err
     return output / "demo.sysext.raw"
-
-
-def golden(name: str, folder: Path) -> Path:
-    path = folder / f"{name}.raw"
-    path.write_bytes(lzma.decompress((IMAGES / f"{name}.raw.xz").read_bytes()))
-    return path
 
 
 def signed_by(pair: SigningPair) -> Sequence[str]:

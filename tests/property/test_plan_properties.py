@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sysgraft.base.blob import BytesBlob
+from memory_volume import Memory
 from sysgraft.measure.sidecars import Entry
 from sysgraft.seal.plan_order import find_order, states_of
 from sysgraft.seal.plan_values import subsets
@@ -19,29 +19,6 @@ if TYPE_CHECKING:
 
 NAMES = st.sampled_from(["a", "b", "d/a", "d/b", "d/e/c"])
 PARTITION = st.dictionaries(NAMES, st.sampled_from([b"", b"1", b"2", b"22"]), max_size=5)
-
-
-class Memory:
-    """A partition in memory."""
-
-    name = "memory"
-
-    def __init__(self, files: dict[str, bytes]) -> None:
-        self.files = files
-
-    def entries(self, folder: str) -> tuple[Entry, ...]:
-        start = f"{folder}/" if folder else ""
-        inside = [each.removeprefix(start) for each in self.files if each.startswith(start)]
-        return tuple(sorted({Entry(each.partition("/")[0], "/" in each) for each in inside}))
-
-    def find(self, path: str) -> str | None:
-        return path if path in self.files else None
-
-    def open(self, path: str) -> BytesBlob:
-        return BytesBlob(self.files[path])
-
-    def label(self, path: str) -> str:
-        return path
 
 
 def powerset(numbers: Iterable[int]) -> set[frozenset[int]]:

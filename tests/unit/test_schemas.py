@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-import lzma
 import re
 import tarfile
 from pathlib import Path
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING, TypeAlias
 import pytest
 from jsonschema import Draft202012Validator
 
+from golden_images import golden
 from sysgraft.cli.main import main
 from sysgraft.formats.policy_builtin import NAMES
 from sysgraft.image.checks import CHECKS
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from conftest import SigningPair
 
 REFERENCE = Path(__file__).parents[2] / "docs/reference"
-IMAGES = Path(__file__).parents[1] / "assets/images"
 FILES = sorted((REFERENCE / "schemas").glob("*.json"))
 NAMES_OF_SCHEMAS = {
     "ext.build",
@@ -109,12 +108,6 @@ def rich_archive(tmp_path: Path) -> Path:
         link = tarfile.TarInfo("usr/link")
         link.type, link.linkname = tarfile.SYMTYPE, "a"
         archive.addfile(link)
-    return path
-
-
-def golden(name: str, folder: Path) -> Path:
-    path = folder / f"{name.rpartition('/')[2]}.raw"
-    path.write_bytes(lzma.decompress((IMAGES / f"{name}.raw.xz").read_bytes()))
     return path
 
 

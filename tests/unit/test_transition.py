@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-
 import pytest
 
 from executables import make_pe
-from sysgraft.base.blob import BytesBlob
+from memory_volume import Memory
 from sysgraft.errors import InputError, LimitError
-from sysgraft.measure.sidecars import Entry
 from sysgraft.seal.plan_entries import Dependencies, Places, PlanEntry, find_entries, resolve
 from sysgraft.seal.plan_order import find_order, states_of
 from sysgraft.seal.transition import MAX_DEPTH, MAX_FOLDERS, Transition
@@ -17,30 +14,6 @@ from uki_kit import make_kernel
 
 UKI = make_pe([(".linux", make_kernel())])
 PROFILES = make_pe([(".linux", make_kernel()), (".profile", b"ID=a\n"), (".profile", b"ID=b\n")])
-
-
-@dataclass
-class Memory:
-    """A partition in memory."""
-
-    files: dict[str, bytes]
-    name: str = "memory"
-    opened: list[str] = field(default_factory=list)
-
-    def entries(self, folder: str) -> tuple[Entry, ...]:
-        start = f"{folder}/" if folder else ""
-        inside = [each.removeprefix(start) for each in self.files if each.startswith(start)]
-        return tuple(sorted({Entry(each.partition("/")[0], "/" in each) for each in inside}))
-
-    def find(self, path: str) -> str | None:
-        return path if path in self.files else None
-
-    def open(self, path: str) -> BytesBlob:
-        self.opened.append(path)
-        return BytesBlob(self.files[path])
-
-    def label(self, path: str) -> str:
-        return f"{self.name}:{path}"
 
 
 def transition(before: dict[str, bytes], after: dict[str, bytes]) -> Transition:
