@@ -30,7 +30,7 @@ bench: $(VENV)/dev.stamp ## Measure against systemd-repart, veritysetup and the 
 lock: $(VENV)/dev.stamp ## Renew requirements/*.txt
 	$(BIN)/python -m pip install --quiet uv
 	$(LOCK) pyproject.toml requirements/build.in -o requirements/runtime.txt
-	$(LOCK) pyproject.toml requirements/build.in --group dev --extra fast --extra hsm \
+	$(LOCK) pyproject.toml requirements/build.in --group dev --extra fast --extra hsm --extra squashfs \
 		-c requirements/runtime.txt -o requirements/dev.txt
 
 clean: ## Remove the environment, the demo's output and all caches of this folder

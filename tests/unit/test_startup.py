@@ -11,7 +11,7 @@ import pytest
 HEAVY = frozenset(
     {
         "asyncio", "backports", "concurrent", "cryptography", "ctypes", "email", "hashlib", "http",
-        "inspect", "isal", "json", "logging", "msgspec", "multiprocessing", "rich", "shutil",
+        "inspect", "isal", "json", "logging", "lz4", "msgspec", "multiprocessing", "rich", "shutil",
         "socket", "ssl", "subprocess", "tarfile", "tempfile", "tomllib", "typing_extensions",
         "unittest", "urllib", "urllib3", "uuid", "xml", "zipfile",
     }
