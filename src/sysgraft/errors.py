@@ -3,6 +3,7 @@
     SysgraftError
      ├─ UsageError          the call makes no sense
      ├─ InputError          a file cannot be used
+     │   ├─ TransferError   it could not be fetched from a server
      │   └─ FormatError     its bytes break the format's rules
      │       ├─ TruncatedError    they end too early
      │       ├─ LimitError        they ask for more than the stated limit
@@ -50,6 +51,12 @@ class InputError(SysgraftError):
     """An input cannot be read or is not what it has to be."""
 
     code = "input"
+
+
+class TransferError(InputError):
+    """A server that does not answer, or not with what was asked for."""
+
+    code = "transfer"
 
 
 class FormatError(InputError):

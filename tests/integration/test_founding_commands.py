@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from command import sysgraft
+from registry_kit import Reply, server
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -134,9 +135,13 @@ def test_a_folder_laid_out_as_documented(workplace: Path) -> None:
     assert sysgraft("ext", "verify", image, "--certificate", "keys/db.pem").code == 0
 
 
-def test_an_image_reference_says_how_to_save_it(workplace: Path) -> None:
-    line = "ext build --private-key=keys/db.key --certificate=keys/db.pem --output=build"
-    result = sysgraft(*shlex.split(line), "firmware-ubuntu-2404", "firmware:ubuntu-24.04")
+def test_a_name_that_no_file_daemon_or_registry_has_says_what_to_do(
+    workplace: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DOCKER_HOST", f"unix://{workplace}/nobody.sock")
+    with server(lambda _: Reply(404)) as host:
+        line = f"{KEYS} --output=build firmware {host}/firmware:ubuntu-24.04"
+        result = sysgraft("ext", "build", *shlex.split(line), "--insecure-registry", host)
     assert result.code == 2
-    assert "docker save firmware:ubuntu-24.04" in result.err
+    assert f"error: {host}/firmware:ubuntu-24.04: the registry has no image" in result.err
     assert not list((workplace / "build").glob("*"))

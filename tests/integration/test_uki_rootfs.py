@@ -12,9 +12,9 @@ import tarfile
 from typing import TYPE_CHECKING, NamedTuple
 
 import pytest
-from test_source_images import Layout, docker_archive, tar_of
 
 from command import signing, sysgraft
+from image_kit import Layout, docker_archive, tar_of
 from uki_kit import RELEASE, Kit, make_kernel, make_kit, names_of, section
 
 if sys.version_info >= (3, 14):

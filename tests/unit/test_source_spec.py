@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from sysgraft.build.sources.spec import SourceSpec, resolve
+from sysgraft.build.sources.spec import SourceKind, SourceSpec, resolve
 from sysgraft.errors import FormatError, InputError, UsageError
 
 if TYPE_CHECKING:
@@ -84,10 +84,11 @@ def test_other_files_are_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("argument", "words", "hint"),
     [
-        ("firmware:ubuntu-24.04", "no such file", "docker save firmware:ubuntu-24.04 -o FILE"),
-        ("quay.io/kairos/x@sha256:00", "not read from a daemon", "skopeo copy docker://quay.io"),
-        ("docker://quay.io/x:1", "registries", "skopeo copy docker://quay.io/x:1 oci-archive:"),
-        ("docker-daemon:x:1", "daemon", "docker save x:1 -o FILE"),
+        ("quay.io/kairos/x@sha256:00", "no such file or folder: quay.io", ""),
+        ("docker:quay.io/x:1", "a registry's image is docker://", "docker://quay.io/x:1"),
+        ("docker://quay.io/X", "not the name of an image", ""),
+        ("docker-daemon:", "not the name of an image", ""),
+        ("containers-storage:x:1", "local storage", "docker-daemon:x:1"),
         ("rpm:fw.rpm", "RPM packages are not read", "rpm2cpio fw.rpm"),
         ("./missing", "no such file or folder: ./missing", ""),
         ("", "no such file", ""),
@@ -100,6 +101,21 @@ def test_what_cannot_be_read_says_what_to_do(argument: str, words: str, hint: st
     with pytest.raises(UsageError, match=words) as caught:
         resolve(argument)
     assert hint in caught.value.hint
+
+
+@pytest.mark.parametrize(
+    ("argument", "kind", "name"),
+    [
+        ("docker://quay.io/kairos/x:1", "docker", "quay.io/kairos/x:1"),
+        ("docker-daemon:firmware:24.04", "docker-daemon", "firmware:24.04"),
+        ("firmware:ubuntu-24.04", "image", "firmware:ubuntu-24.04"),
+        ("localhost:5000/fw", "image", "localhost:5000/fw"),
+        ("firmware", "image", "firmware"),
+    ],
+)
+def test_names_of_images(argument: str, kind: SourceKind, name: str) -> None:
+    assert resolve(argument) == SourceSpec(kind, name)
+    assert str(resolve(argument)) == argument
 
 
 def test_missing_files_and_wrong_prefixes(tmp_path: Path) -> None:

@@ -41,6 +41,9 @@ x86-64       amd64     x86_64
 _ROWS: Final = tuple(line.split() for line in _NAMES.strip().splitlines())
 _CANONICAL: Final = {name: row[0] for row in _ROWS for name in row}
 
+DEFAULT: Final = "x86-64"
+"""What is meant where nobody says: the field's tools build for it by default."""
+
 KNOWN: Final[tuple[str, ...]] = tuple(row[0] for row in _ROWS)
 """Every architecture, in systemd's spelling, sorted."""
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass, field
-from typing import IO, TYPE_CHECKING, Final
+from typing import IO, TYPE_CHECKING
 
 from sysgraft.base import arch, ids
 from sysgraft.base.progress import NoProgress
@@ -38,9 +38,6 @@ if TYPE_CHECKING:
     from sysgraft.build.sources.model import LeftOut
     from sysgraft.build.sources.spec import SourceSpec
     from sysgraft.sign.pair import SigningPair
-
-# What an image is built for when neither the caller nor a source says: the field's default.
-DEFAULT_ARCHITECTURE: Final = "x86-64"
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,8 +109,8 @@ def build_extension(
 
     Args:
         name: of the extension.
-        sources: paths or ``dir: deb: tar: docker-archive: oci-archive: oci:`` arguments; later
-            ones lie over earlier ones.
+        sources: paths, names of container images, or arguments with a prefix (see
+            `sysgraft.build.sources.spec`); later ones lie over earlier ones.
         output: the folder for the image; it is made if it is not there.
         signing: who signs; None builds an image with dm-verity and no signature.
         options: see `BuildOptions`.
@@ -235,10 +232,10 @@ def _architecture(options: BuildOptions, collected: Collected) -> str:
     wanted = options.sources.architecture
     if wanted is not None:
         return arch.normalize(wanted)
-    return collected.architecture or DEFAULT_ARCHITECTURE
+    return collected.architecture or arch.DEFAULT
 
 
 def _notes(options: BuildOptions, collected: Collected) -> tuple[str, ...]:
     if options.sources.architecture is None and collected.architecture is None:
-        return (f"no source names an architecture, built for {DEFAULT_ARCHITECTURE} (see --arch)",)
+        return (f"no source names an architecture, built for {arch.DEFAULT} (see --arch)",)
     return ()

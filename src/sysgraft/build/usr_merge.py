@@ -100,15 +100,15 @@ def _gives_way(node: Node, path: bytes, other: Node, other_path: bytes) -> bool:
 
 
 def _refuse_difference(one: Node, one_path: bytes, two: Node, two_path: bytes) -> None:
-    if one.inode is None or two.inode is None or not _same(one.inode, two.inode):
+    if one.inode is None or two.inode is None or not same_but_time(one.inode, two.inode):
         raise FormatError(
             f"{printable(one_path)} and {printable(two_path)} are different, and the usr-merge "
             "makes them one path",
         )
 
 
-def _same(one: Inode, two: Inode) -> bool:
-    """Equal in all but time."""
+def same_but_time(one: Inode, two: Inode) -> bool:
+    """Whether two are equal in all but time; contents that were passed over, by their sizes."""
     return one is two or (
         _attributes(one) == _attributes(two) and _same_content(one.content, two.content)
     )

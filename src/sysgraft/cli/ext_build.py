@@ -8,14 +8,16 @@ from uuid import UUID
 from sysgraft.build.extension import BuildOptions, BuildReport, build_extension
 from sysgraft.build.sources.model import Options as SourceOptions
 from sysgraft.cli.epoch import source_date_epoch
+from sysgraft.cli.host_release import host_release
 from sysgraft.cli.output import counted, human_size
 from sysgraft.cli.signing import signing_pair
 from sysgraft.errors import UsageError
+from sysgraft.formats.extension_release import Kind, fields_for_host
 
 if TYPE_CHECKING:
     import argparse
 
-    from sysgraft.build.sources.model import LeftOut
+    from sysgraft.build.sources.model import LayerChoice, LeftOut
     from sysgraft.cli.output import Output
     from sysgraft.formats.erofs.writer import Summary
 
@@ -53,19 +55,42 @@ def build_options(arguments: argparse.Namespace) -> BuildOptions:
     return BuildOptions(
         sources=SourceOptions(
             kind=arguments.type,
-            layers=arguments.layers,
+            layers=_layers(arguments.layers),
+            since=_since(arguments.layers),
             whiteouts=arguments.whiteouts,
             owner=arguments.owner,
             include_paths=(*arguments.include_path, *with_opt),
             excludes=tuple(arguments.exclude),
             source_date_epoch=source_date_epoch(arguments.source_date_epoch),
             architecture=arguments.arch,
+            insecure_registries=tuple(arguments.insecure_registry),
         ),
-        release=dict(_field(text) for text in arguments.release),
+        release={**_host_fields(arguments), **dict(map(_field, arguments.release))},
         service_reload=arguments.service_reload,
         seed=_seed(arguments.seed),
         replace=arguments.force,
     )
+
+
+_SINCE: Final = "since:"
+
+
+def _layers(text: str) -> LayerChoice:
+    if text == "last":
+        return "last"
+    if text == "all" or (text.startswith(_SINCE) and text != _SINCE):
+        return "all"
+    raise UsageError(f"--layers wants last, all or since:IMAGE, not {text!r}")
+
+
+def _since(text: str) -> str | None:
+    return text.removeprefix(_SINCE) if text.startswith(_SINCE) else None
+
+
+def _host_fields(arguments: argparse.Namespace) -> dict[str, str]:
+    """What makes the extension match the host whose os-release is named."""
+    host = host_release(arguments.match_os)
+    return {} if host is None else fields_for_host(host, Kind(arguments.type))
 
 
 def _field(text: str) -> tuple[str, str]:

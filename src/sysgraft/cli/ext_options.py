@@ -13,14 +13,17 @@ _KEY_HELP: Final = "private key: a path, file: or pkcs11: URI (PEM, PKCS#8, encr
 _CERTIFICATE_HELP: Final = "its certificate: a path, file: or pkcs11: URI (PEM or DER)"
 
 BUILD_EXAMPLE: Final = """\
-SOURCE is a path (a folder, .deb, tar, or a saved container image, told by its content) or
+SOURCE is a path (a folder, .deb, tar, or a saved container image, told by its content), the name
+of a container image (the local daemon's if it has it, else the registry's), or
   dir:PATH  deb:FILE  tar:FILE  docker-archive:FILE[:REF]  oci-archive:FILE[:REF]  oci:DIR[:TAG]
+  docker://NAME (a registry)  docker-daemon:NAME (Docker or Podman)
 Later sources lie over earlier ones. Of an image the last layer is taken (--layers all: all).
 
 examples:
   sysgraft ext build firmware ./firmware --output . --private-key db.key --certificate db.pem
-  docker save firmware:ubuntu-24.04 -o firmware.tar
-  sysgraft ext build --private-key=db.key --certificate=db.pem --output=. firmware firmware.tar
+  sysgraft ext build --private-key=db.key --certificate=db.pem --output=. firmware \
+    firmware:ubuntu-24.04
+  sysgraft ext build tools docker://registry.example.org/tools:1.2 --layers all --unsigned
 """
 INSPECT_EXAMPLE: Final = """\
 example:
@@ -122,6 +125,13 @@ BUILD: Final[Options] = [
         },
     ),
     (
+        ("--match-os",),
+        {
+            "metavar": "FILE",
+            "help": "match only hosts with the ID and level or version of this os-release",
+        },
+    ),
+    (
         ("--service-reload", "--service-load"),
         {
             "action": "store_true",
@@ -132,9 +142,18 @@ BUILD: Final[Options] = [
     (
         ("--layers",),
         {
-            "choices": ["last", "all"],
+            "metavar": "WHICH",
             "default": "last",
-            "help": "which layers of an image (default: last)",
+            "help": "of an image: last (the default), all, or since:IMAGE for what it adds to that",
+        },
+    ),
+    (
+        ("--insecure-registry",),
+        {
+            "metavar": "HOST",
+            "action": "append",
+            "default": [],
+            "help": "HOST[:PORT] that may speak plain HTTP or show any certificate",
         },
     ),
     (

@@ -5,10 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from sysgraft.base import arch, systemd
+from sysgraft.cli.host_release import host_release
 from sysgraft.cli.verdict import checks_json, signer_json, verify_each
-from sysgraft.errors import in_file
-from sysgraft.formats import os_release
-from sysgraft.host.small import read_small
 from sysgraft.image.checks import ON_REQUEST
 from sysgraft.image.verify import VerifyOptions, verify_image
 from sysgraft.sign.verify import files as trust_files
@@ -41,7 +39,7 @@ def verify_options(arguments: argparse.Namespace) -> VerifyOptions:
         trust=_trust(arguments),
         image_policy=arguments.image_policy,
         systemd_version=arguments.systemd_version,
-        os_release=_os_release(arguments.os_release),
+        os_release=host_release(arguments.os_release),
         architecture=arch.normalize(arguments.arch) if arguments.arch else None,
         allow_skip=frozenset(arguments.allow_skip),
     )
@@ -60,13 +58,6 @@ def _trust(arguments: argparse.Namespace) -> TrustStore:
     if arguments.efivars:
         store |= trust_files.efivars(arguments.efivars)
     return store
-
-
-def _os_release(path: str | None) -> dict[str, str] | None:
-    if path is None:
-        return None
-    with in_file(path):
-        return os_release.parse(read_small(path, os_release.MAX_SIZE, "os-release file"))
 
 
 def as_json(result: Verification) -> dict[str, object]:

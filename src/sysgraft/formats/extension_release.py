@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 ANY: Final = "_any"
 """Value of ``ID`` and ``ARCHITECTURE`` that every host matches."""
 
+_DEFAULT_ID: Final = "linux"  # os-release(5): what a missing ID means
+
 FILE_PREFIX: Final = b"extension-release."
 
 STRICT_XATTR: Final = b"user.extension-release.strict"
@@ -119,6 +121,21 @@ def parse(data: bytes, kind: Kind) -> ExtensionRelease:
 def render(release: ExtensionRelease) -> bytes:
     """The file; raises like `sysgraft.formats.os_release.render`."""
     return os_release.render(release.fields)
+
+
+def fields_for_host(host: Mapping[str, str], kind: Kind) -> dict[str, str]:
+    """What makes an extension match a host and its like, and no other.
+
+    Rule: systemd's ``extension_release_validate``: the same ``ID``, and the same level where both
+    have one, else the same ``VERSION_ID``.
+
+    Args:
+        host: the fields of its os-release.
+        kind: whose level counts.
+    """
+    fields = {"ID": host.get("ID", _DEFAULT_ID)}
+    key = kind.level_key if kind.level_key in host else "VERSION_ID"
+    return {**fields, key: host[key]} if key in host else fields
 
 
 def path(kind: Kind, name: str) -> bytes:

@@ -30,6 +30,14 @@ INDEX_TYPES: Final = frozenset(
 )
 """Media types of a list of manifests, one for each platform."""
 
+MANIFEST_TYPES: Final = frozenset(
+    {
+        "application/vnd.oci.image.manifest.v1+json",
+        "application/vnd.docker.distribution.manifest.v2+json",
+    },
+)
+"""Media types of an image's manifest."""
+
 REFERENCE_ANNOTATIONS: Final = ("org.opencontainers.image.ref.name", "io.containerd.image.name")
 """Where an index keeps the tag or name of a manifest."""
 
@@ -115,6 +123,11 @@ class SavedImage(msgspec.Struct, frozen=True, rename="pascal"):
     repo_tags: list[str] | None = None
 
 
+class _Either(msgspec.Struct, frozen=True):
+    manifests: list[msgspec.Raw] | None = None
+    layers: list[msgspec.Raw] | None = None
+
+
 class _Layout(msgspec.Struct, frozen=True, rename="camel"):
     image_layout_version: str
 
@@ -167,6 +180,19 @@ def parse_layout(data: bytes) -> None:
 def parse_index(data: bytes) -> Index:
     """Read ``index.json`` or a manifest list; raises `FormatError`."""
     return _decode(data, Index, "image index")
+
+
+def is_index(data: bytes) -> bool:
+    """Whether a document leads to several images; what it holds decides, whatever it is called.
+
+    Raises:
+        FormatError: it is neither, or both, which readers take differently (CVE-2021-41190).
+    """
+    found = _decode(data, _Either, "manifest")
+    is_list, is_image = found.manifests is not None, found.layers is not None
+    if is_list == is_image:
+        raise FormatError("neither an image manifest nor an index of them")
+    return is_list
 
 
 def parse_manifest(data: bytes) -> Manifest:

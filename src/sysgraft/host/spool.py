@@ -47,6 +47,12 @@ class Spool:
         self._end += len(data)
         return start
 
+    def reserve(self, size: int) -> Region:
+        """Room for `size` bytes that come later, perhaps from another thread."""
+        region = Region(self._opened(), self._end, size)
+        self._end += size
+        return region
+
     def blob(self, offset: int, size: int) -> Blob:
         """The part of the spool that holds one content."""
         return SubBlob(_Descriptor(self._opened().fileno(), self._end), offset, size)
@@ -61,6 +67,35 @@ class Spool:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+class Region:
+    """A part of a spool that is filled on its own.
+
+    Attributes:
+        size: in bytes.
+    """
+
+    def __init__(self, file: IO[bytes], start: int, size: int) -> None:
+        self._file = file
+        self._start = start
+        self.size = size
+
+    def write(self, offset: int, data: bytes) -> None:
+        """Put `data` at `offset` of the region; raises `OutputError`."""
+        if offset + len(data) > self.size:
+            raise ValueError(f"{len(data)} bytes at {offset} of {self.size}")
+        try:
+            pwrite_all(self._file.fileno(), self._start + offset, data)
+        except OutputError as error:
+            error.file = spool_folder()
+            raise
+
+    def readinto_at(self, offset: int, view: memoryview) -> None:
+        """See `Blob.readinto_at`; what was not written yet is not waited for."""
+        _Descriptor(self._file.fileno(), self._start + self.size).readinto_at(
+            self._start + offset, view
+        )
 
 
 def spool_folder() -> str:

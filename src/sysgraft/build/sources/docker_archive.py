@@ -18,10 +18,10 @@ from sysgraft.formats import oci
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from sysgraft.base.blob import Blob
     from sysgraft.build.sources.image_files import ImageFiles
     from sysgraft.build.sources.model import Workspace
     from sysgraft.build.sources.spec import SourceSpec
-    from sysgraft.host.files import OpenFile
 
 _MANIFEST: Final = "manifest.json"
 # Docker and skopeo name the configuration after its digest.
@@ -29,7 +29,7 @@ _CONFIG_NAME: Final = re.compile(r"(?:blobs/sha256/|sha256:)?([0-9a-f]{64})(?:\.
 _DEFAULT_PREFIXES: Final = ("docker.io/library/", "docker.io/")
 
 
-def open_docker_archive(spec: SourceSpec, file: OpenFile, workspace: Workspace) -> ImageSource:
+def open_docker_archive(spec: SourceSpec, file: Blob, workspace: Workspace) -> ImageSource:
     """The image that `spec` means.
 
     Raises:

@@ -1,4 +1,4 @@
-"""A saved container image: which of its layers are read, and what the others hold."""
+"""A container image: which of its layers are read, and what the others hold."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import hashlib
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
+from sysgraft.build.sources.hiding import Hiding
 from sysgraft.build.sources.image_files import read_document
 from sysgraft.build.sources.model import Layer, LeftOut
 from sysgraft.build.sources.tar_layer import count_contents, read_entries
@@ -14,7 +15,7 @@ from sysgraft.errors import FormatError, LimitError, in_file
 from sysgraft.formats import oci
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from sysgraft.build.sources.image_files import ImageFiles
     from sysgraft.build.sources.model import Workspace
@@ -24,6 +25,9 @@ if TYPE_CHECKING:
 MAX_REPEATED: Final = 1 << 30
 """Bytes of layers that are named again: images do that with empty layers, of a kilobyte each."""
 
+MAX_ENTRIES: Final = 2_000_000
+"""Entries of all layers that are read together: several systems, some gigabyte of memory."""
+
 
 @dataclass(frozen=True, slots=True)
 class ImageSource:
@@ -31,10 +35,12 @@ class ImageSource:
 
     Attributes:
         description: what it is, for the report.
-        path: the file or folder.
+        path: the file or folder, or the image's name.
         config: its configuration.
         blobs: its layers, the lowest first, with the digests they must have.
         workspace: shared with other sources.
+        fetch: brings layers that lie elsewhere, in the order they are read in; None if all are
+            here.
     """
 
     description: str
@@ -42,6 +48,7 @@ class ImageSource:
     config: oci.Config
     blobs: Sequence[TarBlob]
     workspace: Workspace
+    fetch: Callable[[Sequence[TarBlob]], None] | None = None
 
     @property
     def architecture(self) -> str | None:
@@ -55,22 +62,50 @@ class ImageSource:
         first = len(self.blobs) - 1 if self.workspace.options.layers == "last" else 0
         with in_file(self.path):
             self._count_left_out(first)
-        for number in range(first, len(self.blobs)):
-            yield self._layer(number, is_partial=first > 0)
+        yield from self.layers_from(first)
 
-    def _layer(self, number: int, *, is_partial: bool) -> Layer:
+    def layers_from(self, first: int) -> Iterator[Layer]:
+        """The layers from number `first` on, counted from 0; raises as `layers`.
+
+        They are read from the top down: what upper ones hide of lower ones is not stored.
+        """
+        numbers = range(len(self.blobs) - 1, first - 1, -1)
+        if self.fetch is not None:
+            self.fetch([self.blobs[number] for number in numbers])
+        hiding = Hiding()
+        read: list[Layer] = []
+        left = MAX_ENTRIES
+        for number in numbers:
+            layer = self._layer(number, hiding, is_partial=first > 0)
+            left -= len(layer.entries)
+            if left < 0:
+                raise LimitError(f"the layers have more than {MAX_ENTRIES} entries", file=self.path)
+            read.append(layer)
+        while read:
+            yield read.pop()
+
+    def _layer(self, number: int, hiding: Hiding, *, is_partial: bool) -> Layer:
         name = self._name(number)
         self.workspace.progress.start(f"Reading {name}", self.blobs[number].size)
         with in_file(self.path):
-            entries = read_entries(self.blobs[number], self.workspace)
+            entries = read_entries(self.blobs[number], self.workspace, hiding.hides)
         self.workspace.progress.finish()
+        if number:
+            hiding.add(entries)
         return Layer(name, entries, whiteout_names=True, is_partial=is_partial)
 
     def _count_left_out(self, count: int) -> None:
-        """Tell what the first `count` layers hold."""
+        """Tell what the first `count` layers hold; of those elsewhere, what is known."""
         if not count:
             return
-        total = LeftOut("layers", examples=(f"{count} of {len(self.blobs)} layers",))
+        which = f"{count} of {len(self.blobs)} layers"
+        if self.fetch is not None:
+            stored = sum(blob.size for blob in self.blobs[:count])
+            self.workspace.note(
+                f"{which} of {self.path} are not fetched ({stored} bytes as stored)"
+            )
+            return
+        total = LeftOut("layers", examples=(which,))
         for number in range(count):
             name = self._name(number)
             self.workspace.progress.start(f"Counting {name}", self.blobs[number].size)

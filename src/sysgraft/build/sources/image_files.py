@@ -52,7 +52,7 @@ class ArchiveFiles:
     stand behind them.
     """
 
-    def __init__(self, file: OpenFile, workspace: Workspace) -> None:
+    def __init__(self, file: Blob, workspace: Workspace) -> None:
         self._blob = _uncompressed(file, workspace)
         self._is_spooled = self._blob is not file
         self._members: dict[str, Member] = {}

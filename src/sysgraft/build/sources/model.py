@@ -51,6 +51,7 @@ class Options:
         kind: which hierarchy is kept: ``/usr`` for a sysext, ``/etc`` for a confext, all for a
             root file system.
         layers: of an image, the last layer only or all of them.
+        since: another image, as a source argument; only what an image adds to that is taken.
         whiteouts: what becomes of deletions of files that no source holds.
         owner: ``root`` gives everything to root, ``keep`` keeps owners; None keeps those of
             archives and gives a folder's files to root.
@@ -58,17 +59,21 @@ class Options:
         excludes: patterns of paths that are left out (see `sysgraft.build.path_rules`).
         source_date_epoch: seconds since the epoch. A folder's files get it as their time (0 if
             None), the times of archives are kept below it.
-        architecture: which of several images in an archive is meant; any accepted spelling.
+        architecture: which of several images of one name is meant; any accepted spelling.
+        insecure_registries: hosts that need not prove who they are, see
+            `sysgraft.transport.pools.Pools`.
     """
 
     kind: TreeKind = "sysext"
     layers: LayerChoice = "last"
+    since: str | None = None
     whiteouts: WhiteoutRule = "error"
     owner: OwnerRule | None = None
     include_paths: tuple[str, ...] = ()
     excludes: tuple[str, ...] = ()
     source_date_epoch: int | None = None
     architecture: str | None = None
+    insecure_registries: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

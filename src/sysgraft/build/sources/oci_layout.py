@@ -7,15 +7,14 @@ leads to it, every layer to its digest, size and diff ID.
 
 from __future__ import annotations
 
-from collections import deque
 from dataclasses import replace
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
-from sysgraft.base import arch
 from sysgraft.build.sources.docker_archive import listed_names, normalized_reference
 from sysgraft.build.sources.image import ImageSource, check_digest, read_config, with_diff_ids
 from sysgraft.build.sources.image_files import ArchiveFiles, FolderFiles, read_document
-from sysgraft.errors import FormatError, LimitError, UsageError, in_file
+from sysgraft.build.sources.platforms import choose, images_of
+from sysgraft.errors import FormatError, UsageError, in_file
 from sysgraft.formats import oci
 
 if TYPE_CHECKING:
@@ -26,12 +25,6 @@ if TYPE_CHECKING:
     from sysgraft.build.sources.spec import SourceSpec
     from sysgraft.build.sources.tar_layer import TarBlob
     from sysgraft.host.files import OpenFile
-
-MAX_DEPTH: Final = 4
-"""Indexes inside indexes: tools nest one deep."""
-
-MAX_MANIFESTS: Final = 1000
-"""Manifests and indexes looked at: an official image has some twenty."""
 
 
 def open_oci_archive(spec: SourceSpec, file: OpenFile, workspace: Workspace) -> ImageSource:
@@ -57,7 +50,8 @@ def open_layout(spec: SourceSpec, files: ImageFiles, workspace: Workspace) -> Im
         oci.parse_layout(read_document(files, "oci-layout"))
         index = oci.parse_index(read_document(files, "index.json"))
         tagged = _with_tag(index.manifests, spec.reference)
-        chosen = _choose(_images(tagged, files), workspace.options.architecture)
+        found = images_of(tagged, lambda index: _read(files, index, "image index"))
+        chosen = choose(found, workspace)
         manifest = oci.parse_manifest(_read(files, chosen, "image manifest"))
         config_digest = oci.parse_digest(manifest.config.digest)
         layers = [_layer(files, layer) for layer in manifest.layers]
@@ -82,56 +76,6 @@ def _with_tag(manifests: Sequence[oci.Descriptor], tag: str) -> list[oci.Descrip
             f"no image tagged {tag}; tags are {listed_names(names) or 'not used here'}",
         )
     return found
-
-
-def _images(manifests: Sequence[oci.Descriptor], files: ImageFiles) -> list[oci.Descriptor]:
-    """All image manifests, those inside nested indexes too, each once."""
-    found: dict[str, oci.Descriptor] = {}
-    pending = deque((descriptor, 0) for descriptor in manifests)
-    seen: set[str] = set()
-    while pending:
-        descriptor, depth = pending.popleft()
-        if descriptor.digest in seen or descriptor.is_attestation:
-            continue
-        seen.add(descriptor.digest)
-        if len(seen) > MAX_MANIFESTS or depth > MAX_DEPTH:
-            raise LimitError(f"more than {MAX_MANIFESTS} manifests, or deeper than {MAX_DEPTH}")
-        if descriptor.is_index:
-            index = oci.parse_index(_read(files, descriptor, "image index"))
-            pending.extend((below, depth + 1) for below in index.manifests)
-        else:
-            found[descriptor.digest] = descriptor
-    return list(found.values())
-
-
-def _choose(images: Sequence[oci.Descriptor], architecture: str | None) -> oci.Descriptor:
-    if not images:
-        raise FormatError("the layout holds no image")
-    if len(images) == 1:
-        return images[0]
-    wanted = arch.normalize(architecture) if architecture else None
-    fitting = [image for image in images if wanted and _architecture(image) == wanted]
-    if len(fitting) == 1:
-        return fitting[0]
-    raise UsageError(
-        f"{len(fitting) or 'none'} of {len(images)} images fit: {_listed(images)}",
-        hint="choose one with --arch (for a UKI --efi-arch), or with :TAG behind the name",
-    )
-
-
-def _architecture(image: oci.Descriptor) -> str | None:
-    platform = image.platform
-    if platform is None or platform.os not in ("linux", ""):
-        return None
-    try:
-        return arch.normalize(platform.architecture)
-    except UsageError:
-        return None
-
-
-def _listed(images: Sequence[oci.Descriptor]) -> str:
-    names = [str(image.platform or "") or "/".join(image.references) for image in images]
-    return listed_names([name or "one without a name" for name in names])
 
 
 def _read(files: ImageFiles, descriptor: oci.Descriptor, what: str) -> bytes:

@@ -1,7 +1,7 @@
-"""What a SOURCE argument means: ``deb:FILE``, ``oci:DIR:TAG``, a path, ….
+"""What a SOURCE argument means: ``deb:FILE``, ``oci:DIR:TAG``, ``docker://NAME``, a path, ….
 
-A path without a prefix is recognised by its content. Image references are not resolved: this
-version reads no registry and asks no daemon, and says what to do instead.
+A path without a prefix is recognised by its content; what is no path is the name of an image, as
+Docker users write it. Nobody is asked for the image here.
 """
 
 from __future__ import annotations
@@ -10,9 +10,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal, get_args
 
+from sysgraft.base.text import one_line
 from sysgraft.errors import FormatError, InputError, UsageError, in_file
 from sysgraft.formats import ar
 from sysgraft.formats.compression import HEAD_SIZE, Compression, Decompressor, detect
+from sysgraft.formats.image_reference import parse_reference
 from sysgraft.formats.stream import BlobSource
 from sysgraft.formats.tar import TarReader, looks_like_tar
 from sysgraft.host.files import OpenFile
@@ -21,20 +23,27 @@ if TYPE_CHECKING:
     from sysgraft.base.blob import Blob
     from sysgraft.formats.stream import ByteSource
 
-SourceKind = Literal["dir", "deb", "tar", "docker-archive", "oci-archive", "oci"]
+FileKind = Literal["dir", "deb", "tar", "docker-archive", "oci-archive", "oci"]
+ImageKind = Literal["docker", "docker-daemon", "image"]
+SourceKind = FileKind | ImageKind
 
-KINDS: Final[tuple[SourceKind, ...]] = get_args(SourceKind)
-"""The prefixes that can be read."""
+KINDS: Final[tuple[FileKind, ...]] = get_args(FileKind)
+"""The prefixes of files and folders."""
+
+IMAGE_KINDS: Final[tuple[ImageKind, ...]] = get_args(ImageKind)
+"""Where images are asked for by name: a registry, a daemon, or whichever has it."""
 
 _WITH_REFERENCE: Final = ("docker-archive", "oci-archive", "oci")
-_SAVE: Final = (
-    "save it with 'docker save {0} -o FILE' or 'skopeo copy docker://{0} oci-archive:FILE'"
-)
+_IMAGE_PREFIXES: Final[dict[SourceKind, str]] = {
+    "docker": "docker://",
+    "docker-daemon": "docker-daemon:",
+    "image": "",
+}
 # Prefixes users of other tools know, and what they can do here.
 _NOT_READ: Final = {
-    "docker": "images are not read from registries: " + _SAVE,
-    "docker-daemon": "images are not read from a daemon: " + _SAVE,
-    "containers-storage": "images are not read from local storage: " + _SAVE,
+    "docker": "a registry's image is docker:// and its name: docker://{0}",
+    "containers-storage": "images are not read from local storage: give docker-daemon:{0} while "
+    "Podman's socket is active, or save it with 'podman save {0} -o FILE'",
     "rpm": "RPM packages are not read: unpack it (rpm2cpio {0} | cpio -id) and give the folder",
 }
 # Names in a docker-archive or OCI layout; anything else at the top makes a plain archive.
@@ -48,8 +57,8 @@ class SourceSpec:
 
     Attributes:
         kind: what it is.
-        path: the file or folder.
-        reference: tag or name of an image inside; empty for the only one.
+        path: the file or folder, or the image's name.
+        reference: tag or name of an image inside a file; empty for the only one.
     """
 
     kind: SourceKind
@@ -57,23 +66,32 @@ class SourceSpec:
     reference: str = ""
 
     def __str__(self) -> str:
-        return f"{self.kind}:{self.path}" + (f":{self.reference}" if self.reference else "")
+        prefix = _IMAGE_PREFIXES.get(self.kind, f"{self.kind}:")
+        return prefix + self.path + (f":{self.reference}" if self.reference else "")
 
 
 def resolve(argument: str) -> SourceSpec:
     """Take a source argument apart; the content decides where there is no prefix.
 
     Raises:
-        UsageError: it names nothing this version can read.
+        UsageError: it names nothing that can be read.
         InputError: the path exists but is none of the known kinds, or cannot be read.
     """
+    for image, start in _IMAGE_PREFIXES.items():
+        if start and argument.startswith(start):
+            return _named(image, argument.removeprefix(start))
     prefix, colon, rest = argument.partition(":")
     kind = next((kind for kind in KINDS if kind == prefix), None) if colon else None
     if kind is not None:
         return _with_prefix(kind, rest)
     if _exists(argument):
         return SourceSpec(_kind_of(argument), argument)
-    raise _unknown(argument, prefix if colon else "", rest)
+    if prefix in _NOT_READ and colon:
+        reason, _, hint = _NOT_READ[prefix].partition(": ")
+        raise UsageError(f"{reason}: {argument}", hint=hint.format(rest.removeprefix("//")))
+    if argument.startswith((".", "/", "~")):
+        raise UsageError(f"no such file or folder: {argument}")
+    return _named("image", argument)
 
 
 def _with_prefix(kind: SourceKind, rest: str) -> SourceSpec:
@@ -106,17 +124,14 @@ def _exists(path: str) -> bool:
         return False  # too long for a name, or a NUL in it
 
 
-def _unknown(argument: str, prefix: str, rest: str) -> UsageError:
-    if prefix in _NOT_READ:
-        reason, _, hint = _NOT_READ[prefix].partition(": ")
-        return UsageError(f"{reason}: {argument}", hint=hint.format(rest.removeprefix("//")))
-    # "name:tag" and "host/name" are how images are called; anything else is a mistyped path.
-    if argument.startswith((".", "/", "~")) or not {":", "/", "@"} & set(argument):
-        return UsageError(f"no such file or folder: {argument}")
-    return UsageError(
-        f"no such file or folder: {argument}; images are not read from a daemon or registry",
-        hint=_SAVE.format(argument) + ", then give FILE",
-    )
+def _named(kind: SourceKind, name: str) -> SourceSpec:
+    try:
+        parse_reference(name)
+    except UsageError as error:
+        if kind == "image":
+            raise UsageError(f"no such file or folder: {one_line(name)}") from error
+        raise
+    return SourceSpec(kind, name)
 
 
 def _kind_of(path: str) -> SourceKind:

@@ -27,7 +27,7 @@ from sysgraft.formats.stream import CHUNK, BlobSource, ByteSource, skip_by_readi
 from sysgraft.formats.tar import Kind, TarReader
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Callable
 
     from sysgraft.base.blob import Blob
     from sysgraft.build.sources.model import Workspace
@@ -137,19 +137,34 @@ class _Stream:
             check.check()
 
 
-def read_entries(tar: TarBlob, workspace: Workspace) -> list[Entry]:
+def _nothing(_path: bytes) -> bool:
+    return False
+
+
+def read_entries(
+    tar: TarBlob, workspace: Workspace, is_hidden: Callable[[bytes], bool] = _nothing
+) -> list[Entry]:
     """All entries of a layer, verified.
+
+    Args:
+        tar: the layer.
+        workspace: shared with other sources.
+        is_hidden: whether layers above hide what is at a path, so that its content is not needed.
 
     Raises:
         FormatError: it breaks the format's rules, or a digest differs.
     """
     left = workspace.xattrs.left
-    entries = _read_once(tar, workspace, frozenset())
-    missing = _passed_over_targets(entries, workspace)
+
+    def is_needed(path: bytes) -> bool:
+        return workspace.needs_content(path) and not is_hidden(path)
+
+    entries = _read_once(tar, workspace, is_needed)
+    missing = _passed_over_targets(entries, is_needed)
     if missing:
         # Rare: a kept path is a hard link to a file outside, whose data went by. Read again.
         workspace.xattrs.left = left
-        entries = _read_once(tar, workspace, missing)
+        entries = _read_once(tar, workspace, lambda path: path in missing or is_needed(path))
     return entries
 
 
@@ -164,12 +179,14 @@ def count_contents(tar: TarBlob, workspace: Workspace) -> tuple[int, int, int]:
     return files, directories, size
 
 
-def _read_once(tar: TarBlob, workspace: Workspace, needed: Collection[bytes]) -> list[Entry]:
+def _read_once(
+    tar: TarBlob, workspace: Workspace, is_needed: Callable[[bytes], bool]
+) -> list[Entry]:
     stream = _Stream(tar, workspace)
     reader = TarReader(stream.source)
     in_place = tar if stream.compression is Compression.NONE else None
     try:
-        contents = _Contents(reader, in_place, workspace, needed)
+        contents = _Contents(reader, in_place, workspace, is_needed)
         entries = [_entry(member, contents) for member in reader]
     except LimitError:
         raise
@@ -182,7 +199,9 @@ def _read_once(tar: TarBlob, workspace: Workspace, needed: Collection[bytes]) ->
     return entries
 
 
-def _passed_over_targets(entries: list[Entry], workspace: Workspace) -> frozenset[bytes]:
+def _passed_over_targets(
+    entries: list[Entry], is_needed: Callable[[bytes], bool]
+) -> frozenset[bytes]:
     absent = {
         entry.path
         for entry in entries
@@ -191,7 +210,7 @@ def _passed_over_targets(entries: list[Entry], workspace: Workspace) -> frozense
     return frozenset(
         entry.link
         for entry in entries
-        if entry.inode is None and entry.link in absent and workspace.needs_content(entry.path)
+        if entry.inode is None and entry.link in absent and is_needed(entry.path)
     )
 
 
@@ -203,12 +222,12 @@ class _Contents:
         reader: TarReader,
         in_place: TarBlob | None,
         workspace: Workspace,
-        needed: Collection[bytes],
+        is_needed: Callable[[bytes], bool],
     ) -> None:
         self._reader = reader
         self._in_place = in_place
         self.workspace = workspace
-        self._needed = needed
+        self._is_needed = is_needed
 
     def of(self, member: Member, path: bytes) -> Blob:
         if not member.size:
@@ -216,7 +235,7 @@ class _Contents:
         if self._in_place is not None:
             start = self._in_place.start + member.data_offset
             return SubBlob(self._in_place.file, start, member.size)
-        if self.workspace.needs_content(path) or path in self._needed:
+        if self._is_needed(path):
             return self._spooled(member.size)
         return AbsentContent(member.size)
 

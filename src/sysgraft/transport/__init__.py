@@ -1,0 +1,1 @@
+"""Bytes from elsewhere: HTTP(S), OCI registries, the Docker and Podman socket."""

@@ -1,0 +1,119 @@
+"""Connections: which proxy, which certificates, and whether plain HTTP is good enough.
+
+As curl and the container tools do, proxies are taken from the environment, and hosts on this
+machine never go through one.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import ssl
+from typing import TYPE_CHECKING, Final
+from urllib.parse import urlsplit
+from urllib.request import getproxies, proxy_bypass
+
+import urllib3
+
+from sysgraft.base.text import one_line
+from sysgraft.errors import TransferError
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+    from urllib.parse import SplitResult
+
+CONNECT_SECONDS: Final = 15.0
+"""How long a connection may take to be made."""
+
+SILENCE_SECONDS: Final = 60.0
+"""How long a server may say nothing."""
+
+_PORTS: Final = {"http": 80, "https": 443}
+
+
+class Pools:
+    """Gives the pool of connections for an address.
+
+    Args:
+        insecure: ``HOST`` or ``HOST:PORT`` that may speak plain HTTP or show any certificate.
+    """
+
+    def __init__(self, insecure: Collection[str]) -> None:
+        self._insecure = frozenset(name.lower() for name in insecure)
+        self._pools: dict[tuple[str, bool], urllib3.PoolManager] = {}
+
+    def is_insecure(self, host: str) -> bool:
+        """Whether `host`, with or without its port, was named as insecure."""
+        return host.lower() in self._insecure or _without_port(host.lower()) in self._insecure
+
+    def for_url(self, url: str) -> urllib3.PoolManager:
+        """The pool for an address.
+
+        Raises:
+            TransferError: it is neither HTTPS nor plain HTTP to a host that may have that, or
+                the proxy's address makes no sense.
+        """
+        parts = urlsplit(url)
+        host = host_and_port(parts)
+        insecure = self.is_insecure(host)
+        if parts.scheme != "https" and not (parts.scheme == "http" and insecure):
+            shown = one_line(f"{parts.scheme}://{host}"[:100])
+            raise TransferError(f"{shown} is not secure", file=host, hint=_INSECURE_HINT)
+        key = (_proxy(parts.scheme, parts.hostname or ""), insecure)
+        if key not in self._pools:
+            self._pools[key] = _make(*key)
+        return self._pools[key]
+
+
+_INSECURE_HINT: Final = "if that is all right, name it: --insecure-registry HOST:PORT"
+
+
+def host_and_port(parts: SplitResult) -> str:
+    """``HOST`` or ``HOST:PORT`` of an address, without the scheme's own port.
+
+    Raises:
+        TransferError: it has no host, or a port that is none.
+    """
+    try:
+        port, host = parts.port, parts.hostname
+    except ValueError:
+        port, host = None, None
+    if not host:
+        raise TransferError(f"an address without a host: {one_line(parts.geturl()[:100])}")
+    host = f"[{host}]" if ":" in host else host
+    return host if port in (None, _PORTS.get(parts.scheme)) else f"{host}:{port}"
+
+
+def _without_port(host: str) -> str:
+    name, _, port = host.rpartition(":")
+    return name if name and port.isdigit() else host
+
+
+def _proxy(scheme: str, host: str) -> str:
+    if is_loopback(host) or proxy_bypass(host):
+        return ""
+    return getproxies().get(scheme, "")
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a host name or address is this machine's own."""
+    if host == "localhost" or host.endswith(".localhost"):
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _make(proxy: str, insecure: bool) -> urllib3.PoolManager:  # noqa: FBT001 - a cache's key
+    timeout = urllib3.Timeout(connect=CONNECT_SECONDS, read=SILENCE_SECONDS)
+    context = ssl.create_default_context()
+    if insecure:
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+        urllib3.disable_warnings(urllib3.exceptions.InsecureRequestWarning)
+    if not proxy:
+        return urllib3.PoolManager(ssl_context=context, timeout=timeout)
+    try:
+        return urllib3.ProxyManager(proxy, ssl_context=context, timeout=timeout)
+    except (urllib3.exceptions.HTTPError, ValueError) as error:
+        raise TransferError("the proxy's address in the environment makes no sense") from error
