@@ -98,7 +98,7 @@ def _split_host(name: str) -> tuple[str, str]:
 def _check(text: str, host: str, path: str, tag: str) -> None:
     if len(host) + len(path) + 1 > MAX_NAME:
         raise UsageError(f"an image's name of more than {MAX_NAME} characters: {_shown(text)}")
-    if not _HOST.fullmatch(host) or not _PATH.fullmatch(path):
+    if text.startswith("/") or not _HOST.fullmatch(host) or not _PATH.fullmatch(path):
         raise UsageError(f"not the name of an image: {_shown(text)}")
     if text.endswith((":", "@")) or (tag and not _TAG.fullmatch(tag)):
         raise UsageError(f"not the tag of an image: {_shown(text)}")

@@ -21,7 +21,7 @@ from sysgraft.transport.pools import Pools, host_and_port
 from sysgraft.transport.waiting import Patience
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Mapping
+    from collections.abc import Collection, Mapping
     from types import TracebackType
 
 MAX_REDIRECTS: Final = 5
@@ -131,14 +131,14 @@ class Http:
     Args:
         insecure: ``HOST`` or ``HOST:PORT`` whose certificates are not checked, and which plain
             HTTP is good enough for.
-        sleep: waits so many seconds.
     """
 
-    def __init__(
-        self, insecure: Collection[str] = (), *, sleep: Callable[[float], object] = time.sleep
-    ) -> None:
+    def __init__(self, insecure: Collection[str] = ()) -> None:
         self._pools = Pools(insecure)
-        self._sleep = sleep
+
+    def pause(self, seconds: float) -> None:
+        """Wait before the next attempt."""
+        time.sleep(seconds)
 
     def is_insecure(self, host: str) -> bool:
         """Whether `host` (with its port) was named as insecure."""
@@ -170,7 +170,7 @@ class Http:
         self, method: str, url: str, headers: Mapping[str, str], body: bytes | None = None
     ) -> Answer:
         """One request without redirects, tried again while the server is busy; raises as `get`."""
-        patience = Patience(self._sleep, host_and_port(urlsplit(url)))
+        patience = Patience(self.pause, host_and_port(urlsplit(url)))
         while True:
             try:
                 answer = self.once(method, url, headers, body)
