@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import shlex
-import subprocess
-import time
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
@@ -12,10 +10,9 @@ import pytest
 
 from command import sysgraft
 from image_kit import contents, docker_archive, files, tar_of
+from podman_kit import new_podman
 from sysgraft.build.collect import Options, open_tree
 from sysgraft.errors import InputError, TransferError, UsageError
-from sysgraft.host.run import locate
-from sysgraft.host.unix_http import is_socket
 from sysgraft.transport.daemon import Daemon, find_daemon
 
 if TYPE_CHECKING:
@@ -33,34 +30,22 @@ WANTED: dict[str, bytes | None] = {
 
 
 @pytest.fixture
-def socket(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+def socket(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The socket of a Podman that has one image, firmware:ubuntu-24.04."""
     folder = tmp_path_factory.mktemp("podman")
     docker_archive(folder / "image.tar", BASE, FIRMWARE, tags=["firmware:ubuntu-24.04"])
-    podman = [locate("podman"), "--root", f"{folder}/root", "--runroot", f"{folder}/run"]
-    podman += ["--storage-driver", "vfs"]
-    subprocess.run([*podman, "load", "-q", "-i", folder / "image.tar"], check=True)
-    path = folder / "podman.sock"
-    service = [*podman, "system", "service", "--time=0", f"unix://{path}"]
-    process = subprocess.Popen(service, stderr=subprocess.DEVNULL)
-    try:
-        for _ in range(600):
-            if is_socket(str(path)):
-                break
-            assert process.poll() is None
-            time.sleep(0.05)
-        yield path
-    finally:
-        process.kill()
-        process.wait()
+    with new_podman(folder) as podman:
+        podman.run("load", "-q", "-i", folder / "image.tar")
+        with podman.socket() as address:
+            yield address
 
 
 @pytest.mark.oracle("podman")
 @pytest.mark.root
 def test_an_image_by_its_name_and_the_published_command_line(
-    socket: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, signing_pair: SigningPair
+    socket: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, signing_pair: SigningPair
 ) -> None:
-    monkeypatch.setenv("DOCKER_HOST", f"unix://{socket}")
+    monkeypatch.setenv("DOCKER_HOST", socket)
     for name in ("docker-daemon:firmware:ubuntu-24.04", "firmware:ubuntu-24.04"):
         with open_tree([name], Options()) as collected:
             assert contents(collected) == WANTED

@@ -167,6 +167,9 @@ def test_one_of_several_images_is_chosen_by_architecture(kit: Kit) -> None:
     assert result.code == 0, result.err
     assert initrd(path)["etc/arch"].data == b"amd64"
     path, result = from_root(kit, f"oci-archive:{saved}")
+    assert initrd(path)["etc/arch"].data == b"amd64"
+    assert "note: of images for several architectures, that for x86-64 is taken" in result.err
+    _, result = from_root(kit, f"oci-archive:{saved}", "--efi-arch=riscv64")
     assert result.code == 2
     assert "--efi-arch" in result.err
 

@@ -76,7 +76,7 @@ def test_files_and_references_may_both_hold_colons(tmp_path: Path) -> None:
 
 def test_other_files_are_refused(tmp_path: Path) -> None:
     (tmp_path / "text").write_text("hello")
-    with pytest.raises(FormatError, match="neither a Debian package nor an archive") as caught:
+    with pytest.raises(FormatError, match="neither a package nor an archive") as caught:
         resolve(str(tmp_path / "text"))
     assert caught.value.file == str(tmp_path / "text")
 

@@ -8,7 +8,7 @@ spool where a compressed archive forces it. Writing the image is `sysgraft.build
 from __future__ import annotations
 
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from sysgraft.base.progress import NoProgress, Progress
@@ -25,7 +25,7 @@ from sysgraft.host.files import close_files
 from sysgraft.host.spool import Spool
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from sysgraft.base.tree import Tree
     from sysgraft.build.sources.model import Source
@@ -46,6 +46,7 @@ class Collected:
         sources: each source in a few words.
         left_out: what the sources hold and the tree does not.
         notes: sentences for the report.
+        release: fields that extension images among the sources bring.
     """
 
     tree: Tree
@@ -53,6 +54,7 @@ class Collected:
     sources: tuple[str, ...]
     left_out: tuple[LeftOut, ...]
     notes: tuple[str, ...]
+    release: Mapping[str, str] = field(default_factory=dict)
 
 
 @contextmanager
@@ -83,6 +85,7 @@ def open_tree(
             sources=tuple(source.description for source in sources),
             left_out=tuple(workspace.left_out),
             notes=tuple(workspace.notes),
+            release=dict(workspace.release),
         )
 
 

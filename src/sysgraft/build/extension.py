@@ -10,7 +10,7 @@ writes the image; the file appears when it is whole. Nothing here prints.
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import IO, TYPE_CHECKING
 
 from sysgraft.base import arch, ids
@@ -171,7 +171,7 @@ class _Job:
     def run(self, file: IO[bytes], collected: Collected) -> BuildReport:
         """Plan the file system, write everything, and say what came of it."""
         tree = dict(collected.tree)
-        wanted = self._release(tree)
+        wanted = self._release(tree, collected.release)
         add_release(tree, self.name, wanted, epoch=_epoch(self.options))
         content = writer.plan(
             tree,
@@ -188,10 +188,11 @@ class _Job:
         )
         return self._report(collected, wanted, content.summary, written=written)
 
-    def _release(self, tree: Tree) -> ExtensionRelease:
+    def _release(self, tree: Tree, of_images: Mapping[str, str]) -> ExtensionRelease:
         options = self.options
+        brought = brought_release(tree, self.name, self.kind)
         return release_fields(
-            brought_release(tree, self.name, self.kind),
+            replace(brought, fields={**of_images, **brought.fields}),
             self.architecture,
             wanted=options.release,
             service_reload=options.service_reload,

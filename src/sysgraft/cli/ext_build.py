@@ -64,6 +64,7 @@ def build_options(arguments: argparse.Namespace) -> BuildOptions:
             source_date_epoch=source_date_epoch(arguments.source_date_epoch),
             architecture=arguments.arch,
             insecure_registries=tuple(arguments.insecure_registry),
+            catalogs=tuple(arguments.catalog),
         ),
         release={**_host_fields(arguments), **dict(map(_field, arguments.release))},
         service_reload=arguments.service_reload,

@@ -13,10 +13,11 @@ _KEY_HELP: Final = "private key: a path, file: or pkcs11: URI (PEM, PKCS#8, encr
 _CERTIFICATE_HELP: Final = "its certificate: a path, file: or pkcs11: URI (PEM or DER)"
 
 BUILD_EXAMPLE: Final = """\
-SOURCE is a path (a folder, .deb, tar, or a saved container image, told by its content), the name
-of a container image (the local daemon's if it has it, else the registry's), or
+SOURCE is a path (a folder, .deb, tar, saved container image, extension image: told by its content),
+the name of a container image (the local daemon's if it has it, else the registry's), or
   dir:PATH  deb:FILE  tar:FILE  docker-archive:FILE[:REF]  oci-archive:FILE[:REF]  oci:DIR[:TAG]
-  docker://NAME (a registry)  docker-daemon:NAME (Docker or Podman)
+  docker://NAME (a registry)  docker-daemon:NAME (Docker or Podman)  catalog:NAME[@VERSION]
+  raw:FILE (an extension image)
 Later sources lie over earlier ones. Of an image the last layer is taken (--layers all: all).
 
 examples:
@@ -154,6 +155,15 @@ BUILD: Final[Options] = [
             "action": "append",
             "default": [],
             "help": "HOST[:PORT] that may speak plain HTTP or show any certificate",
+        },
+    ),
+    (
+        ("--catalog",),
+        {
+            "metavar": "FILE|URL",
+            "action": "append",
+            "default": [],
+            "help": "a catalog of extensions for catalog: sources; again for more, the first wins",
         },
     ),
     (

@@ -106,6 +106,7 @@ def _content(arguments: argparse.Namespace) -> dict[str, Any]:
         "stub": arguments.stub,
         "level": _level(arguments.initrd_compression),
         "excludes": _tuple(arguments.exclude),
+        "insecure_registries": _tuple(arguments.insecure_registry),
         "owner": arguments.owner,
         "source_date_epoch": source_date_epoch(arguments.source_date_epoch),
     }

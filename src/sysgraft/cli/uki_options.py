@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 BUILD_EXAMPLE: Final = """\
 An --initrd is a file, or a root file system: a folder, or one of
   dir:PATH  deb:FILE  tar:FILE  docker-archive:FILE[:REF]  oci-archive:FILE[:REF]  oci:DIR[:TAG]
+  docker://NAME (a registry)  docker-daemon:NAME (Docker or Podman)
 which becomes one initrd (all layers, cpio, zstd); without --linux its own kernel is taken.
 Several --initrd are joined. Options are ukify's, and so is the config file; the first of
   /etc/systemd/ukify.conf  /run/…  /usr/local/lib/…  /usr/lib/systemd/ukify.conf
@@ -84,6 +85,10 @@ _INITRD: Final[Options] = [
         _value("zstd[:LEVEL]|none", "of root file systems as initrds (default: zstd:9)"),
     ),
     (("--exclude",), _list("GLOB", "leave matching paths out of root file systems")),
+    (
+        ("--insecure-registry",),
+        _list("HOST", "HOST[:PORT] that may speak plain HTTP or show any certificate"),
+    ),
     (
         ("--owner",),
         {

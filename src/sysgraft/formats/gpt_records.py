@@ -22,14 +22,16 @@ MAX_ENTRIES: Final = 1024
 MAX_ENTRY_SIZE: Final = 4096
 """Ours: with `MAX_ENTRIES` the array stays below 4 MiB. Every tool writes 128."""
 
-_MAGIC: Final = b"EFI PART"
+MAGIC: Final = b"EFI PART"
+"""What a header begins with (UEFI 2.10, 5.3.2)."""
+
 _REVISION_1_0: Final = 0x0001_0000
 
 # 0 signature, 8 revision, 12 header size, 16 CRC-32 of the header with this field zero,
 # 20 reserved, 24 LBA of this header, 32 of the other one, 40 first and 48 last usable LBA,
 # 56 disk UUID, 72 LBA of the entries, 80 their count and 84 size, 88 CRC-32 of all entries.
 HEADER: Final = struct.Struct("<8s4I4Q16sQ3I")
-HEADER_START: Final = (_MAGIC, _REVISION_1_0, HEADER.size, 0, 0)
+HEADER_START: Final = (MAGIC, _REVISION_1_0, HEADER.size, 0, 0)
 """The first five fields of every header written here, its checksum still zero."""
 
 # 0 type UUID (zero: unused), 16 partition UUID, 32 first and 40 last LBA, 48 attributes,
@@ -65,8 +67,8 @@ class Header(NamedTuple):
 
 def starts_with_magic(blob: Blob, offset: int) -> bool:
     """Whether a header may begin at this byte."""
-    end = offset + len(_MAGIC)
-    return blob.size >= end and blob.read_at(offset, len(_MAGIC)) == _MAGIC
+    end = offset + len(MAGIC)
+    return blob.size >= end and blob.read_at(offset, len(MAGIC)) == MAGIC
 
 
 def read_header(blob: Blob, sector_size: int, lba: int) -> Header:
@@ -78,7 +80,7 @@ def read_header(blob: Blob, sector_size: int, lba: int) -> Header:
     """
     sector = blob.read_at(lba * sector_size, sector_size)
     header = Header._make(HEADER.unpack_from(sector))
-    if header.magic != _MAGIC:
+    if header.magic != MAGIC:
         raise FormatError("the header does not begin with EFI PART")
     if header.revision != _REVISION_1_0:
         raise UnsupportedError(f"the header's revision is {header.revision:#x}, not 0x10000")

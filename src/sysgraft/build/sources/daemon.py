@@ -17,7 +17,7 @@ from sysgraft.transport.daemon import find_daemon
 
 if TYPE_CHECKING:
     from sysgraft.build.sources.image import ImageSource
-    from sysgraft.build.sources.model import Workspace
+    from sysgraft.build.sources.model import Source, Workspace
     from sysgraft.transport.daemon import Daemon
     from sysgraft.transport.fetching import Fetching
 
@@ -60,7 +60,7 @@ def open_daemon_image(name: str, workspace: Workspace, daemon: Daemon | None = N
     return replace(source, description=f"image {name} of the container daemon")
 
 
-def open_named_image(name: str, workspace: Workspace, fetching: Fetching) -> ImageSource:
+def open_named_image(name: str, workspace: Workspace, fetching: Fetching) -> Source:
     """The image that Docker would take for `name`; raises as the two ways it goes."""
     daemon = _daemon_with(name, workspace)
     if daemon is not None:

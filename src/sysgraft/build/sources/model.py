@@ -62,6 +62,7 @@ class Options:
         architecture: which of several images of one name is meant; any accepted spelling.
         insecure_registries: hosts that need not prove who they are, see
             `sysgraft.transport.pools.Pools`.
+        catalogs: files or addresses that tell what ``catalog:`` sources stand for.
     """
 
     kind: TreeKind = "sysext"
@@ -74,6 +75,7 @@ class Options:
     source_date_epoch: int | None = None
     architecture: str | None = None
     insecure_registries: tuple[str, ...] = ()
+    catalogs: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,6 +167,7 @@ class Workspace:
         xattrs: what the extended attributes of archives may still take.
         notes: sentences for the report.
         left_out: what the sources themselves leave out.
+        release: what extension images among them say of the hosts they are for.
     """
 
     options: Options
@@ -175,6 +178,7 @@ class Workspace:
     xattrs: XattrBudget = field(default_factory=XattrBudget)
     notes: list[str] = field(default_factory=list)
     left_out: list[LeftOut] = field(default_factory=list)
+    release: dict[str, str] = field(default_factory=dict)
     _read: set[Hashable] = field(default_factory=set)
 
     def is_first_reading(self, part: Hashable) -> bool:

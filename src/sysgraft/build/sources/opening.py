@@ -10,6 +10,7 @@ from sysgraft.build.sources.docker_archive import open_docker_archive
 from sysgraft.build.sources.image import ImageSource
 from sysgraft.build.sources.image_files import open_unchanged
 from sysgraft.build.sources.oci_layout import open_oci_archive, open_oci_folder
+from sysgraft.build.sources.raw_image import RawSource
 from sysgraft.build.sources.since import SinceSource
 from sysgraft.build.sources.spec import IMAGE_KINDS, resolve
 from sysgraft.build.sources.tarball import DebSource, TarSource
@@ -60,7 +61,7 @@ def _open(spec: SourceSpec, workspace: Workspace, stack: ExitStack) -> Source:
 
 def _open_named(spec: SourceSpec, workspace: Workspace, stack: ExitStack) -> Source:
     # Imported here: files need no network, and loading it takes longer than reading many.
-    from sysgraft.build.sources import daemon, registry  # noqa: PLC0415
+    from sysgraft.build.sources import catalog, daemon, registry  # noqa: PLC0415
     from sysgraft.transport.fetching import Fetching  # noqa: PLC0415
 
     if spec.kind == "docker-daemon":
@@ -68,10 +69,14 @@ def _open_named(spec: SourceSpec, workspace: Workspace, stack: ExitStack) -> Sou
     fetching = stack.enter_context(Fetching())
     if spec.kind == "docker":
         return registry.open_registry_image(spec.path, workspace, fetching)
+    if spec.kind == "catalog":
+        return catalog.open_from_catalog(spec.path, workspace, fetching)
     return daemon.open_named_image(spec.path, workspace, fetching)
 
 
 def _open_file(spec: SourceSpec, file: OpenFile, workspace: Workspace) -> Source:
+    if spec.kind == "raw":
+        return RawSource(file, spec.path, workspace)
     if spec.kind == "deb":
         return DebSource(file, workspace)
     if spec.kind == "docker-archive":

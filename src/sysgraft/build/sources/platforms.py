@@ -77,7 +77,7 @@ def choose(images: Sequence[oci.Descriptor], workspace: Workspace) -> oci.Descri
             hint="choose one with --arch (for a UKI --efi-arch), or with :TAG behind the name",
         )
     if not asked:
-        workspace.note(f"of images for several architectures, that for {wanted} is taken (--arch)")
+        workspace.note(f"of images for several architectures, that for {wanted} is taken")
     return fitting[0]
 
 

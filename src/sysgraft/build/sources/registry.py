@@ -1,4 +1,4 @@
-"""``docker://REF``: an image in a registry, its layers read while they arrive.
+"""``docker://REF``: an image or an extension in a registry, its layers read while they arrive.
 
 The manifest's digest is held to the reference where that has one; layers are held to the digest
 and size the manifest states, and to the diff ID of the configuration. Only layers that are needed
@@ -11,10 +11,12 @@ from typing import TYPE_CHECKING, Final
 
 from sysgraft.build.sources.image import ImageSource, with_diff_ids
 from sysgraft.build.sources.platforms import choose, images_of
+from sysgraft.build.sources.raw_image import RawSource
 from sysgraft.build.sources.tar_layer import TarBlob
 from sysgraft.errors import FormatError, LimitError, in_file
 from sysgraft.formats import oci
 from sysgraft.formats.image_reference import parse_reference
+from sysgraft.formats.kairos_catalog import RAW_TYPE
 from sysgraft.transport.download import Download
 from sysgraft.transport.http import Http
 from sysgraft.transport.registry import Repository
@@ -30,8 +32,10 @@ MAX_LAYER: Final = 64 << 30
 """Bytes of one layer as stored: what all sources together may decompress to."""
 
 
-def open_registry_image(name: str, workspace: Workspace, fetching: Fetching) -> ImageSource:
-    """The image `name` of a registry.
+def open_registry_image(
+    name: str, workspace: Workspace, fetching: Fetching
+) -> ImageSource | RawSource:
+    """The image `name` of a registry: a container image, or an extension as it is.
 
     Args:
         name: as Docker users write it.
@@ -61,8 +65,10 @@ class _RegistryImage:
         http = Http(workspace.options.insecure_registries)
         self._repository = Repository(http, reference)
 
-    def open(self) -> ImageSource:
+    def open(self) -> ImageSource | RawSource:
         digest, manifest = self._manifest()
+        if [layer.media_type for layer in manifest.layers] == [RAW_TYPE]:
+            return self._raw(manifest.layers[0])
         config = oci.parse_config(self._small_blob(manifest.config, "image configuration"))
         layers = self._layers(manifest.layers)
         return ImageSource(
@@ -73,6 +79,15 @@ class _RegistryImage:
             workspace=self._workspace,
             fetch=self._fetch,
         )
+
+    def _raw(self, descriptor: oci.Descriptor) -> RawSource:
+        """An extension image, read from its end too, and so only when all of it is there."""
+        download = self._download(_checked_size(descriptor))
+        self._fetching.start([download])
+        self._workspace.progress.start(f"Fetching {self._name}", 0)
+        download.wait()
+        self._workspace.progress.finish()
+        return RawSource(download, self._name, self._workspace)
 
     def _manifest(self) -> tuple[str, oci.Manifest]:
         """The manifest for the architecture that is asked for, and its digest."""
@@ -100,10 +115,8 @@ class _RegistryImage:
         found: dict[str, Download] = {}
         for descriptor in descriptors:
             oci.check_layer_type(descriptor.media_type)
-            if not 0 < descriptor.size <= MAX_LAYER:
-                raise FormatError(f"a layer of {descriptor.size} bytes")
             if descriptor.digest not in found:
-                found[descriptor.digest] = self._download(descriptor)
+                found[descriptor.digest] = self._download(_checked_size(descriptor))
         downloads = [found[descriptor.digest] for descriptor in descriptors]
         return [TarBlob(download, 0, download.size) for download in downloads]
 
@@ -119,3 +132,9 @@ class _RegistryImage:
     def _fetch(self, layers: Iterable[TarBlob]) -> None:
         wanted = dict.fromkeys(layer.file for layer in layers)
         self._fetching.start(blob for blob in wanted if isinstance(blob, Download))
+
+
+def _checked_size(descriptor: oci.Descriptor) -> oci.Descriptor:
+    if not 0 < descriptor.size <= MAX_LAYER:
+        raise FormatError(f"a layer of {descriptor.size} bytes")
+    return descriptor

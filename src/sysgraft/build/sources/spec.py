@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final, Literal, get_args
 
 from sysgraft.base.text import one_line
 from sysgraft.errors import FormatError, InputError, UsageError, in_file
-from sysgraft.formats import ar
+from sysgraft.formats import ar, fstype, gpt_records
 from sysgraft.formats.compression import HEAD_SIZE, Compression, Decompressor, detect
 from sysgraft.formats.image_reference import parse_reference
 from sysgraft.formats.stream import BlobSource
@@ -23,22 +23,26 @@ if TYPE_CHECKING:
     from sysgraft.base.blob import Blob
     from sysgraft.formats.stream import ByteSource
 
-FileKind = Literal["dir", "deb", "tar", "docker-archive", "oci-archive", "oci"]
-ImageKind = Literal["docker", "docker-daemon", "image"]
+FileKind = Literal["dir", "deb", "tar", "docker-archive", "oci-archive", "oci", "raw"]
+ImageKind = Literal["docker", "docker-daemon", "catalog", "image"]
 SourceKind = FileKind | ImageKind
 
 KINDS: Final[tuple[FileKind, ...]] = get_args(FileKind)
 """The prefixes of files and folders."""
 
 IMAGE_KINDS: Final[tuple[ImageKind, ...]] = get_args(ImageKind)
-"""Where images are asked for by name: a registry, a daemon, or whichever has it."""
+"""Where images are asked for by name: a registry, a daemon, a catalog, or whichever has it."""
 
 _WITH_REFERENCE: Final = ("docker-archive", "oci-archive", "oci")
 _IMAGE_PREFIXES: Final[dict[SourceKind, str]] = {
     "docker": "docker://",
     "docker-daemon": "docker-daemon:",
+    "catalog": "catalog:",
     "image": "",
 }
+NAMED_PREFIXES: Final = ("docker://", "docker-daemon:")
+"""What stands before the name of an image that is no file."""
+
 # Prefixes users of other tools know, and what they can do here.
 _NOT_READ: Final = {
     "docker": "a registry's image is docker:// and its name: docker://{0}",
@@ -126,7 +130,7 @@ def _exists(path: str) -> bool:
 
 def _named(kind: SourceKind, name: str) -> SourceSpec:
     try:
-        parse_reference(name)
+        parse_reference(name.partition("@")[0] if kind == "catalog" else name)
     except UsageError as error:
         if kind == "image":
             raise UsageError(f"no such file or folder: {one_line(name)}") from error
@@ -148,12 +152,21 @@ def _kind_of_file(file: Blob) -> SourceKind:
     compression = detect(head)
     if compression is Compression.NONE:
         if not looks_like_tar(head):
+            if _is_disk_image(file):
+                return "raw"
             raise FormatError(
-                "neither a Debian package nor an archive",
+                "neither a package nor an archive nor an extension image",
                 hint=f"known are a folder and {', '.join(KINDS[1:])}",
             )
         return _kind_of_archive(BlobSource(file))
     return _kind_of_archive(Decompressor(BlobSource(file), compression))
+
+
+def _is_disk_image(file: Blob) -> bool:
+    """A partition table, for sectors of 512 and 4096 bytes, or a bare file system."""
+    magic = gpt_records.MAGIC
+    places = [at for at in (512, 4096) if at + len(magic) <= file.size]
+    return any(file.read_at(at, len(magic)) == magic for at in places) or bool(fstype.probe(file))
 
 
 def _kind_of_archive(source: ByteSource) -> SourceKind:

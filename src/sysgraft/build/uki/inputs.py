@@ -16,7 +16,7 @@ from sysgraft.build.rootfs import open_rootfs, pack
 from sysgraft.build.sources.image_files import open_unchanged
 from sysgraft.build.sources.model import Options as SourceOptions
 from sysgraft.build.sources.model import Workspace
-from sysgraft.build.sources.spec import KINDS, SourceSpec, resolve
+from sysgraft.build.sources.spec import KINDS, NAMED_PREFIXES, SourceSpec, resolve
 from sysgraft.build.uki.options import EFI_ARCHITECTURES
 from sysgraft.errors import InputError, LimitError, UsageError, in_file
 from sysgraft.formats import pe
@@ -63,6 +63,7 @@ class Inputs:
                 excludes=options.excludes,
                 source_date_epoch=options.source_date_epoch,
                 architecture=EFI_ARCHITECTURES.get(options.efi_arch or ""),
+                insecure_registries=options.insecure_registries,
             ),
             spool=self._stack.enter_context(Spool()),
             kept_prefixes=(b"",),
@@ -143,6 +144,8 @@ def initrd_source(argument: str) -> SourceSpec | None:
         UsageError: it names neither.
     """
     prefix, colon, _ = argument.partition(":")
+    if argument.startswith(NAMED_PREFIXES):
+        return resolve(argument)
     if colon and prefix in KINDS and not os.path.exists(argument):
         return resolve(argument)
     if os.path.isdir(argument):
@@ -150,7 +153,8 @@ def initrd_source(argument: str) -> SourceSpec | None:
     if not os.path.exists(argument):
         raise UsageError(
             f"no such initrd: {argument}",
-            hint=f"give a file, a folder, or a root file system: {', '.join(KINDS)}, each with ':'",
+            hint="give a file, a folder, or a root file system: "
+            f"{', '.join([f'{kind}:' for kind in KINDS] + list(NAMED_PREFIXES))}",
         )
     return None
 

@@ -88,6 +88,7 @@ class UkiOptions:
         sign_kernel: whether the kernel inside is signed too; None: if it bears no signature.
         level: zstd level for initrds made from root file systems; 0 leaves them uncompressed.
         excludes: patterns of paths that root file systems leave out.
+        insecure_registries: hosts of root file systems that need not prove who they are.
         owner: ``root`` gives everything in root file systems to root, ``keep`` keeps owners; None
             keeps those of archives and gives a folder's files to root.
         source_date_epoch: times in such initrds are kept below it; None: 0 for folders.
@@ -120,6 +121,7 @@ class UkiOptions:
     sign_kernel: bool | None = None
     level: int = DEFAULT_LEVEL
     excludes: tuple[str, ...] = ()
+    insecure_registries: tuple[str, ...] = ()
     owner: OwnerRule | None = None
     source_date_epoch: int | None = None
 
