@@ -87,8 +87,8 @@ def test_missing_and_unusable_sources(tmp_path: Path) -> None:
         (tmp_path / "absent", "absent"),
         (tmp_path / "text", "text"),
         (tmp_path / "empty", "no files"),
-        ("firmware:ubuntu-24.04", "docker save"),
-        ("docker://quay.io/x:1", "docker"),
+        ("127.0.0.1:1/firmware:24.04", "there is no file or folder 127.0.0.1:1/firmware:24.04"),
+        ("docker://127.0.0.1:1/x:1", "127.0.0.1:1: no connection: Connection refused"),
         ("rpm:x.rpm", "rpm"),
     ]
     for source, word in cases:

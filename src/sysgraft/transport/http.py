@@ -135,6 +135,7 @@ class Http:
 
     def __init__(self, insecure: Collection[str] = ()) -> None:
         self._pools = Pools(insecure)
+        self._known: set[str] = set()
 
     def pause(self, seconds: float) -> None:
         """Wait before the next attempt."""
@@ -170,13 +171,18 @@ class Http:
         self, method: str, url: str, headers: Mapping[str, str], body: bytes | None = None
     ) -> Answer:
         """One request without redirects, tried again while the server is busy; raises as `get`."""
-        patience = Patience(self.pause, host_and_port(urlsplit(url)))
+        host = host_and_port(urlsplit(url))
+        patience = Patience(self.pause, host)
         while True:
             try:
                 answer = self.once(method, url, headers, body)
             except BrokenTransferError as error:
+                # A host that never answered is more likely misspelt than tired.
+                if host not in self._known:
+                    raise
                 patience.after_failure(error)
                 continue
+            self._known.add(host)
             if answer.status not in _BUSY:
                 return answer
             with answer:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from sysgraft.build.sources.docker_archive import open_docker_archive
 from sysgraft.build.sources.registry import open_registry_image
 from sysgraft.build.sources.spec import SourceSpec
-from sysgraft.errors import TransferError, UsageError, in_file
+from sysgraft.errors import InputError, TransferError, UsageError, in_file
 from sysgraft.transport.daemon import find_daemon
 
 if TYPE_CHECKING:
@@ -70,7 +70,11 @@ def open_named_image(name: str, workspace: Workspace, fetching: Fetching) -> Sou
             f"no such file or folder, nor an image of that name in the daemon: {name}",
             hint=f"docker://{name} reads it from Docker Hub",
         )
-    return open_registry_image(name, workspace, fetching)
+    try:
+        return open_registry_image(name, workspace, fetching)
+    except InputError as error:
+        error.hint = error.hint or f"there is no file or folder {name} either"
+        raise
 
 
 def _daemon_with(name: str, workspace: Workspace) -> Daemon | None:
