@@ -83,13 +83,15 @@ def test_the_second_counts_from_the_start_of_the_step() -> None:
     assert "first" in drawn
 
 
-@pytest.mark.parametrize(("total", "done", "share"), [(10, 20, "100%"), (0, 5, "100%")])
-def test_more_than_announced_is_a_full_bar(total: int, done: int, share: str) -> None:
+@pytest.mark.parametrize(
+    ("total", "done", "shown"), [(10, 20, f"[{'#' * 30}] 100%"), (0, 5, "copying 5 B")]
+)
+def test_more_than_announced_is_a_full_bar(total: int, done: int, shown: str) -> None:
     progress, stream, clock = bar()
     progress.start("copying", total)
     clock.now += 2
     progress.advance(done)
-    assert stream.getvalue().endswith(f"[{'#' * 30}] {share}")
+    assert stream.getvalue().endswith(shown)
 
 
 def test_a_bar_that_is_not_wanted_is_never_drawn() -> None:

@@ -9,7 +9,7 @@ class Progress(Protocol):
     """Receives progress; implemented by the command line, ignored by default."""
 
     def start(self, label: str, total: int) -> None:
-        """A step named `label` of `total` bytes begins."""
+        """A step named `label` of `total` bytes begins; 0 where nobody knows how many."""
 
     def advance(self, amount: int) -> None:
         """`amount` more bytes of the current step are done."""

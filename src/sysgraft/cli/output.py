@@ -101,10 +101,16 @@ class TerminalProgress:
 
     def _draw(self, now: float) -> None:
         self._drawn = now
-        share = min(1.0, self._done / self._total) if self._total else 1.0
-        bar = "#" * int(share * _BAR_WIDTH)
-        self._stream.write(f"\r\x1b[K{self._label} [{bar:<{_BAR_WIDTH}}] {share:4.0%}")
+        self._stream.write(f"\r\x1b[K{self._label} {self._state()}")
         self._stream.flush()
+
+    def _state(self) -> str:
+        """A bar, or what was done where nobody knows how much there is."""
+        if not self._total:
+            return human_size(self._done)
+        share = min(1.0, self._done / self._total)
+        bar = "#" * int(share * _BAR_WIDTH)
+        return f"[{bar:<{_BAR_WIDTH}}] {share:4.0%}"
 
     def finish(self) -> None:
         """See `Progress.finish`."""

@@ -174,10 +174,6 @@ class Download:
 
     # Whoever reads
 
-    def wait(self) -> None:
-        """Return when all of it is there and is what it should be; raises as `read_at`."""
-        self._wait(self.size)
-
     def read_at(self, offset: int, length: int) -> bytes:
         """See `Blob.read_at`; waits for the bytes.
 

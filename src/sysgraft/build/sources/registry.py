@@ -17,6 +17,7 @@ from sysgraft.errors import FormatError, LimitError, in_file
 from sysgraft.formats import oci
 from sysgraft.formats.image_reference import parse_reference
 from sysgraft.formats.kairos_catalog import RAW_TYPE
+from sysgraft.formats.stream import CHUNK, BlobSource
 from sysgraft.transport.download import Download
 from sysgraft.transport.http import Http
 from sysgraft.transport.registry import Repository
@@ -84,9 +85,12 @@ class _RegistryImage:
         """An extension image, read from its end too, and so only when all of it is there."""
         download = self._download(_checked_size(descriptor))
         self._fetching.start([download])
-        self._workspace.progress.start(f"Fetching {self._name}", 0)
-        download.wait()
-        self._workspace.progress.finish()
+        progress = self._workspace.progress
+        progress.start(f"Fetching {self._name}", download.size)
+        arriving = BlobSource(download, progress.advance)
+        while arriving.read(CHUNK):
+            pass
+        progress.finish()
         return RawSource(download, self._name, self._workspace)
 
     def _manifest(self) -> tuple[str, oci.Manifest]:
