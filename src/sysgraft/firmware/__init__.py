@@ -1,0 +1,1 @@
+"""Firmware by hardware: what a machine has, which files it loads, and whether they came."""
