@@ -374,16 +374,6 @@ ONE_DIR = Made(data=names(0, 0, (b"d", nid(1), 2)))
         ),
         pytest.param([ONE_LINK, Made(mode=LINK, data=b"a\0b")], "l: .* NUL", id="nul-in-target"),
         pytest.param(
-            [ONE_LINK, Made(mode=LINK, layout=Layout.COMPRESSED_FULL, size=5)],
-            "l: a compressed symbolic link",
-            id="compressed-target",
-        ),
-        pytest.param(
-            [ONE_DIR, Made(layout=Layout.COMPRESSED_COMPACT, size=4096)],
-            "d: a compressed directory",
-            id="compressed-directory",
-        ),
-        pytest.param(
             [ONE_FILE, Made(mode=FILE, attributes=bytes(4) + b"\xff" + bytes(11))],
             "f: 255 shared attributes in 16 bytes",
             id="too-many-shared-attributes",
@@ -621,17 +611,6 @@ def test_a_chunk_beyond_the_image_is_refused_when_it_is_read() -> None:
     tree = made_reader(ONE_FILE, made).read_tree()
     with pytest.raises(FormatError, match="points at"):
         content(tree[b"f"])
-
-
-@pytest.mark.parametrize("layout", [Layout.COMPRESSED_FULL, Layout.COMPRESSED_COMPACT])
-def test_a_compressed_file_is_listed_and_refused_when_it_is_read(layout: Layout) -> None:
-    found = made_reader(ONE_FILE, Made(mode=FILE, layout=layout, size=1 << 40)).read_tree()[b"f"]
-    assert found.content is not None
-    assert found.content.size == 1 << 40
-    with pytest.raises(UnsupportedError, match=r"^f is compressed"):
-        found.content.read_at(0, 1)
-    with pytest.raises(UnsupportedError, match=r"^f is compressed"):
-        found.content.readinto_at(0, memoryview(bytearray(1)))
 
 
 def test_an_inline_file_may_have_its_last_whole_block_inline() -> None:

@@ -12,7 +12,6 @@ import enum
 import functools
 import importlib
 import lzma
-import sys
 import zlib
 from typing import TYPE_CHECKING, Final, Protocol, cast
 
@@ -20,6 +19,7 @@ from sysgraft.errors import FormatError, LimitError, TruncatedError
 from sysgraft.formats.allowance import Allowance
 from sysgraft.formats.stream import CHUNK, skip_by_reading
 from sysgraft.formats.tar_header import looks_like_tar
+from sysgraft.formats.zstd_module import zstd_module
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -134,8 +134,7 @@ def _zlib_factory() -> Callable[[int], _ZlibObject]:
 
 @functools.cache
 def _zstd_factory() -> Callable[[], _Codec]:
-    module = "compression.zstd" if sys.version_info >= (3, 14) else "backports.zstd"
-    zstd = importlib.import_module(module)
+    zstd = zstd_module()
     options = {zstd.DecompressionParameter.window_log_max: MAX_WINDOW_LOG}
     return functools.partial(zstd.ZstdDecompressor, options=options)
 

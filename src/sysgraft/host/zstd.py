@@ -7,30 +7,23 @@ number of threads (zstd.h, ZSTD_c_nbWorkers), and it is used for one thread too.
 
 from __future__ import annotations
 
-import importlib
-import sys
 from typing import TYPE_CHECKING
 
+from sysgraft.formats.zstd_module import zstd_module
 from sysgraft.host.parallel import MAX_WORKERS, cores
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
-    from types import ModuleType
-
-
-def _module() -> ModuleType:
-    name = "compression.zstd" if sys.version_info >= (3, 14) else "backports.zstd"
-    return importlib.import_module(name)
 
 
 def version() -> str:
     """The release of libzstd."""
-    return str(_module().zstd_version)
+    return str(zstd_module().zstd_version)
 
 
 def compress(pieces: Iterable[bytes], level: int) -> Iterator[bytes]:
     """One zstd frame of all pieces, with a checksum."""
-    zstd = _module()
+    zstd = zstd_module()
     parameter = zstd.CompressionParameter
     options = {parameter.compression_level: level, parameter.checksum_flag: 1}
     # A library built without threads says so: its bound is 0, and it has the other compressor only.

@@ -1,4 +1,4 @@
-"""Where an EROFS inode's data lies, as a blob over the image: flat, inline and chunk-based.
+"""Where an EROFS inode's data lies, as a blob: flat, inline, chunk-based or compressed.
 
     FLAT_PLAIN    whole blocks from i_u on
     FLAT_INLINE   likewise, but what is left behind the last full block follows the inode
@@ -8,18 +8,21 @@
     chunk format (in i_u)  bits 0 to 4  chunk size, as a power of two of blocks
                            bit 5        8-byte map entries
 
-Compressed data has a size, but reading it raises `UnsupportedError`. A chunk-based file may be far
-larger than the image (holes, chunks in common), so read it in parts.
+Compressed data is `compressed`'s. A file may be far larger than the image (holes, chunks in common,
+bytes that compress well), so read it in parts.
 """
 
 from __future__ import annotations
 
 import struct
-from typing import TYPE_CHECKING, Final, NamedTuple, NoReturn
+from functools import partial
+from typing import TYPE_CHECKING, Final
 
-from sysgraft.base.blob import BytesBlob, check_range, collect
+from sysgraft.base.blob import BytesBlob
 from sysgraft.errors import FormatError, UnsupportedError
+from sysgraft.formats.erofs.compressed import CompressedData, packed_inode
 from sysgraft.formats.erofs.ondisk import NULL_ADDRESS, Incompat, Layout, round_up
+from sysgraft.formats.erofs.pieces import Piece, Pieced
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -38,12 +41,12 @@ MAX_FILE: Final = (1 << 63) - 1
 
 
 def open_data(volume: Volume, found: Found, *, name: str) -> Blob:
-    """The data of an inode; nothing but a chunk map is read yet.
+    """The data of an inode; nothing of it is read yet.
 
     Args:
         volume: the image.
         found: the inode.
-        name: what to call it in messages about data that cannot be read.
+        name: what to call it in messages about compressed data.
 
     Raises:
         FormatError: the data is not inside the image.
@@ -51,13 +54,24 @@ def open_data(volume: Volume, found: Found, *, name: str) -> Blob:
     disk = found.disk
     if disk.size > MAX_FILE:
         raise FormatError(f"a size of {disk.size} bytes")
-    if disk.layout.is_compressed:
-        return CompressedData(disk.size, name)
     if not disk.size:
         return BytesBlob(b"")
+    if disk.layout.is_compressed:
+        is_packed = found.nid == volume.superblock.packed_nid
+        packed = None if is_packed else partial(_packed_file, volume)
+        return CompressedData(volume, found, packed, name=name)
     if disk.layout is Layout.CHUNK_BASED:
         return ChunkedData(volume, found)
     return _open_flat(volume, found)
+
+
+def _packed_file(volume: Volume) -> Blob | None:
+    """The file that holds the tails of others, None where the image has none."""
+    if volume.packed is None:
+        found = packed_inode(volume)
+        if found is not None:
+            volume.packed = open_data(volume, found, name="the packed file")
+    return volume.packed
 
 
 def _open_flat(volume: Volume, found: Found) -> Blob:
@@ -82,44 +96,7 @@ def flat_ranges(volume: Volume, found: Found) -> list[tuple[int, int]]:
     return [(offset, length) for offset, length in ranges if length]
 
 
-class _Pieced:
-    """Data that lie in several places."""
-
-    __slots__ = ("size",)
-
-    def __init__(self, size: int) -> None:
-        self.size = size
-
-    def read_at(self, offset: int, length: int) -> bytes:
-        """See `Blob.read_at`."""
-        return collect(self, offset, length)
-
-    def readinto_at(self, offset: int, view: memoryview) -> None:
-        """See `Blob.readinto_at`."""
-        check_range(self, offset, len(view))
-        done = 0
-        for piece in self._pieces(offset, len(view)):
-            part = view[done : done + piece.length]
-            if piece.blob is None:
-                part[:] = bytes(piece.length)
-            else:
-                piece.blob.readinto_at(piece.offset, part)
-            done += piece.length
-
-    def _pieces(self, offset: int, length: int) -> Iterable[_Piece]:
-        """What the bytes ``[offset, offset + length)`` are made of, in order."""
-        raise NotImplementedError
-
-
-class _Piece(NamedTuple):
-    """Consecutive bytes of a blob; zeros where it is None."""
-
-    blob: Blob | None
-    offset: int
-    length: int
-
-
-class JoinedData(_Pieced):
+class JoinedData(Pieced):
     """Two blobs, one behind the other."""
 
     __slots__ = ("_first", "_second")
@@ -129,38 +106,15 @@ class JoinedData(_Pieced):
         self._first = first
         self._second = second
 
-    def _pieces(self, offset: int, length: int) -> Iterable[_Piece]:
+    def _pieces(self, offset: int, length: int) -> Iterable[Piece]:
         split = min(max(self._first.size - offset, 0), length)
         if split:
-            yield _Piece(self._first, offset, split)
+            yield Piece(self._first, offset, split)
         if split < length:
-            yield _Piece(self._second, offset + split - self._first.size, length - split)
+            yield Piece(self._second, offset + split - self._first.size, length - split)
 
 
-class CompressedData:
-    """Data whose size is known and whose bytes are not."""
-
-    __slots__ = ("_name", "size")
-
-    def __init__(self, size: int, name: str) -> None:
-        self.size = size
-        self._name = name
-
-    def read_at(self, offset: int, length: int) -> bytes:
-        """Raise `UnsupportedError`."""
-        check_range(self, offset, length)
-        self._refuse()
-
-    def readinto_at(self, offset: int, view: memoryview) -> None:
-        """Raise `UnsupportedError`."""
-        check_range(self, offset, len(view))
-        self._refuse()
-
-    def _refuse(self) -> NoReturn:
-        raise UnsupportedError(f"{self._name} is compressed, which this reader does not undo")
-
-
-class ChunkedData(_Pieced):
+class ChunkedData(Pieced):
     """The data of a chunk-based inode; looks chunks up as they are read."""
 
     __slots__ = ("_bits", "_entry_size", "_map", "_volume", "chunk_count")
@@ -202,17 +156,17 @@ class ChunkedData(_Pieced):
         words = struct.unpack(f"<{len(entries) // 4}I", entries)
         return words if self._entry_size == _BLOCK_ENTRY else words[1::2]
 
-    def _pieces(self, offset: int, length: int) -> Iterable[_Piece]:
+    def _pieces(self, offset: int, length: int) -> Iterable[Piece]:
         end = offset + length
         while offset < end:
             number, skip = offset >> self._bits, offset & ((1 << self._bits) - 1)
             size = min((1 << self._bits) - skip, end - offset)
             address = self._address(number)
             if address is None:
-                yield _Piece(None, 0, size)
+                yield Piece(None, 0, size)
             else:
                 self._volume.check(address + skip, size)
-                yield _Piece(self._volume.blob, address + skip, size)
+                yield Piece(self._volume.blob, address + skip, size)
             offset += size
 
     def _address(self, number: int) -> int | None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from sysgraft.base.tree import printable
-from sysgraft.errors import FormatError, UnsupportedError
+from sysgraft.errors import FormatError
 from sysgraft.formats.erofs.data import open_data
 from sysgraft.formats.erofs.dirent import MIN_SIZE, Entry, check_ascending, decode_block, first_name
 from sysgraft.formats.erofs.ondisk import file_type
@@ -92,8 +92,6 @@ def follow(volume: Volume, entry: Entry) -> Found:
 
 
 def _open(volume: Volume, found: Found) -> Blob:
-    if found.disk.layout.is_compressed:
-        raise UnsupportedError("a compressed directory")
     if found.disk.size < MIN_SIZE:
         raise FormatError(f"a directory of {found.disk.size} bytes")
     return open_data(volume, found, name="a directory")

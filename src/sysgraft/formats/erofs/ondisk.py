@@ -2,8 +2,8 @@
 
 Source: Linux ``Documentation/filesystems/erofs.rst`` and ``fs/erofs/erofs_fs.h``; the sizes,
 bits and numbers below carry that header's values. The structures themselves are packed and
-parsed in `superblock`, `inode`, `dirent` and `xattr`. Nothing of the compressed layouts is here
-but their numbers.
+parsed in `superblock`, `inode`, `dirent` and `xattr`. What belongs to compressed data alone is in
+`compression`, `map_header` and `lclusters`.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""Reads uncompressed EROFS images: what `writer` makes, and what mkfs.erofs makes.
+"""Reads EROFS images: what `writer` makes, and what mkfs.erofs makes.
 
-Compact and extended inodes, flat, inline and chunk-based data, inline and shared attributes, long
-attribute prefixes, blocks of 512 bytes to 64 KiB. Of compressed images all but the data can be
-read. Not handled, and refused as `UnsupportedError`: data on further devices, compressed
+Compact and extended inodes; flat, inline, chunk-based and compressed data, with tails in a packed
+file or behind the inode; inline and shared attributes, long attribute prefixes; blocks of 512 bytes
+to 64 KiB. Not handled, and refused as `UnsupportedError`: data on further devices, compressed
 metadata, 48-bit addresses.
 
 The image may be hostile: whatever it holds, the outcome is a result or a `FormatError`, within the

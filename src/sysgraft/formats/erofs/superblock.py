@@ -4,7 +4,7 @@
          0    4 magic                    48   16 uuid
          4    4 checksum                 64   16 volume_name
          8    4 feature_compat           80    4 feature_incompat
-        12    1 blkszbits                84    2 compression algorithms
+        12    1 blkszbits                84    2 available_compr_algs
         13    1 sb_extslots              86    2 extra_devices
         14    2 root_nid                 88    2 devt_slotoff
         16    8 inos                     90    1 dirblkbits
@@ -15,7 +15,8 @@
         44    4 xattr_blkaddr
 
 The checksum is CRC-32C from the superblock to the end of its block, so it covers whatever shares
-that block. The 48-bit and the compressed-metadata variants (Linux 6.15 and later) are refused.
+that block. Variants that are newer than Linux 6.14 (48-bit addresses, compressed metadata) are
+refused. What follows the superblock when files are compressed is `compression`'s.
 """
 
 from __future__ import annotations
@@ -45,6 +46,8 @@ MAX_LABEL: Final = 15
 """Bytes of a volume name; the sixteenth stays NUL."""
 
 _HANDLED: Final = sum(Incompat)
+# EROFS_FEATURE_INCOMPAT_48BIT and _METABOX
+_NEWER: Final = {0x80: "48-bit block addresses", 0x100: "compressed metadata"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,6 +72,8 @@ class Superblock:
         xattr_prefix_count: long attribute-name prefixes in use.
         xattr_prefix_start: where they start, in units of 4 bytes.
         packed_nid: the inode of the packed file, 0 without one.
+        compression: a bitmap of algorithms, see `compression`.
+        extension_slots: by how many times 16 bytes the superblock is longer than `SUPER_SIZE`.
     """
 
     uuid: UUID
@@ -88,6 +93,8 @@ class Superblock:
     xattr_prefix_count: int = 0
     xattr_prefix_start: int = 0
     packed_nid: int = 0
+    compression: int = 0
+    extension_slots: int = 0
 
     @property
     def block_size(self) -> int:
@@ -101,13 +108,13 @@ class Superblock:
 
 
 def encode_superblock(superblock: Superblock) -> bytes:
-    """The 128 bytes of `superblock` (no device table, no compression)."""
+    """The 128 bytes of `superblock` (no device table)."""
     return _STRUCT.pack(
         MAGIC,
         superblock.checksum,
         superblock.feature_compat,
         superblock.block_bits,
-        0,
+        superblock.extension_slots,
         superblock.root_nid,
         superblock.inode_count,
         superblock.build_time,
@@ -118,7 +125,7 @@ def encode_superblock(superblock: Superblock) -> bytes:
         superblock.uuid.bytes,
         superblock.volume_name.encode(),
         superblock.feature_incompat,
-        0,
+        superblock.compression,
         superblock.extra_devices,
         0,
         0,
@@ -176,12 +183,17 @@ def _parse(data: bytes) -> Superblock:
         xattr_prefix_count=fields[19],
         xattr_prefix_start=fields[20],
         packed_nid=fields[21],
+        compression=fields[15],
+        extension_slots=fields[4],
     )
 
 
 def _check_features(*, block_bits: int, incompat: int, directory_bits: int) -> None:
     if not MIN_BLOCK_BITS <= block_bits <= MAX_BLOCK_BITS:
         raise FormatError(f"the EROFS block size is 2 to the power of {block_bits}")
+    for bit, name in _NEWER.items():
+        if incompat & bit:
+            raise UnsupportedError(f"EROFS with {name}, which is newer than Linux 6.14")
     if incompat & ~_HANDLED:
         raise UnsupportedError(f"unknown EROFS features: {incompat & ~_HANDLED:#x}")
     if directory_bits:

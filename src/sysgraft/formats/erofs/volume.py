@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING
 
 from sysgraft.base.blob import SubBlob
 from sysgraft.errors import FormatError, TruncatedError
+from sysgraft.formats.erofs.compression import Compression, read_compression
 from sysgraft.formats.erofs.inode import DiskInode, decode_inode, is_extended
 from sysgraft.formats.erofs.ondisk import COMPACT_SIZE, EXTENDED_SIZE, SLOT_SIZE
+from sysgraft.formats.erofs.pclusters import Pclusters
 from sysgraft.formats.erofs.superblock import Superblock, read_superblock
 
 if TYPE_CHECKING:
@@ -39,13 +41,19 @@ class Volume:
     Attributes:
         superblock: what the image says about itself.
         blob: the image, cut to the size it states.
+        compression: how its compressed data is to be read.
+        pclusters: what that data decompresses to.
+        packed: the file that holds parts of others, once it has been opened.
     """
 
-    __slots__ = ("blob", "superblock")
+    __slots__ = ("blob", "compression", "packed", "pclusters", "superblock")
 
     def __init__(self, blob: Blob) -> None:
         self.superblock: Superblock = read_superblock(blob)
         self.blob: Blob = SubBlob(blob, 0, self.superblock.image_size)
+        self.compression: Compression = read_compression(self.blob, self.superblock)
+        self.pclusters = Pclusters(self.blob, padded=self.compression.padded)
+        self.packed: Blob | None = None
 
     def read(self, offset: int, length: int) -> bytes:
         """Bytes of the image.

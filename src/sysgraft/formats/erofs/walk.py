@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from sysgraft.base.tree import printable
-from sysgraft.errors import FormatError, LimitError, UnsupportedError
+from sysgraft.errors import FormatError, LimitError
 from sysgraft.formats.erofs.data import open_data
 from sysgraft.formats.erofs.directory import find_entry, follow, iter_entries
 from sysgraft.formats.erofs.ondisk import MAX_PATH, MAX_TARGET
@@ -150,11 +150,8 @@ def read_target(volume: Volume, found: Found) -> bytes:
     """Where a symbolic link points.
 
     Raises:
-        UnsupportedError: the target is compressed.
         FormatError: it is empty, too long, or holds a NUL.
     """
-    if found.disk.layout.is_compressed:
-        raise UnsupportedError("a compressed symbolic link")
     if not 0 < found.disk.size <= MAX_TARGET:
         raise FormatError(
             f"a symbolic link's target has {found.disk.size} bytes, 1 to {MAX_TARGET} are possible",

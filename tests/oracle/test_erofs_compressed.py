@@ -1,0 +1,131 @@
+"""Compressed EROFS images that mkfs.erofs makes read as the folder they were made of.
+
+Every algorithm, both kinds of index, and what tails, duplicates and small files become.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from typing import TYPE_CHECKING
+
+import pytest
+
+from erofs_kit import (
+    ALL,
+    assert_equal,
+    fill_compressible,
+    folder_snapshot,
+    tree_snapshot,
+)
+from sysgraft.base.blob import BytesBlob
+from sysgraft.formats.erofs.reader import Reader
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from conftest import Debian13
+    from erofs_kit import Snapshot
+
+pytestmark = pytest.mark.root  # the folder has owners and devices
+
+# What they say is what other systems are built with: Flatcar's recipe is the second.
+OF_1_8 = [
+    "-zlz4",
+    "-zlz4hc,12 -C65536 -Efragments,ztailpacking",
+    "-zlz4hc -C1048576",
+    "-zlz4 -Elegacy-compress",
+    "-zlz4 -Elegacy-compress,dedupe",
+    "-zlz4 -Elegacy-compress,ztailpacking",
+    "-zlz4 -Elegacy-compress,fragments -C32768",
+    "-zlz4 -Ededupe",
+    "-zlz4 -C16384 -Ededupe,fragments",
+    "-zlz4 -Eall-fragments",
+    "-zlz4hc -C65536 -Eall-fragments,dedupe",
+    "-zlz4 -Efragments,^fragdedupe",
+    "-zlz4 -Efragments,ztailpacking",
+    "-zlz4 -E^inline_data",
+    "-zlz4hc -Eforce-inode-compact,fragments --all-root -T1700000000",
+    "-zlz4 -Eforce-inode-extended -x1",
+    "-zlz4 -Efragments --xattr-prefix=user.org.example.",
+    "-zlz4 -Exattr-name-filter,ztailpacking --dsunit=16",
+    "-zlz4 --max-extent-bytes=65536",
+    "-zlz4hc -C65536 -Eztailpacking --max-extent-bytes=4096",
+    "-zlz4 -b512",
+    "-zlz4 -b512 -Elegacy-compress",
+    "-zlz4hc -b1024 -C65536 -Efragments",
+    "-zzstd -b2048 -C8192 -Eztailpacking",
+    "-zlzma",
+    "-zlzma,level=3 -C1048576 -Eztailpacking",
+    "-zlzma,dictsize=65536 -C65536 -Efragments",
+    "-zdeflate,9 -Eztailpacking",
+    "-zdeflate -C32768 -Efragments,dedupe",
+    "-zlibdeflate,6 -C131072 -Eztailpacking",
+    "-zzstd",
+    "-zzstd,level=7 -C262144 -Eall-fragments,dedupe",
+    "-zzstd -C65536 -Eztailpacking,dedupe",
+    "-zlz4hc:lzma:zstd -C65536 --compress-hints=/mnt/out/hints",
+    "-zdeflate:lz4 -C65536 -Eztailpacking,legacy-compress --compress-hints=/mnt/out/hints",
+]
+
+# Per file: which of the algorithms, and how much goes together.
+HINTS = """\
+65536 0 shapes/text.*
+4096 1 shapes/many/.*
+16384 1 usr/size.*
+65536 1 shapes/large
+"""
+
+
+@pytest.fixture(scope="module")
+def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("source")
+    fill_compressible(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def expected(source: Path) -> Snapshot:
+    return folder_snapshot(source)
+
+
+def read(image: Path) -> Reader:
+    return Reader(BytesBlob(image.read_bytes()))
+
+
+@pytest.mark.oracle("debian-13")
+@pytest.mark.parametrize("options", OF_1_8)
+def test_images_of_mkfs_1_8_read_as_the_folder_they_were_made_of(
+    source: Path, expected: Snapshot, tmp_path: Path, debian13: Debian13, options: str
+) -> None:
+    (tmp_path / "hints").write_text(HINTS)
+    debian13.run(
+        ["mkfs.erofs", "-d0", *options.split(), "/mnt/out/image", "/mnt/source"],
+        binds={source: "/mnt/source", tmp_path: "/mnt/out"},
+    )
+    fields = ALL - ({"uid", "gid", "mtime"} if "--all-root" in options else set())
+    assert_equal(tree_snapshot(read(tmp_path / "image").read_tree()), expected, fields)
+
+
+@pytest.mark.oracle("mkfs.erofs")
+@pytest.mark.parametrize(
+    "options",
+    [
+        "-zlz4",
+        "-zlz4hc,12 -C65536 -Eztailpacking",
+        "-zlz4hc -C1048576 -Efragments",
+        "-zlz4 -Elegacy-compress",
+        "-zlz4 -C16384 -Ededupe",
+        "-zlz4 -C65536 -Ededupe,fragments",
+    ],
+)
+def test_images_of_mkfs_1_5_read_as_the_folder_they_were_made_of(
+    source: Path, expected: Snapshot, tmp_path: Path, options: str
+) -> None:
+    image = tmp_path / "image"
+    subprocess.run(
+        ["mkfs.erofs", "-d0", *options.split(), os.fspath(image), os.fspath(source)],
+        check=True,
+        capture_output=True,
+    )
+    assert_equal(tree_snapshot(read(image).read_tree()), expected)
