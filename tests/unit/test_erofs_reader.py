@@ -6,24 +6,32 @@ import itertools
 import stat
 import struct
 import time
-from dataclasses import dataclass
-from uuid import UUID
 
 import pytest
 
+from erofs_made import (
+    FILE,
+    ID,
+    LINK,
+    ONE_DIR,
+    ONE_FILE,
+    ONE_LINK,
+    Made,
+    made_reader,
+    make,
+    names,
+    nid,
+    reseal,
+)
 from sysgraft.base.blob import BytesBlob
 from sysgraft.base.tree import Inode
 from sysgraft.errors import FormatError, LimitError, TruncatedError, UnsupportedError
 from sysgraft.formats.erofs import limits
 from sysgraft.formats.erofs import reader as reader_module
 from sysgraft.formats.erofs.dirent import Entry, encode_directory
-from sysgraft.formats.erofs.inode import DiskInode, encode_inode
 from sysgraft.formats.erofs.ondisk import Layout
 from sysgraft.formats.erofs.reader import Reader
-from sysgraft.formats.erofs.superblock import Superblock, encode_superblock, seal_block
 from sysgraft.formats.erofs.writer import plan
-
-ID = UUID("00112233-4455-6677-8899-aabbccddeeff")
 
 
 def directory() -> Inode:
@@ -220,76 +228,6 @@ def test_a_damaged_directory_does_not_keep_other_files_from_being_named() -> Non
 
 
 # --- Images made by hand -------------------------------------------------------------------------
-
-
-def reseal(data: bytearray) -> None:
-    seal_block(memoryview(data)[:4096])
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Made:
-    """An inode put at the start of block `position + 1`: number ``128 * (position + 1)``."""
-
-    mode: int = stat.S_IFDIR | 0o755
-    layout: Layout = Layout.FLAT_INLINE
-    data: bytes = b""
-    size: int | None = None
-    union: int = 0xFFFFFFFF
-    attributes: bytes = b""
-
-
-def nid(position: int) -> int:
-    return 128 * (position + 1)
-
-
-def names(own: int, parent: int, *entries: tuple[bytes, int, int]) -> bytes:
-    dots = [Entry(b".", nid(own), 2), Entry(b"..", nid(parent), 2)]
-    return encode_directory(sorted([*dots, *(Entry(*e) for e in entries)], key=lambda e: e.name))
-
-
-def make(*made: Made, extra: bytes = b"", incompat: int = 0) -> bytearray:
-    """An image of inodes made by hand, the root first; `extra` blocks follow."""
-    image = bytearray((len(made) + 1) * 4096) + extra
-    for position, item in enumerate(made):
-        disk = DiskInode(
-            extended=True,
-            layout=item.layout,
-            mode=item.mode,
-            nlink=1,
-            size=len(item.data) if item.size is None else item.size,
-            union=item.union,
-            number=1,
-            uid=0,
-            gid=0,
-            mtime=0,
-            mtime_nsec=0,
-            xattr_size=len(item.attributes),
-        )
-        head = encode_inode(disk) + item.attributes + item.data
-        image[nid(position) * 32 : nid(position) * 32 + len(head)] = head
-    superblock = Superblock(
-        uuid=ID,
-        block_count=len(image) // 4096,
-        build_time=0,
-        root_nid=nid(0),
-        inode_count=len(made),
-        feature_incompat=incompat,
-        xattr_block=1,
-    )
-    image[1024:1152] = encode_superblock(superblock)
-    reseal(image)
-    return image
-
-
-def made_reader(*made: Made, extra: bytes = b"", incompat: int = 0) -> Reader:
-    return Reader(BytesBlob(bytes(make(*made, extra=extra, incompat=incompat))))
-
-
-FILE = stat.S_IFREG | 0o644
-LINK = stat.S_IFLNK | 0o777
-ONE_FILE = Made(data=names(0, 0, (b"f", nid(1), 1)))
-ONE_LINK = Made(data=names(0, 0, (b"l", nid(1), 7)))
-ONE_DIR = Made(data=names(0, 0, (b"d", nid(1), 2)))
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Final
 from sysgraft.base.tree import printable
 from sysgraft.errors import FormatError
 from sysgraft.formats.erofs import xattr
+from sysgraft.formats.erofs.compressed import PACKED
 from sysgraft.formats.erofs.data import open_data
 from sysgraft.formats.erofs.ondisk import Compat, Incompat, round_up
 
@@ -99,7 +100,7 @@ def _read_prefixes(volume: Volume) -> list[bytes]:
         return []
     source: Blob = volume.blob
     if superblock.packed_nid and not superblock.feature_compat & Compat.PLAIN_XATTR_PREFIXES:
-        source = open_data(volume, volume.inode(superblock.packed_nid), name="the packed file")
+        source = open_data(volume, volume.inode(superblock.packed_nid), name=PACKED)
     offset = superblock.xattr_prefix_start * xattr.UNIT
     prefixes = []
     for _ in range(superblock.xattr_prefix_count):

@@ -8,7 +8,7 @@ Nothing is read before it is asked for, not even the index: listing an image cos
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from sysgraft.errors import FormatError
 from sysgraft.formats.erofs.extents import Extents
@@ -21,6 +21,10 @@ if TYPE_CHECKING:
     from sysgraft.base.blob import Blob
     from sysgraft.formats.erofs.extents import Extent
     from sysgraft.formats.erofs.volume import Found, Volume
+
+
+PACKED: Final = "the packed file"
+"""What the packed file, which has no path, is called."""
 
 
 class CompressedData(Pieced):

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Final
 
 from sysgraft.base.blob import BytesBlob
 from sysgraft.errors import FormatError, UnsupportedError
-from sysgraft.formats.erofs.compressed import CompressedData, packed_inode
+from sysgraft.formats.erofs.compressed import PACKED, CompressedData, packed_inode
 from sysgraft.formats.erofs.ondisk import NULL_ADDRESS, Incompat, Layout, round_up
 from sysgraft.formats.erofs.pieces import Piece, Pieced
 
@@ -70,7 +70,7 @@ def _packed_file(volume: Volume) -> Blob | None:
     if volume.packed is None:
         found = packed_inode(volume)
         if found is not None:
-            volume.packed = open_data(volume, found, name="the packed file")
+            volume.packed = open_data(volume, found, name=PACKED)
     return volume.packed
 
 

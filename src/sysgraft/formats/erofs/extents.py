@@ -84,7 +84,8 @@ class Extents:
         self._size = found.disk.size
         self._bits = volume.superblock.block_bits
         self._is_full = found.disk.layout is Layout.COMPRESSED_FULL
-        head = volume.read(round_up(found.end, MAP_HEADER_SIZE), MAP_HEADER_SIZE)
+        self._start_of_index = round_up(found.end, MAP_HEADER_SIZE) + MAP_HEADER_SIZE
+        head = volume.read(self._start_of_index - MAP_HEADER_SIZE, MAP_HEADER_SIZE)
         self._header = decode_map_header(head, compact=not self._is_full)
         self._check_header()
         self._lclusters: Lclusters | None = None
@@ -96,6 +97,16 @@ class Extents:
         is_big = header.has(Advise.BIG_PCLUSTER_1) or header.has(Advise.BIG_PCLUSTER_2)
         if is_big and not self._volume.compression.big:
             raise FormatError("it has big clusters, which the superblock knows nothing of")
+
+    @property
+    def count(self) -> int:
+        """Lclusters in the index; no file has more extents."""
+        return 1 if self._lclusters is None else self._lclusters.count
+
+    @property
+    def index_end(self) -> int:
+        """Where in the image the index ends."""
+        return self._start_of_index if self._lclusters is None else self._lclusters.end
 
     def __iter__(self) -> Iterator[Extent]:
         offset = 0
