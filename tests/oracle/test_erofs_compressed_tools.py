@@ -6,7 +6,10 @@ Every algorithm, both kinds of index, and what tails, duplicates and small files
 from __future__ import annotations
 
 import os
+import random
 import subprocess
+import time
+from collections import Counter
 from typing import TYPE_CHECKING
 
 import pytest
@@ -16,9 +19,12 @@ from erofs_kit import (
     assert_equal,
     fill_compressible,
     folder_snapshot,
+    mixed,
+    text,
     tree_snapshot,
 )
 from sysgraft.base.blob import BytesBlob
+from sysgraft.errors import FormatError
 from sysgraft.formats.erofs.reader import Reader
 
 if TYPE_CHECKING:
@@ -105,6 +111,58 @@ def test_images_of_mkfs_1_8_read_as_the_folder_they_were_made_of(
     )
     fields = ALL - ({"uid", "gid", "mtime"} if "--all-root" in options else set())
     assert_equal(tree_snapshot(read(tmp_path / "image").read_tree()), expected, fields)
+
+
+@pytest.mark.oracle("debian-13")
+@pytest.mark.parametrize("options", OF_1_8[1::3])
+def test_damaged_images_are_read_or_refused_in_time(
+    tmp_path: Path, debian13: Debian13, options: str
+) -> None:
+    source = tmp_path / "source"
+    source.mkdir()
+    for number in range(30):
+        (source / f"text {number}").write_bytes(text(number * 900, number))
+    (source / "mixed").write_bytes(mixed()[:150_000])
+    (tmp_path / "hints").write_text(HINTS)
+    debian13.run(
+        ["mkfs.erofs", "-d0", *options.split(), "/mnt/out/image", "/mnt/source"],
+        binds={source: "/mnt/source", tmp_path: "/mnt/out"},
+    )
+    whole = (tmp_path / "image").read_bytes()
+    chosen = random.Random(options)
+    outcomes = Counter[str]()
+    start = time.monotonic()
+    for _ in range(150):
+        data = bytearray(whole)
+        for _ in range(chosen.choice((1, 1, 3, 40))):
+            # Most of what is interesting lies at the start.
+            at = chosen.randrange(1152, chosen.choice((16_384, len(data))))
+            data[at] = chosen.choice((data[at] ^ 1 << chosen.randrange(8), 0, 0xFF))
+        data[1032] &= 0xFE  # no checksum
+        outcomes[read_all(bytes(data))] += 1
+    assert time.monotonic() - start < 120
+    assert outcomes["read"] > 0
+    assert outcomes["refused"] > 10
+
+
+def read_all(data: bytes) -> str:
+    """Read every file in parts, whatever comes; anything but our own errors gets out."""
+    outcome = "read"
+    try:
+        reader = Reader(BytesBlob(data))
+        tree = reader.read_tree()
+    except FormatError:
+        return "refused"
+    for inode in {id(inode): inode for inode in tree.values()}.values():
+        size = inode.content.size if inode.content else 0
+        for offset in range(0, min(size, 1 << 20), 40_000):
+            try:
+                assert inode.content is not None
+                inode.content.read_at(offset, min(40_000, size - offset))
+            except FormatError:
+                outcome = "refused"
+    reader.owners(8192, 4096)
+    return outcome
 
 
 @pytest.mark.oracle("mkfs.erofs")
