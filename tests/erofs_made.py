@@ -82,7 +82,7 @@ def make(
         feature_incompat=incompat,
         xattr_block=1,
         packed_nid=packed,
-        compression=compression,
+        algorithms=compression,
     )
     image[1024:1152] = encode_superblock(superblock)
     image[1152 : 1152 + len(settings)] = settings

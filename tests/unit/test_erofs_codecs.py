@@ -13,11 +13,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sysgraft.errors import FormatError, TruncatedError
+from sysgraft.formats.compression import zstd_module
 from sysgraft.formats.erofs.codecs import decompress
-from sysgraft.formats.erofs.compression import Algorithm
 from sysgraft.formats.erofs.extents import Stored
 from sysgraft.formats.erofs.lz4_block import decompress_start
-from sysgraft.formats.zstd_module import zstd_module
+from sysgraft.formats.erofs.ondisk import Algorithm
 
 TEXT = b"what compresses well " * 500 + random.Random(1).randbytes(2000)
 LZMA1 = {"id": lzma.FILTER_LZMA1, "dict_size": 1 << 20, "lc": 2, "lp": 1, "pb": 3}

@@ -16,11 +16,10 @@ from sysgraft.base.blob import BytesBlob
 from sysgraft.errors import FormatError, LimitError, SysgraftError, UnsupportedError
 from sysgraft.formats.erofs import pclusters
 from sysgraft.formats.erofs.codecs import decompress
-from sysgraft.formats.erofs.compression import Algorithm
 from sysgraft.formats.erofs.extents import Stored
 from sysgraft.formats.erofs.lclusters import BLOCK_COUNT, HEAD1, HEAD2, NONHEAD, PLAIN
 from sysgraft.formats.erofs.map_header import Advise
-from sysgraft.formats.erofs.ondisk import Layout
+from sysgraft.formats.erofs.ondisk import Algorithm, Layout
 from sysgraft.formats.erofs.pclusters import Pclusters
 
 if TYPE_CHECKING:

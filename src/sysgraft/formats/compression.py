@@ -12,6 +12,7 @@ import enum
 import functools
 import importlib
 import lzma
+import sys
 import zlib
 from typing import TYPE_CHECKING, Final, Protocol, cast
 
@@ -19,10 +20,10 @@ from sysgraft.errors import FormatError, LimitError, TruncatedError
 from sysgraft.formats.allowance import Allowance
 from sysgraft.formats.stream import CHUNK, skip_by_reading
 from sysgraft.formats.tar_header import looks_like_tar
-from sysgraft.formats.zstd_module import zstd_module
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from types import ModuleType
 
     from sysgraft.formats.stream import ByteSource
 
@@ -130,6 +131,12 @@ def _zlib_factory() -> Callable[[int], _ZlibObject]:
     except ImportError:
         return zlib.decompressobj
     return cast("Callable[[int], _ZlibObject]", module.decompressobj)
+
+
+def zstd_module() -> ModuleType:
+    """The module that knows zstd: the standard library's, or the same for older Pythons."""
+    name = "compression.zstd" if sys.version_info >= (3, 14) else "backports.zstd"
+    return importlib.import_module(name)
 
 
 @functools.cache

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sysgraft.formats.zstd_module import zstd_module
+from sysgraft.formats.compression import zstd_module
 from sysgraft.host.parallel import MAX_WORKERS, cores
 
 if TYPE_CHECKING:

@@ -19,9 +19,9 @@ import importlib
 from typing import TYPE_CHECKING, Final, Protocol, cast
 
 from sysgraft.errors import FormatError
-from sysgraft.formats.erofs.compression import MAX_EXTENT, Algorithm
+from sysgraft.formats.erofs.compression import MAX_EXTENT
 from sysgraft.formats.erofs.lz4_block import decompress_start
-from sysgraft.formats.zstd_module import zstd_module
+from sysgraft.formats.erofs.ondisk import Algorithm
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -150,6 +150,8 @@ def _zstd(data: bytes, length: int) -> bytes:
 
 @functools.cache
 def _zstd_stream() -> Callable[[], _Stream]:
+    from sysgraft.formats.compression import zstd_module  # noqa: PLC0415 - it loads others too
+
     zstd = zstd_module()
     options = {zstd.DecompressionParameter.window_log_max: _MAX_ZSTD_WINDOW}
     return functools.partial(zstd.ZstdDecompressor, options=options)

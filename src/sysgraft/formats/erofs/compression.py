@@ -17,26 +17,16 @@ from __future__ import annotations
 
 import struct
 from dataclasses import dataclass
-from enum import IntEnum
 from typing import TYPE_CHECKING, Final
 
 from sysgraft.errors import FormatError, UnsupportedError
-from sysgraft.formats.erofs.ondisk import SUPER_OFFSET, SUPER_SIZE, Incompat
+from sysgraft.formats.erofs.ondisk import SUPER_OFFSET, SUPER_SIZE, Algorithm, Incompat
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from sysgraft.base.blob import Blob
     from sysgraft.formats.erofs.superblock import Superblock
-
-
-class Algorithm(IntEnum):
-    """``Z_EROFS_COMPRESSION_*``: bits of the bitmap, numbers in an inode's map header."""
-
-    LZ4 = 0
-    LZMA = 1
-    DEFLATE = 2
-    ZSTD = 3
 
 
 MAX_PCLUSTER: Final = 1 << 20
@@ -86,10 +76,10 @@ def read_compression(blob: Blob, superblock: Superblock) -> Compression:
     padded = bool(features & Incompat.LZ4_0PADDING)
     if not features & Incompat.COMPRESSION_CONFIGS:
         return Compression(frozenset({Algorithm.LZ4}), padded, big=False)
-    unknown = superblock.compression & ~sum(1 << algorithm for algorithm in Algorithm)
+    unknown = superblock.algorithms & ~sum(1 << algorithm for algorithm in Algorithm)
     if unknown:
         raise UnsupportedError(f"unknown EROFS compression algorithms: {unknown:#x}")
-    found = [each for each in Algorithm if superblock.compression >> each & 1]
+    found = [each for each in Algorithm if superblock.algorithms >> each & 1]
     for algorithm, settings in _settings(blob, superblock, found):
         _check(algorithm, settings)
     return Compression(frozenset(found), padded, big=True)

@@ -12,7 +12,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from sysgraft.errors import FormatError, LimitError
-from sysgraft.formats.erofs.compression import MAX_EXTENT, MAX_PCLUSTER, Algorithm
+from sysgraft.formats.erofs.compression import MAX_EXTENT, MAX_PCLUSTER
 from sysgraft.formats.erofs.lclusters import (
     BLOCK_COUNT,
     HEAD1,
@@ -23,7 +23,7 @@ from sysgraft.formats.erofs.lclusters import (
     Lclusters,
 )
 from sysgraft.formats.erofs.map_header import MAP_HEADER_SIZE, Advise, decode_map_header
-from sysgraft.formats.erofs.ondisk import Layout, round_up
+from sysgraft.formats.erofs.ondisk import Algorithm, Layout, round_up
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

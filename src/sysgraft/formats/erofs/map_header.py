@@ -20,7 +20,7 @@ from enum import IntFlag
 from typing import Final
 
 from sysgraft.errors import FormatError, UnsupportedError
-from sysgraft.formats.erofs.compression import Algorithm
+from sysgraft.formats.erofs.ondisk import Algorithm
 
 _STRUCT: Final = struct.Struct("<HHHBB")
 _WHOLE_FRAGMENT: Final = 1 << 63

@@ -66,6 +66,15 @@ class Incompat(IntFlag):
     XATTR_PREFIXES = 0x40
 
 
+class Algorithm(IntEnum):
+    """What compressed data is compressed with (``Z_EROFS_COMPRESSION_*``)."""
+
+    LZ4 = 0
+    LZMA = 1
+    DEFLATE = 2
+    ZSTD = 3
+
+
 class Layout(IntEnum):
     """Where an inode's data lies (``i_format`` bits 1 to 3)."""
 

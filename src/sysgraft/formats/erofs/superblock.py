@@ -67,12 +67,13 @@ class Superblock:
         xattr_block: block from which shared attribute numbers count.
         feature_compat: features that may be ignored, see `Compat`.
         feature_incompat: features that may not, see `Incompat`.
+        algorithms: the compressors in use, a bit for each `Algorithm`; without
+            `Incompat.COMPRESSION_CONFIGS` the largest distance of an LZ4 match, 0 for its maximum.
         checksum: CRC-32C as stored, 0 without that feature.
         extra_devices: further devices the data is spread over.
         xattr_prefix_count: long attribute-name prefixes in use.
         xattr_prefix_start: where they start, in units of 4 bytes.
         packed_nid: the inode of the packed file, 0 without one.
-        compression: a bitmap of algorithms, see `compression`.
         extension_slots: by how many times 16 bytes the superblock is longer than `SUPER_SIZE`.
     """
 
@@ -88,12 +89,12 @@ class Superblock:
     xattr_block: int = 0
     feature_compat: int = Compat.CHECKSUM | Compat.MTIME
     feature_incompat: int = 0
+    algorithms: int = 0
     checksum: int = 0
     extra_devices: int = 0
     xattr_prefix_count: int = 0
     xattr_prefix_start: int = 0
     packed_nid: int = 0
-    compression: int = 0
     extension_slots: int = 0
 
     @property
@@ -125,7 +126,7 @@ def encode_superblock(superblock: Superblock) -> bytes:
         superblock.uuid.bytes,
         superblock.volume_name.encode(),
         superblock.feature_incompat,
-        superblock.compression,
+        superblock.algorithms,
         superblock.extra_devices,
         0,
         0,
@@ -179,11 +180,11 @@ def _parse(data: bytes) -> Superblock:
         uuid=UUID(bytes=fields[12]),
         volume_name=fields[13].partition(b"\0")[0].decode("utf-8", "backslashreplace"),
         feature_incompat=fields[14],
+        algorithms=fields[15],
         extra_devices=fields[16],
         xattr_prefix_count=fields[19],
         xattr_prefix_start=fields[20],
         packed_nid=fields[21],
-        compression=fields[15],
         extension_slots=fields[4],
     )
 
