@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final, TypeAlias
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from conftest import Debian13
     from sysgraft.base.tree import Tree
 
 BUILD_TIME: Final = 1_700_000_000
@@ -172,3 +173,64 @@ def mixed() -> bytes:
     """Stretches that compress and stretches that do not."""
     noise = random.Random(7)
     return b"".join(text(9000, n) if n % 2 else noise.randbytes(n * 700) for n in range(40))
+
+
+# --- Compressed images ---------------------------------------------------------------------------
+
+# Options of mkfs.erofs 1.8: every algorithm, both kinds of index, and what may become of tails,
+# duplicates and small files. The second is how Flatcar makes its extensions.
+OF_1_8: Final = [
+    "-zlz4",
+    "-zlz4hc,12 -C65536 -Efragments,ztailpacking",
+    "-zlz4hc -C1048576",
+    "-zlz4 -Elegacy-compress",
+    "-zlz4 -Elegacy-compress,dedupe",
+    "-zlz4 -Elegacy-compress,ztailpacking",
+    "-zlz4 -Elegacy-compress,fragments -C32768",
+    "-zlz4 -Ededupe",
+    "-zlz4 -C16384 -Ededupe,fragments",
+    "-zlz4 -Eall-fragments",
+    "-zlz4hc -C65536 -Eall-fragments,dedupe",
+    "-zlz4 -Efragments,^fragdedupe",
+    "-zlz4 -Efragments,ztailpacking",
+    "-zlz4 -E^inline_data",
+    "-zlz4hc -Eforce-inode-compact,fragments --all-root -T1700000000",
+    "-zlz4 -Eforce-inode-extended -x1",
+    "-zlz4 -Efragments --xattr-prefix=user.org.example.",
+    "-zlz4 -Exattr-name-filter,ztailpacking --dsunit=16",
+    "-zlz4 --max-extent-bytes=65536",
+    "-zlz4hc -C65536 -Eztailpacking --max-extent-bytes=4096",
+    "-zlz4 -b512",
+    "-zlz4 -b512 -Elegacy-compress",
+    "-zlz4hc -b1024 -C65536 -Efragments",
+    "-zzstd -b2048 -C8192 -Eztailpacking",
+    "-zlzma",
+    "-zlzma,level=3 -C1048576 -Eztailpacking",
+    "-zlzma,dictsize=65536 -C65536 -Efragments",
+    "-zdeflate,9 -Eztailpacking",
+    "-zdeflate -C32768 -Efragments,dedupe",
+    "-zlibdeflate,6 -C131072 -Eztailpacking",
+    "-zzstd",
+    "-zzstd,level=7 -C262144 -Eall-fragments,dedupe",
+    "-zzstd -C65536 -Eztailpacking,dedupe",
+    "-zlz4hc:lzma:zstd -C65536 --compress-hints=/mnt/out/hints",
+    "-zdeflate:lz4 -C65536 -Eztailpacking,legacy-compress --compress-hints=/mnt/out/hints",
+]
+
+# Per file: how much goes together, and which of the algorithms does it.
+HINTS: Final = """\
+65536 0 shapes/text.*
+4096 1 shapes/many/.*
+16384 1 usr/size.*
+65536 1 shapes/large
+"""
+
+
+def make_compressed(debian13: Debian13, source: Path, folder: Path, options: str) -> Path:
+    """An image of `source` in `folder`, made with these options."""
+    (folder / "hints").write_text(HINTS)
+    debian13.run(
+        ["mkfs.erofs", "-d0", *options.split(), "/mnt/out/image", "/mnt/source"],
+        binds={source: "/mnt/source", folder: "/mnt/out"},
+    )
+    return folder / "image"

@@ -8,7 +8,8 @@ Begin here:
 * `sysgraft.load_pair` reads a key with its certificate; `sysgraft.trust_certificate`,
   `sysgraft.trust_folder` and `sysgraft.trust_efivars` say whom to trust.
 * `sysgraft.sign_image` and `sysgraft.unsign_image` exchange its root-hash signature.
-* `sysgraft.compare_images` tells what is different between two images.
+* `sysgraft.compare_images` tells what is different between two images, and
+  `sysgraft.extract_image` puts the files of one into a folder.
 * `sysgraft.merge_orders` tells which extension lies over which.
 * `sysgraft.build_uki`, `sysgraft.inspect_uki`, `sysgraft.verify_uki` and `sysgraft.sign_executable`
   are the same for unified kernel images and addons.
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from sysgraft.build.uki_sign import sign_executable
     from sysgraft.errors import SysgraftError
     from sysgraft.image.difference import Difference, compare_images
+    from sysgraft.image.extraction import Extraction, extract_image
     from sysgraft.image.inspect import ImageInfo, inspect_image
     from sysgraft.image.merge_order import MergeOrder, merge_orders
     from sysgraft.image.uki_inspect import UkiInfo, inspect_uki
@@ -73,6 +75,7 @@ _HOMES = {
     "Difference": ("sysgraft.image.difference", "Difference"),
     "ExplainRequest": ("sysgraft.seal.explanation", "ExplainRequest"),
     "Explanation": ("sysgraft.seal.explanation", "Explanation"),
+    "Extraction": ("sysgraft.image.extraction", "Extraction"),
     "ImageInfo": ("sysgraft.image.inspect", "ImageInfo"),
     "KeySetOptions": ("sysgraft.build.keyset", "KeySetOptions"),
     "LabOptions": ("sysgraft.lab.options", "LabOptions"),
@@ -100,6 +103,7 @@ _HOMES = {
     "check_pcr_signatures": ("sysgraft.seal.check", "check"),
     "compare_images": ("sysgraft.image.difference", "compare_images"),
     "explain_event_log": ("sysgraft.seal.explanation", "explain"),
+    "extract_image": ("sysgraft.image.extraction", "extract_image"),
     "generate_keys": ("sysgraft.build.keyset", "generate_keys"),
     "inspect_image": ("sysgraft.image.inspect", "inspect_image"),
     "inspect_uki": ("sysgraft.image.uki_inspect", "inspect_uki"),
@@ -129,6 +133,7 @@ __all__ = [
     "Difference",
     "ExplainRequest",
     "Explanation",
+    "Extraction",
     "ImageInfo",
     "KeySetOptions",
     "LabOptions",
@@ -156,6 +161,7 @@ __all__ = [
     "check_pcr_signatures",
     "compare_images",
     "explain_event_log",
+    "extract_image",
     "generate_keys",
     "inspect_image",
     "inspect_uki",

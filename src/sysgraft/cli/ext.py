@@ -55,6 +55,13 @@ VERBS: Final = [
         "sysgraft.cli.ext_diff",
     ),
     Verb(
+        "extract",
+        "put the files of an image into a folder",
+        options.EXTRACT,
+        options.EXTRACT_EXAMPLE,
+        "sysgraft.cli.ext_extract",
+    ),
+    Verb(
         "order",
         "tell which extension lies over which",
         options.ORDER,

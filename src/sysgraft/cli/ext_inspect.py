@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from sysgraft.base.tree import printable
+from sysgraft.cli.content_report import content_json
 from sysgraft.cli.output import counted, human_size
 from sysgraft.cli.signer import signer_fields
 from sysgraft.image.inspect import ImageInfo, SignatureInfo, inspect_image
@@ -51,7 +52,7 @@ def as_json(info: ImageInfo) -> dict[str, object]:
         "filesystem": _filesystem_json(info),
         "extensionRelease": {name: dict(found.fields) for name, found in info.releases.items()},
         "scopes": {name: list(scopes_of(found)) for name, found in info.releases.items()},
-        "content": _content_json(info),
+        "content": content_json(info.content) if info.content else None,
         "problems": list(info.problems),
     }
     if info.tree is not None:
@@ -111,19 +112,6 @@ def _filesystem_json(info: ImageInfo) -> dict[str, object] | None:
         "uuid": str(info.filesystem.uuid),
         "blockSize": info.filesystem.block_size,
         "buildTime": _timestamp(info.filesystem.build_time),
-    }
-
-
-def _content_json(info: ImageInfo) -> dict[str, object] | None:
-    content = info.content
-    if content is None:
-        return None
-    return {
-        "files": content.files,
-        "directories": content.directories,
-        "symlinks": content.symlinks,
-        "others": content.others,
-        "bytes": content.content_bytes,
     }
 
 

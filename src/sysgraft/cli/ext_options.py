@@ -57,6 +57,14 @@ Exit 0: nothing is different. Exit 1: something is, or could not be compared.
 example:
   sysgraft ext diff old/firmware.sysext.raw new/firmware.sysext.raw
 """
+EXTRACT_EXAMPLE: Final = """\
+DIR appears whole or not at all. As root, files get their owners, attributes and devices; for others
+what could not be kept is counted. Nothing is verified: that is ext verify.
+
+examples:
+  sysgraft ext extract firmware.sysext.raw firmware
+  sysgraft ext extract firmware.sysext.raw modules --path usr/lib/modules
+"""
 ORDER_EXAMPLE: Final = """\
 Only the names count; the files need not be there. What comes last lies over the others, and where
 two have the same file, its file is seen. The stub's order counts for PCR 12 and 13.
@@ -316,6 +324,20 @@ UNSIGN: Final[Options] = [
 DIFF: Final[Options] = [
     (("old",), {"metavar": "OLD", "help": "an image"}),
     (("new",), {"metavar": "NEW", "help": "another one"}),
+    *_JSON,
+]
+EXTRACT: Final[Options] = [
+    (("file",), {"metavar": "FILE", "help": "an image, with a partition table or without"}),
+    (("folder",), {"metavar": "DIR", "help": "a folder that is empty or not there yet"}),
+    (
+        ("--path",),
+        {
+            "metavar": "PATH",
+            "action": "append",
+            "default": [],
+            "help": "only this file or folder of the image; again for more",
+        },
+    ),
     *_JSON,
 ]
 ORDER: Final[Options] = [

@@ -42,7 +42,7 @@ def check_place(path: str, *, replace: bool, is_ours: Callable[[str], bool]) -> 
         replace: whether files in it may be replaced.
         is_ours: whether a file of this name may be lost with the folder.
     """
-    names = _names(path)
+    names = names_in(path)
     strangers = sorted(name for name in names if not is_ours(name))
     if strangers:
         raise OutputError(
@@ -80,7 +80,12 @@ def write_folder(
         raise cannot_write(error, path) from error
 
 
-def _names(path: str) -> list[str]:
+def names_in(path: str) -> list[str]:
+    """What is in the folder that is to be written; nothing if it is not there yet.
+
+    Raises:
+        OutputError: something else is there.
+    """
     try:
         return os.listdir(path)
     except FileNotFoundError:

@@ -1,0 +1,80 @@
+"""What is read and extracted of images of mkfs 1.8 is what went in, and what fsck.erofs extracts.
+
+Every algorithm, both kinds of index, and what tails, duplicates and small files become.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+import pytest
+
+from erofs_kit import (
+    ALL,
+    OF_1_8,
+    assert_equal,
+    fill_compressible,
+    folder_snapshot,
+    make_compressed,
+    tree_snapshot,
+)
+from sysgraft.base.blob import BytesBlob
+from sysgraft.formats.erofs.reader import Reader
+from sysgraft.image.extraction import extract_image
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from conftest import Debian13
+    from erofs_kit import Snapshot
+
+pytestmark = [pytest.mark.root, pytest.mark.oracle("debian-13")]
+
+# fsck.erofs 1.8 changes owners last, by which Linux takes capabilities away, and gives folders
+# their default lists before what is in them, which so gets lists it did not have.
+NOT_AS_IN_THE_IMAGE: Final = {b"security.capability", b"system.posix_acl_access"}
+# It reads no blocks of 1024 bytes, and makes files of nothing but holes empty.
+BEYOND_FSCK: Final = ("-b1024", "--chunksize")
+BY_ALL_ROOT: Final = ALL - {"mtime", "uid", "gid"}
+
+
+@pytest.fixture(scope="module")
+def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("source")
+    fill_compressible(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def expected(source: Path) -> Snapshot:
+    return folder_snapshot(source)
+
+
+@pytest.mark.parametrize("options", ["", "-b1024", "--chunksize=8192", *OF_1_8])
+def test_extracting_gives_what_went_in_and_what_fsck_extracts(
+    source: Path, expected: Snapshot, tmp_path: Path, debian13: Debian13, options: str
+) -> None:
+    image = make_compressed(debian13, source, tmp_path, options)
+    fields = BY_ALL_ROOT if "--all-root" in options else ALL
+    tree = Reader(BytesBlob(image.read_bytes())).read_tree()
+    assert_equal(tree_snapshot(tree), expected, fields)
+    done = extract_image(image, tmp_path / "ours")
+    assert done.not_kept == ()
+    ours = folder_snapshot(tmp_path / "ours")
+    assert_equal(ours, expected, fields)
+    if any(option in options for option in BEYOND_FSCK):
+        return
+    words = ["fsck.erofs", "--extract=/mnt/out/theirs", "--xattrs", "/mnt/out/image"]
+    debian13.run(words, binds={tmp_path: "/mnt/out"})
+    theirs = folder_snapshot(tmp_path / "theirs")
+    assert_equal(comparable(ours), comparable(theirs))
+
+
+def comparable(snapshot: Snapshot) -> Snapshot:
+    kept = {}
+    for path, values in snapshot.items():
+        xattrs = values["xattrs"]
+        assert isinstance(xattrs, dict)
+        left = {name: xattrs[name] for name in xattrs.keys() - NOT_AS_IN_THE_IMAGE}
+        kept[path] = {**values, "xattrs": left}
+    return kept
