@@ -157,7 +157,7 @@ def fill_compressible(folder: Path) -> None:
     (shapes / "all zeros").write_bytes(bytes(14 << 20))
     (shapes / "twice").write_bytes(text(65_536, 65_536) * 2 + text(3000, 9))
     (shapes / "part of large").write_bytes(text(1_500_000, 5)[100_000:900_000])
-    for number in range(300):
+    for number in range(120):
         (shapes / f"many/{number}").write_bytes(text(number * 11, number))
     set_times(folder)
 

@@ -18,6 +18,7 @@ from sysgraft.formats.erofs.writer import plan
 from sysgraft.formats.extension_release import Kind
 from sysgraft.image import dissect
 from sysgraft.image.content import open_filesystem, release_files
+from sysgraft.image.extraction import extract_image
 from sysgraft.image.inspect import inspect_image
 from sysgraft.image.verify import Verification, VerifyOptions, verify_image
 from sysgraft.sign.verify.trust import from_certificates
@@ -110,6 +111,12 @@ def test_files_are_listed_below_usr(tmp_path: Path) -> None:
     assert info.tree[b"usr/bin/demo"] is info.tree[b"usr/bin/same"]
     # The root is systemd's, the folder below it the partition's.
     assert [info.tree[name].mode & 0o777 for name in (b"", b"usr")] == [0o755, 0o700]
+
+
+def test_a_usr_image_is_extracted_below_usr(tmp_path: Path) -> None:
+    image = write_image(tmp_path / "demo.raw", {b"bin/demo": regular("#!/bin/sh\n")})
+    extract_image(image, tmp_path / "out", only=[b"usr/bin"])
+    assert (tmp_path / "out/usr/bin/demo").read_text() == "#!/bin/sh\n"
 
 
 def test_an_os_release_is_refused_in_it(tmp_path: Path) -> None:

@@ -34,7 +34,13 @@ PAGES = sorted(
 )
 GUIDES = sorted((ROOT / "docs/guide").glob("*.md"))
 # Pages whose ``console`` blocks can run anywhere: they begin where the quick start ends.
-RUNNABLE = ("build-an-extension", "verify-an-extension", "sign-elsewhere", "merge-order")
+RUNNABLE = (
+    "build-an-extension",
+    "verify-an-extension",
+    "sign-elsewhere",
+    "merge-order",
+    "look-inside",
+)
 COLUMNS = "100"
 
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)

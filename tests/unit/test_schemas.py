@@ -27,6 +27,7 @@ FILES = sorted((REFERENCE / "schemas").glob("*.json"))
 NAMES_OF_SCHEMAS = {
     "ext.build",
     "ext.diff",
+    "ext.extract",
     "ext.inspect",
     "ext.order",
     "ext.sign",
@@ -184,6 +185,22 @@ def test_a_difference_with_everything_to_report(tool: Tool, tmp_path: Path) -> N
     squashfs = golden("sysext-252-squashfs", tmp_path)
     assert tool("ext", "diff", images[0], squashfs, code=1)["notCompared"]
     tool("ext", "diff", images[0], images[0])
+
+
+def test_an_extraction_with_something_to_report(
+    tool: Tool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    image = golden("sysext-257-lz4hc", tmp_path)
+    tool("ext", "extract", image, tmp_path / "out")
+    monkeypatch.setattr("os.fchown", refuse)
+    monkeypatch.setattr("os.chown", refuse)
+    document = tool("ext", "extract", image, tmp_path / "again", "--path=usr/golden")
+    (missed,) = entries({"files": document["notKept"]})
+    assert missed["what"] == "owners"
+
+
+def refuse(*_: object, **__: object) -> None:
+    raise PermissionError(1, "Operation not permitted")
 
 
 def test_an_order_with_everything_to_report(tool: Tool) -> None:

@@ -26,7 +26,8 @@ class NotKept(NamedTuple):
     """What could not be kept of some files.
 
     Attributes:
-        what: "owners", "set-ID bits", "special files", "attributes" or "times".
+        what: "owners", "modes", "set-ID bits", "attributes", "times"; "symbolic links" and "special
+            files" that are missing; "hard links" that are files of their own.
         number: of how many files (of attributes: how many).
         first: the first of them, its path in the tree.
         reason: why not, of the first.
@@ -59,23 +60,16 @@ class Keeper:
             self._missed[what] = known._replace(number=known.number + 1)
 
     def keep_open(self, fd: int, path: bytes, inode: Inode) -> None:
-        """Give an open file or folder what `inode` has.
-
-        Raises:
-            OSError: its mode cannot be set.
-        """
+        """Give an open file or folder what `inode` has."""
         # A change of owner clears set-ID bits and file capabilities, so it comes first.
         is_given = self._try("owners", path, lambda: os.fchown(fd, inode.uid, inode.gid))
         self._set_xattrs(fd, path, inode)
-        os.fchmod(fd, self._mode(path, inode, is_given=is_given))
+        mode = self._mode(path, inode, is_given=is_given)
+        self._try("modes", path, lambda: os.fchmod(fd, mode))
         self._try("times", path, lambda: os.utime(fd, ns=_times(inode)))
 
     def keep_named(self, fd: int, name: bytes, path: bytes, inode: Inode) -> None:
-        """The same for what cannot be opened, which has a name in the folder `fd`.
-
-        Raises:
-            OSError: its mode cannot be set.
-        """
+        """The same for what cannot be opened, which has a name in the folder `fd`."""
         is_given = self._try(
             "owners",
             path,
@@ -85,7 +79,8 @@ class Keeper:
         place = b"/proc/self/fd/%d/" % fd + name
         self._set_xattrs(place, path, inode)
         if not inode.is_symlink:
-            os.chmod(name, self._mode(path, inode, is_given=is_given), dir_fd=fd)
+            mode = self._mode(path, inode, is_given=is_given)
+            self._try("modes", path, lambda: os.chmod(name, mode, dir_fd=fd))
         self._try(
             "times",
             path,

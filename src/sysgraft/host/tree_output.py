@@ -10,6 +10,7 @@ What this user may not do, or this file system cannot hold, is left out and coun
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import stat
 from typing import TYPE_CHECKING, Final
@@ -21,7 +22,7 @@ from sysgraft.host.filled_folder import DIRECTORY
 from sysgraft.host.inode_output import Keeper
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from sysgraft.base.blob import Blob
     from sysgraft.base.progress import Progress
@@ -29,6 +30,10 @@ if TYPE_CHECKING:
 
 _CHUNK: Final = 1 << 20
 _HOLE: Final = bytes(64 << 10)  # zeros of this size, and aligned to it, are not written
+# How systems answer where something is not allowed, or not possible on a file system.
+_NOT_HERE: Final = frozenset(
+    {errno.EPERM, errno.EACCES, errno.EOPNOTSUPP, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK}
+)
 _NEW_FILE: Final = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
@@ -123,34 +128,46 @@ class TreeOutput:
         inode = self._tree[path]
         if inode.is_dir:
             os.mkdir(name, 0o700, dir_fd=fd)
-        elif inode in self._first:
-            self._link(fd, name, self._first[inode])
-        elif inode.content is not None:
+            return
+        first = self._first.get(inode)
+        if first is not None and self._try("hard links", path, lambda: self._link(fd, name, first)):
+            return
+        if inode.content is not None:
             self._write(fd, name, path, inode.content)
-        elif inode.is_symlink:
-            os.symlink(inode.target, name, dir_fd=fd)
-            self.keeper.keep_named(fd, name, path, inode)
-        elif not self._make_special(fd, name, path, inode):
+        elif not self._make_empty(fd, name, path, inode):
             return
         self._first.setdefault(inode, path)
+
+    def _try(self, what: str, path: bytes, act: Callable[[], None]) -> bool:
+        """Whether the file system and the user's rights allowed something."""
+        try:
+            act()
+        except NotImplementedError as error:
+            self.keeper.miss(what, path, error)
+            return False
+        except OSError as error:
+            if error.errno not in _NOT_HERE:
+                raise
+            self.keeper.miss(what, path, error)
+            return False
+        return True
 
     def _link(self, fd: int, name: bytes, first: bytes) -> None:
         with self._opened(parent(first)) as other:
             known = first.rpartition(b"/")[2]
             os.link(known, name, src_dir_fd=other, dst_dir_fd=fd, follow_symlinks=False)
 
-    def _make_special(self, fd: int, name: bytes, path: bytes, inode: Inode) -> bool:
-        """Whether a device, pipe or socket could be made."""
-        kind = stat.S_IFMT(inode.mode)
-        try:
-            os.mknod(name, kind | 0o600, os.makedev(*inode.rdev), dir_fd=fd)
-        except FileExistsError:
-            raise
-        except (OSError, NotImplementedError) as error:
-            self.keeper.miss("special files", path, error)
-            return False
-        self.keeper.keep_named(fd, name, path, inode)
-        return True
+    def _make_empty(self, fd: int, name: bytes, path: bytes, inode: Inode) -> bool:
+        """Whether a symbolic link, device, pipe or socket could be made."""
+        if inode.is_symlink:
+            target = inode.target
+            made = self._try("symbolic links", path, lambda: os.symlink(target, name, dir_fd=fd))
+        else:
+            kind, device = stat.S_IFMT(inode.mode) | 0o600, os.makedev(*inode.rdev)
+            made = self._try("special files", path, lambda: os.mknod(name, kind, device, dir_fd=fd))
+        if made:
+            self.keeper.keep_named(fd, name, path, inode)
+        return made
 
     def _write(self, fd: int, name: bytes, path: bytes, content: Blob) -> None:
         file = os.open(name, _NEW_FILE, 0o600, dir_fd=fd)
