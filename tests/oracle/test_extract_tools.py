@@ -14,13 +14,16 @@ from erofs_kit import (
     OF_1_8,
     assert_equal,
     fill_compressible,
+    fill_ordinary,
     folder_snapshot,
     make_compressed,
     tree_snapshot,
 )
 from sysgraft.base.blob import BytesBlob
+from sysgraft.formats.erofs.ondisk import Incompat
 from sysgraft.formats.erofs.reader import Reader
 from sysgraft.image.extraction import extract_image
+from sysgraft.image.inspect import inspect_image
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -78,3 +81,45 @@ def comparable(snapshot: Snapshot) -> Snapshot:
         left = {name: xattrs[name] for name in xattrs.keys() - NOT_AS_IN_THE_IMAGE}
         kept[path] = {**values, "xattrs": left}
     return kept
+
+
+@pytest.mark.parametrize(
+    ("setting", "options"),
+    [
+        ("Compression=zstd\nCompressionLevel=5\n", ""),
+        ("Compression=lz4hc\n", ""),
+        ("", "-zlz4hc,12 -C65536 -Efragments,ztailpacking"),
+        ("", "-zlzma -C262144 -Ededupe,all-fragments"),
+    ],
+)
+def test_images_of_systemd_repart_give_what_went_in(
+    tmp_path: Path, debian13: Debian13, setting: str, options: str
+) -> None:
+    source = tmp_path / "source"
+    source.mkdir()
+    fill_ordinary(source)
+    (tmp_path / "repart.d").mkdir()
+    (tmp_path / "repart.d/10-root.conf").write_text(
+        f"[Partition]\nType=root\nFormat=erofs\nMinimize=best\nCopyFiles=/:/\n{setting}"
+    )
+    debian13.run(
+        [
+            "systemd-repart",
+            "--empty=create",
+            "--size=auto",
+            "--offline=yes",
+            "--definitions=/mnt/out/repart.d",
+            "--copy-source=/mnt/out/source",
+            "/mnt/out/demo.raw",
+        ],
+        binds={tmp_path: "/mnt/out"},
+        env={"SYSTEMD_REPART_MKFS_OPTIONS_EROFS": options},
+    )
+    info = inspect_image(tmp_path / "demo.raw")
+    assert info.filesystem is not None
+    assert info.filesystem.feature_incompat & (Incompat.LZ4_0PADDING | Incompat.COMPRESSION_CONFIGS)
+    extract_image(tmp_path / "demo.raw", tmp_path / "ours")
+    ours, expected = folder_snapshot(tmp_path / "ours"), folder_snapshot(source)
+    # systemd-repart copies into the root of a file system of its own.
+    del ours[b""], expected[b""]
+    assert_equal(ours, expected)
