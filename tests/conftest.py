@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 import pytest
 from hypothesis import HealthCheck, settings
 
+from erofs_kit import fill_compressible
 from stubs import find_stubs, missing_stubs
 from sysgraft.host.run import which
 from sysgraft.host.tools import TOOLS
@@ -281,3 +282,11 @@ def sample_tree(tmp_path: Path) -> Path:
     program.write_text("#!/bin/sh\necho demo\n")
     program.chmod(0o755)
     return root
+
+
+@pytest.fixture(scope="session")
+def compressible_tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Contents of every shape a compressor meets, and what else folders hold."""
+    folder = tmp_path_factory.mktemp("compressible")
+    fill_compressible(folder)
+    return folder

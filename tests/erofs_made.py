@@ -49,11 +49,12 @@ def make(
     compression: int = 0,
     settings: bytes = b"",
     packed: int = 0,
+    block_count: int = 0,
 ) -> bytearray:
     """An image of inodes made by hand, the root first; `extra` blocks follow.
 
     `compression` is the superblock's bitmap of algorithms, `settings` follow the superblock,
-    `packed` is the number of the packed file.
+    `packed` is the number of the packed file, `block_count` what the image claims to have.
     """
     image = bytearray((len(made) + 1) * 4096) + extra
     for position, item in enumerate(made):
@@ -75,7 +76,7 @@ def make(
         image[nid(position) * 32 : nid(position) * 32 + len(head)] = head
     superblock = Superblock(
         uuid=ID,
-        block_count=len(image) // 4096,
+        block_count=block_count or len(image) // 4096,
         build_time=0,
         root_nid=nid(0),
         inode_count=len(made),

@@ -17,7 +17,6 @@ import pytest
 from erofs_kit import (
     OF_1_8,
     assert_equal,
-    fill_compressible,
     folder_snapshot,
     make_compressed,
     mixed,
@@ -32,21 +31,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from conftest import Debian13
-    from erofs_kit import Snapshot
 
 pytestmark = pytest.mark.root  # the folder has owners and devices
-
-
-@pytest.fixture(scope="module")
-def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("source")
-    fill_compressible(folder)
-    return folder
-
-
-@pytest.fixture(scope="module")
-def expected(source: Path) -> Snapshot:
-    return folder_snapshot(source)
 
 
 def read(image: Path) -> Reader:
@@ -114,12 +100,12 @@ def read_all(data: bytes) -> str:
     ],
 )
 def test_images_of_mkfs_1_5_read_as_the_folder_they_were_made_of(
-    source: Path, expected: Snapshot, tmp_path: Path, options: str
+    compressible_tree: Path, tmp_path: Path, options: str
 ) -> None:
     image = tmp_path / "image"
     subprocess.run(
-        ["mkfs.erofs", "-d0", *options.split(), os.fspath(image), os.fspath(source)],
+        ["mkfs.erofs", "-d0", *options.split(), os.fspath(image), os.fspath(compressible_tree)],
         check=True,
         capture_output=True,
     )
-    assert_equal(tree_snapshot(read(image).read_tree()), expected)
+    assert_equal(tree_snapshot(read(image).read_tree()), folder_snapshot(compressible_tree))

@@ -13,7 +13,6 @@ from erofs_kit import (
     ALL,
     OF_1_8,
     assert_equal,
-    fill_compressible,
     fill_ordinary,
     folder_snapshot,
     make_compressed,
@@ -41,23 +40,12 @@ BEYOND_FSCK: Final = ("-b1024", "--chunksize")
 BY_ALL_ROOT: Final = ALL - {"mtime", "uid", "gid"}
 
 
-@pytest.fixture(scope="module")
-def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("source")
-    fill_compressible(folder)
-    return folder
-
-
-@pytest.fixture(scope="module")
-def expected(source: Path) -> Snapshot:
-    return folder_snapshot(source)
-
-
 @pytest.mark.parametrize("options", ["", "-b1024", "--chunksize=8192", *OF_1_8])
 def test_extracting_gives_what_went_in_and_what_fsck_extracts(
-    source: Path, expected: Snapshot, tmp_path: Path, debian13: Debian13, options: str
+    compressible_tree: Path, tmp_path: Path, debian13: Debian13, options: str
 ) -> None:
-    image = make_compressed(debian13, source, tmp_path, options)
+    image = make_compressed(debian13, compressible_tree, tmp_path, options)
+    expected = folder_snapshot(compressible_tree)
     fields = BY_ALL_ROOT if "--all-root" in options else ALL
     tree = Reader(BytesBlob(image.read_bytes())).read_tree()
     assert_equal(tree_snapshot(tree), expected, fields)
