@@ -161,15 +161,14 @@ class Extents:
 
     def _end(self, lclusters: Lclusters, head: int) -> int:
         """Where the extent ends that starts in an lcluster: at the next head, or with the file."""
-        most = head + (MAX_EXTENT >> self._bits) + 1
-        for number in range(head + 1, lclusters.count):
-            found = lclusters.at(number)
+        most = (MAX_EXTENT >> self._bits) + 1
+        for distance, found in enumerate(lclusters.after(head), start=1):
             if found.kind != NONHEAD:
-                return min(self._start(number, found), self._size)
-            if number > most:
+                return min(self._start(head + distance, found), self._size)
+            if distance > most:
                 raise LimitError(f"an extent of more than {MAX_EXTENT} bytes")
-            if not _leads_back(found.low, number - head):
-                raise FormatError(f"lcluster {number} does not lead back to where it starts")
+            if not _leads_back(found.low, distance):
+                raise FormatError(f"lcluster {head + distance} does not lead back to its start")
         return self._size
 
     @cached_property

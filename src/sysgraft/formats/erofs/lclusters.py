@@ -35,6 +35,8 @@ from sysgraft.formats.erofs.map_header import MAP_HEADER_SIZE, Advise
 from sysgraft.formats.erofs.ondisk import Layout, round_up
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from sysgraft.formats.erofs.map_header import MapHeader
     from sysgraft.formats.erofs.volume import Found, Volume
 
@@ -152,12 +154,23 @@ class Lclusters:
             UnsupportedError: the index uses a feature that is not known.
             FormatError: it is not inside the image.
         """
+        first, window = self._window(number)
+        return window[number - first]
+
+    def after(self, number: int) -> Iterator[Lcluster]:
+        """What the lclusters behind one hold; raises as `at`."""
+        number += 1
+        while number < self.count:
+            first, window = self._window(number)
+            yield from window[number - first :]
+            number = first + len(window)
+
+    def _window(self, number: int) -> tuple[int, list[Lcluster]]:
         for first, window in self._windows:
             if first <= number < first + len(window):
-                return window[number - first]
-        first, window = self._decode(number)
-        self._windows = [(first, window), *self._windows[:1]]
-        return window[number - first]
+                return first, window
+        self._windows = [self._decode(number), *self._windows[:1]]
+        return self._windows[0]
 
     def _decode(self, number: int) -> tuple[int, list[Lcluster]]:
         run = next(run for run in self._runs if number < run.first + run.length)
