@@ -107,6 +107,17 @@ def test_a_bare_file_system_is_extracted(tmp_path: Path) -> None:
     assert (tmp_path / "out/file").read_bytes() == b"content"
 
 
+def test_a_compressed_image_of_another_tool_can_be_built_anew(tmp_path: Path) -> None:
+    image = golden(LZ4, tmp_path)
+    options = ("--owner=keep", "--unsigned", "--output", tmp_path / "new")
+    built = sysgraft("ext", "build", "golden", f"raw:{image}", *options)
+    assert built.code == 0, built.err
+    done = sysgraft("ext", "diff", image, tmp_path / "new/golden.sysext.raw", "--json")
+    assert done.document["notCompared"] == []
+    added = [each["path"] for each in done.document["files"]]
+    assert added == ["/usr/lib/extension-release.d/extension-release.golden.sysext"]
+
+
 # --- What cannot be done -------------------------------------------------------------------------
 
 

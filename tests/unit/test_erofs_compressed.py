@@ -16,6 +16,7 @@ from sysgraft.base.blob import BytesBlob
 from sysgraft.errors import FormatError, LimitError, SysgraftError, UnsupportedError
 from sysgraft.formats.erofs import pclusters
 from sysgraft.formats.erofs.codecs import decompress
+from sysgraft.formats.erofs.compressed import CompressedData
 from sysgraft.formats.erofs.extents import Stored
 from sysgraft.formats.erofs.lclusters import BLOCK_COUNT, HEAD1, HEAD2, NONHEAD, PLAIN
 from sysgraft.formats.erofs.map_header import Advise
@@ -402,6 +403,21 @@ def test_a_large_file_of_a_small_image_takes_little_memory() -> None:
     assert inode.content.read_at((1 << 30) - 5, 5) == bytes(5)
 
 
+def has_index(data: CompressedData) -> bool:
+    return data._extents is not None
+
+
+def test_an_index_is_forgotten_when_its_file_has_been_read() -> None:
+    image = made_reader(ONE_FILE, full(*FOUR, size=len(TEXT)), extra=block(TEXT), incompat=PADDED)
+    found = image.read_tree()[b"f"].content
+    assert isinstance(found, CompressedData)
+    found.read_at(0, 5000)
+    assert has_index(found)
+    found.read_at(5000, len(TEXT) - 5000)
+    assert not has_index(found)
+    assert found.read_at(4000, 200) == TEXT[4000:4200]
+
+
 def test_what_is_decompressed_is_kept_while_there_is_room(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pclusters, "MAX_KEPT", 20_000)
     made: list[int] = []
@@ -478,6 +494,22 @@ def test_bytes_of_the_packed_file_belong_to_the_files_in_it() -> None:
     assert image.owners(7 * 4096, 4096) == ("1", "2")
     assert image.owners(6 * 4096, 8192) == ("0", "1", "2")
     assert image.locate(5 * 4096 + 3) == "metadata of the packed file"
+
+
+def test_bytes_of_a_packed_file_that_is_not_compressed_belong_to_the_files_in_it() -> None:
+    listed = Made(data=names(0, 0, (b"a", nid(1), 1), (b"b", nid(2), 1)))
+    files = [
+        Made(mode=FILE, layout=Layout.COMPRESSED_FULL, data=fragment(at), size=50)
+        for at in (0, 4090)
+    ]
+    packed = Made(mode=FILE, size=4096 + 44, union=5, data=bytes(44))
+    features = {"incompat": PADDED | FRAGMENTS, "packed": nid(3)}
+    image = made_reader(listed, *files, packed, extra=bytes(4096), **features)
+    assert image.owners(5 * 4096 + 10, 10) == ("a",)
+    assert image.owners(5 * 4096 + 50, 4040) == ()
+    assert image.owners(5 * 4096 + 4095, 1) == ("b",)
+    assert image.owners(4 * 4096 + 64 + 43, 1) == ("b",)  # its tail follows the inode
+    assert image.owners(5 * 4096, 4096) == ("a", "b")
 
 
 def test_a_damaged_index_does_not_keep_other_files_from_being_named() -> None:

@@ -263,6 +263,21 @@ def test_something_in_the_place_is_not_touched(tmp_path: Path) -> None:
     assert sorted(path.name for path in tmp_path.iterdir()) == ["dangling", "file", "folder"]
 
 
+def test_a_folder_that_somebody_exchanges_is_not_filled(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = os.mkdir
+
+    def exchanged(path: str, mode: int = 0o777, **values: int) -> None:
+        real(path, mode | 0o077, **values)
+        os.chmod(path, 0o777)
+
+    monkeypatch.setattr(os, "mkdir", exchanged)
+    with pytest.raises(OutputError, match="another folder took the place"):
+        put(kept_tree(), tmp_path / "out")
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_link_to_an_empty_folder_stays_one(tmp_path: Path) -> None:
     (tmp_path / "real").mkdir()
     (tmp_path / "out").symlink_to("real")

@@ -101,6 +101,7 @@ def _draft(folder: str) -> Iterator[tuple[str, int]]:
     os.mkdir(draft, 0o700)
     try:
         with _opened(draft) as fd:
+            _check_own(fd)
             _forget_inherited(fd)
             yield draft, fd
     finally:
@@ -114,6 +115,13 @@ def _opened(path: str) -> Iterator[int]:
         yield fd
     finally:
         os.close(fd)
+
+
+def _check_own(fd: int) -> None:
+    """Whoever owns the folder above may have put another in the place of what was just made."""
+    status = os.fstat(fd)
+    if status.st_uid != os.geteuid() or status.st_mode & 0o077:
+        raise OutputError("another folder took the place of the one that was made")
 
 
 def _forget_inherited(fd: int) -> None:

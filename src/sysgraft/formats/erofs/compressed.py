@@ -61,6 +61,9 @@ class CompressedData(Pieced):
             super().readinto_at(offset, view)
         except FormatError as error:
             raise type(error)(f"{self._name}: {error.message}") from error
+        if offset + len(view) == self.size:
+            # Who reads all files of a tree, one after the other, should not keep all indexes.
+            self._extents = self._extent = None
 
     def _pieces(self, offset: int, length: int) -> Iterator[Piece]:
         end = offset + length

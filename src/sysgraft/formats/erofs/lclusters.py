@@ -60,10 +60,8 @@ _WINDOW: Final = 512  # lclusters that are decoded together
 
 _BLOCK_NUMBER: Final = 4
 _MIN_OFFSET_BITS: Final = 12  # bit 11 has to fit
-_MAX_BITS: Final = (
-    14  # lclusters of 16 KiB: what the 16 bits per entry of a pack of 2 have room for
-)
-_MAX_BITS_2B: Final = 12
+_MAX_BITS: Final = 14  # an offset and a kind fill the 16 bits of an entry in packs of 2
+_MAX_BITS_2B: Final = 12  # likewise the 14 bits in packs of 16
 
 
 class Lcluster(NamedTuple):

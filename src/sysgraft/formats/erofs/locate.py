@@ -9,6 +9,7 @@ kept but what is asked for: a small image can describe far more ranges than memo
 from __future__ import annotations
 
 import stat
+from bisect import bisect_left
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
@@ -51,8 +52,8 @@ class _Search:
         self._budget = Budget()
         self._seen: set[int] = set()
         self._found: set[tuple[int, str]] = set()
-        # Parts of the packed file that come from the bytes: first, behind the last.
-        self._packed: list[tuple[int, int]] = []
+        # Parts of the packed file that come from the bytes, ascending: where they start and end.
+        self._packed: tuple[list[int], list[int]] = [], []
 
     def owners(self) -> tuple[str, ...]:
         return tuple(dict.fromkeys(owner for _, owner in sorted(self._found)))
@@ -115,18 +116,21 @@ class _Search:
             return
         self._add(found.offset, found.end, f"metadata of {PACKED}")
         if found.disk.layout.is_compressed:
-            extents = self._extents(found, PACKED)
-            stored = ((extent, extent.stored) for extent in extents if extent.stored is not None)
-            self._packed = [
-                (extent.start, extent.end)
-                for extent, data in stored
-                if data.address < self._end and data.address + data.size > self._start
-            ]
+            for extent in self._extents(found, PACKED):
+                data = extent.stored
+                if data and data.address < self._end and data.address + data.size > self._start:
+                    self._add_packed(extent.start, extent.end)
         elif found.disk.layout is not Layout.CHUNK_BASED:
             at = 0
             for start, length in flat_ranges(self._volume, found):
-                self._packed.append((at + self._start - start, at + self._end - start))
+                first, last = max(start, self._start), min(start + length, self._end)
+                if first < last:
+                    self._add_packed(at + first - start, at + last - start)
                 at += length
+
+    def _add_packed(self, start: int, end: int) -> None:
+        self._packed[0].append(start)
+        self._packed[1].append(end)
 
     def _extents(self, found: Found, path: str) -> Extents:
         extents = Extents(self._volume, found)
@@ -150,6 +154,7 @@ class _Search:
                     self._add_fragment(extent, owner)
 
     def _add_fragment(self, extent: Extent, owner: str) -> None:
-        first, last = extent.fragment, extent.fragment + extent.end - extent.start
-        if any(first < end and last > start for start, end in self._packed):
+        starts, ends = self._packed
+        before_end = bisect_left(starts, extent.fragment + extent.end - extent.start)
+        if before_end and ends[before_end - 1] > extent.fragment:
             self._found.add((self._start, owner))
