@@ -40,18 +40,22 @@ def read(image: Path) -> Reader:
     return Reader(BytesBlob(image.read_bytes()))
 
 
+def few_files(debian13: Debian13, folder: Path, options: str) -> bytes:
+    """A small image."""
+    source = folder / "source"
+    source.mkdir()
+    for number in range(25):
+        (source / f"text {number}").write_bytes(text(number * 1900, number))
+    (source / "mixed").write_bytes(mixed()[:150_000])
+    return make_compressed(debian13, source, folder, options).read_bytes()
+
+
 @pytest.mark.oracle("debian-13")
 @pytest.mark.parametrize("options", OF_1_8[1::3])
 def test_damaged_images_are_read_or_refused_in_time(
     tmp_path: Path, debian13: Debian13, options: str
 ) -> None:
-    source = tmp_path / "source"
-    source.mkdir()
-    for number in range(30):
-        (source / f"text {number}").write_bytes(text(number * 900, number))
-    (source / "mixed").write_bytes(mixed()[:150_000])
-    make_compressed(debian13, source, tmp_path, options)
-    whole = (tmp_path / "image").read_bytes()
+    whole = few_files(debian13, tmp_path, options)
     chosen = random.Random(options)
     outcomes = Counter[str]()
     start = time.monotonic()
@@ -85,12 +89,7 @@ def test_what_both_read_of_damaged_images_is_the_same(
     tmp_path: Path, debian13: Debian13, options: str
 ) -> None:
     """A reader that took what another refuses could be shown another content than Linux has."""
-    source = tmp_path / "source"
-    source.mkdir()
-    for number in range(20):
-        (source / f"text {number}").write_bytes(text(number * 2900, number))
-    (source / "mixed").write_bytes(mixed()[:150_000])
-    whole = make_compressed(debian13, source, tmp_path, options).read_bytes()
+    whole = few_files(debian13, tmp_path, options)
     chosen = random.Random(options)
     for number in range(30):
         (tmp_path / f"damaged-{number}").write_bytes(damaged(whole, chosen))
