@@ -52,10 +52,11 @@ def test_archives_are_known_by_their_content(
 
 def test_folders_and_packages_are_known(tmp_path: Path) -> None:
     (tmp_path / "deb").write_bytes(b"!<arch>\ndebian-binary")
+    (tmp_path / "rpm").write_bytes(b"\xed\xab\xee\xdb\3\0")
     (tmp_path / "layout").mkdir()
     (tmp_path / "layout/oci-layout").write_text("{}")
-    kinds = [resolve(str(tmp_path / name)).kind for name in ("deb", "layout", ".")]
-    assert kinds == ["deb", "oci", "dir"]
+    kinds = [resolve(str(tmp_path / name)).kind for name in ("deb", "rpm", "layout", ".")]
+    assert kinds == ["deb", "rpm", "oci", "dir"]
 
 
 def test_a_prefix_decides(tmp_path: Path) -> None:
@@ -89,7 +90,6 @@ def test_other_files_are_refused(tmp_path: Path) -> None:
         ("docker://quay.io/X", "not the name of an image", ""),
         ("docker-daemon:", "not the name of an image", ""),
         ("containers-storage:x:1", "local storage", "docker-daemon:x:1"),
-        ("rpm:fw.rpm", "RPM packages are not read", "rpm2cpio fw.rpm"),
         ("./missing", "no such file or folder: ./missing", ""),
         ("", "no such file", ""),
         ("tar:", "no path", ""),

@@ -2,7 +2,7 @@
 
 The spelling kept is the one of partition names and ``ARCHITECTURE=`` lines: systemd's
 (``x86-64``, ``arm64``). Accepted beside it are systemd's own aliases (``src/shared/gpt.c``), what
-``uname -m`` prints, Debian's names and the GOARCH names that container images carry. Only
+``uname -m`` prints, Debian's and rpm's names and the GOARCH names that container images carry. Only
 architectures with partition types in the Discoverable Partitions Specification are known. It does
 not tell which architecture this machine has.
 """
@@ -17,7 +17,7 @@ from sysgraft.errors import UsageError
 _NAMES: Final = """
 alpha
 arc
-arm          arm       armv5tel armv6l armv7l armv8l armel armhf arm/v5 arm/v6 arm/v7
+arm          arm       armv5tel armv6l armv7l armv7hl armv8l armel armhf arm/v5 arm/v6 arm/v7
 arm64        arm64     aarch64 arm64/v8
 ia64
 loongarch64  loong64

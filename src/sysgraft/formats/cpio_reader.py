@@ -154,7 +154,19 @@ def _read(blob: Blob, position: int, archive: int) -> tuple[Entry, int]:
 def _fields(blob: Blob, position: int) -> tuple[int, ...]:
     if position % 4:
         raise FormatError(f"the cpio entry at byte {position} is not aligned to 4 bytes")
-    header = _part(blob, position, HEADER, position).read_at(0, HEADER)
+    return parse_header(_part(blob, position, HEADER, position).read_at(0, HEADER), position)
+
+
+def parse_header(header: bytes, position: int) -> tuple[int, ...]:
+    """The 13 numbers of an entry's header, in the order they are listed in `formats.cpio`.
+
+    Args:
+        header: its `HEADER` bytes.
+        position: where in the archive it is, for messages.
+
+    Raises:
+        FormatError: it is none.
+    """
     if not header.startswith(_MAGICS):
         raise FormatError(f"no newc header at byte {position}: {printable(header[:6])}")
     try:

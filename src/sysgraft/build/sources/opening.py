@@ -11,6 +11,7 @@ from sysgraft.build.sources.image import ImageSource
 from sysgraft.build.sources.image_files import open_unchanged
 from sysgraft.build.sources.oci_layout import open_oci_archive, open_oci_folder
 from sysgraft.build.sources.raw_image import RawSource
+from sysgraft.build.sources.rpm import RpmSource
 from sysgraft.build.sources.since import SinceSource
 from sysgraft.build.sources.spec import IMAGE_KINDS, resolve
 from sysgraft.build.sources.tarball import DebSource, TarSource
@@ -79,6 +80,8 @@ def _open_file(spec: SourceSpec, file: OpenFile, workspace: Workspace) -> Source
         return RawSource(file, spec.path, workspace)
     if spec.kind == "deb":
         return DebSource(file, workspace)
+    if spec.kind == "rpm":
+        return RpmSource(file, workspace)
     if spec.kind == "docker-archive":
         return open_docker_archive(spec, file, workspace)
     if spec.kind == "oci-archive":

@@ -15,6 +15,7 @@ from sysgraft.errors import FormatError, InputError, UsageError, in_file
 from sysgraft.formats import ar, fstype, gpt_records
 from sysgraft.formats.compression import HEAD_SIZE, Compression, Decompressor, detect
 from sysgraft.formats.image_reference import parse_reference
+from sysgraft.formats.rpm_header import LEAD_MAGIC as RPM_MAGIC
 from sysgraft.formats.stream import BlobSource
 from sysgraft.formats.tar import TarReader, looks_like_tar
 from sysgraft.host.files import OpenFile
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from sysgraft.base.blob import Blob
     from sysgraft.formats.stream import ByteSource
 
-FileKind = Literal["dir", "deb", "tar", "docker-archive", "oci-archive", "oci", "raw"]
+FileKind = Literal["dir", "deb", "rpm", "tar", "docker-archive", "oci-archive", "oci", "raw"]
 ImageKind = Literal["docker", "docker-daemon", "catalog", "image"]
 SourceKind = FileKind | ImageKind
 
@@ -48,7 +49,6 @@ _NOT_READ: Final = {
     "docker": "a registry's image is docker:// and its name: docker://{0}",
     "containers-storage": "images are not read from local storage: give docker-daemon:{0} while "
     "Podman's socket is active, or save it with 'podman save {0} -o FILE'",
-    "rpm": "RPM packages are not read: unpack it (rpm2cpio {0} | cpio -id) and give the folder",
 }
 # Names in a docker-archive or OCI layout; anything else at the top makes a plain archive.
 _IMAGE_NAMES: Final = (b"oci-layout", b"index.json", b"manifest.json", b"repositories", b"blobs")
@@ -149,6 +149,8 @@ def _kind_of_file(file: Blob) -> SourceKind:
     head = file.read_at(0, min(file.size, HEAD_SIZE))
     if head.startswith(ar.MAGIC):
         return "deb"
+    if head.startswith(RPM_MAGIC):
+        return "rpm"
     compression = detect(head)
     if compression is Compression.NONE:
         if not looks_like_tar(head):

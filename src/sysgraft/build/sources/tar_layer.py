@@ -6,13 +6,13 @@ compressed is read once; the data of files that may be kept go to the spool. Not
 
 from __future__ import annotations
 
-import hashlib
 import stat
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 from sysgraft.base.blob import BytesBlob, SubBlob
 from sysgraft.base.tree import Inode, printable
+from sysgraft.build.sources.hashed import HashedSource
 from sysgraft.build.sources.model import (
     LINK_MODE,
     SELINUX_NOTE,
@@ -23,7 +23,7 @@ from sysgraft.build.sources.model import (
 )
 from sysgraft.errors import FormatError, LimitError
 from sysgraft.formats.compression import HEAD_SIZE, Compression, Decompressor, detect
-from sysgraft.formats.stream import CHUNK, BlobSource, ByteSource, skip_by_reading
+from sysgraft.formats.stream import CHUNK, BlobSource, ByteSource
 from sysgraft.formats.tar import Kind, TarReader
 
 if TYPE_CHECKING:
@@ -81,40 +81,11 @@ class TarBlob:
         return detect(self.blob.read_at(0, min(self.size, HEAD_SIZE)))
 
 
-class _Hashed:
-    """A `ByteSource` that hashes what passes through."""
-
-    def __init__(self, source: ByteSource, digest: Digest, what: str) -> None:
-        self._source = source
-        self._digest = digest
-        self._what = what
-        self._hash = hashlib.new(digest.algorithm)
-
-    def read(self, length: int) -> bytes:
-        data = self._source.read(length)
-        self._hash.update(data)
-        return data
-
-    def skip(self, length: int) -> int:
-        return skip_by_reading(self, length)
-
-    def check(self) -> None:
-        """Read the rest and compare."""
-        while self.read(CHUNK):
-            pass
-        found = self._hash.hexdigest()
-        if found != self._digest.hex:
-            raise FormatError(
-                f"the digest of the {self._what} is {self._digest.algorithm}:{found}, "
-                f"{self._digest} is stated",
-            )
-
-
 class _Stream:
     """A layer's tar stream with the checks its bytes pass on the way."""
 
     def __init__(self, tar: TarBlob, workspace: Workspace) -> None:
-        self._checks: list[_Hashed] = []
+        self._checks: list[HashedSource] = []
         self.compression = tar.compression
         source: ByteSource = BlobSource(tar.blob, workspace.progress.advance)
         source = self._hashed(source, tar.digest, "layer")
@@ -127,7 +98,7 @@ class _Stream:
     def _hashed(self, source: ByteSource, digest: Digest | None, what: str) -> ByteSource:
         if digest is None:
             return source
-        hashed = _Hashed(source, digest, what)
+        hashed = HashedSource(source, digest, what)
         self._checks.append(hashed)
         return hashed
 
