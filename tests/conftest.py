@@ -266,6 +266,12 @@ def make_pair(folder: Path, common_name: str) -> SigningPair:
 
 
 @pytest.fixture
+def without_squashfs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As if the optional library that reads squashfs was not installed."""
+    monkeypatch.setattr("sysgraft.host.squashfs.find_spec", lambda _: None)
+
+
+@pytest.fixture
 def sample_tree(tmp_path: Path) -> Path:
     """A small extension's folder: files of several sizes, a link of each kind, an executable."""
     root = tmp_path / "tree"

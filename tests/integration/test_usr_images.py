@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from conftest import Debian13, SigningPair
-    from sysgraft.formats.erofs.reader import Reader
+    from sysgraft.image.content import FileSystem
 
 RELEASE = "ID=_any\nARCHITECTURE=x86-64\n"
 RELEASE_PATH = b"lib/extension-release.d/extension-release.demo"
@@ -65,7 +65,7 @@ def write_image(path: Path, files: Mapping[bytes, Inode], designator: str = "usr
     return path
 
 
-def reader_of(path: Path) -> Reader:
+def reader_of(path: Path) -> FileSystem:
     blob = BytesBlob(path.read_bytes())
     data = dissect.dissect(blob).data
     assert data is not None

@@ -175,6 +175,7 @@ def test_a_bare_file_system(tool: Tool, tmp_path: Path) -> None:
     tool("ext", "verify", squashfs, code=1)
 
 
+@pytest.mark.usefixtures("without_squashfs")
 def test_a_difference_with_everything_to_report(tool: Tool, tmp_path: Path) -> None:
     images = [golden(name, tmp_path) for name in ("sysext-257", "confext-262")]
     document = tool("ext", "diff", *images, code=1)

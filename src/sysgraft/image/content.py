@@ -1,15 +1,15 @@
 """The files inside an extension image: release files and a summary.
 
-EROFS is read with our own reader. Other file systems are recognised, not read; what depends on
-their content is then skipped, with the reason. Paths are those of the mounted image: a usr
-partition's files are below ``usr``, and it has none elsewhere.
+EROFS is read with our own reader, squashfs by a process beside this one. Other file systems are
+recognised, not read; what depends on their content is then skipped, with the reason. Paths are
+those of the mounted image: a usr partition's files are below ``usr``, and it has none elsewhere.
 """
 
 from __future__ import annotations
 
 import stat
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Protocol
 
 from sysgraft.base.tree import Inode, parent, printable
 from sysgraft.errors import FormatError, LimitError, UnsupportedError
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from sysgraft.base.blob import Blob
     from sysgraft.base.tree import Tree
+    from sysgraft.formats.erofs.superblock import Superblock
     from sysgraft.formats.extension_release import ExtensionRelease, Kind
     from sysgraft.image.dissect import Member
 
@@ -44,21 +45,54 @@ class Summary:
     content_bytes: int
 
 
-def open_filesystem(blob: Blob, member: Member | None = None) -> Reader:
-    """The reader of an EROFS file system; its paths are those of the mounted image.
+class FileSystem(Protocol):
+    """The files of an image; what the methods do is said at EROFS' `Reader`."""
+
+    @property
+    def superblock(self) -> Superblock | None:
+        """What an EROFS file system says about itself; None for others."""
+
+    def read_tree(self, *, max_entries: int = ...) -> Tree:
+        """The whole tree."""
+
+    def lookup(self, path: bytes) -> Inode | None:
+        """The inode at `path`, or None."""
+
+    def listdir(self, path: bytes) -> list[bytes]:
+        """The names in the directory at `path`, sorted."""
+
+    def select(
+        self, path: bytes, wanted: Callable[[bytes], bool], *, max_entries: int
+    ) -> dict[bytes, Inode]:
+        """The inodes of those names in the directory at `path` that are `wanted`."""
+
+    def owners(self, offset: int, length: int) -> tuple[str, ...]:
+        """What the bytes ``[offset, offset + length)`` belong to, as far as that is known."""
+
+
+def open_filesystem(blob: Blob, member: Member | None = None) -> FileSystem:
+    """The files of a file system; their paths are those of the mounted image.
 
     Args:
         blob: the file system.
         member: the partition it is in; None for an image without a table.
 
     Raises:
-        UnsupportedError: another file system, or none that is known.
+        UnsupportedError: another file system than EROFS and squashfs, or squashfs without the
+            library that reads it.
         FormatError: a broken one.
     """
     kind = fstype.probe(blob)
-    if kind != "erofs":
+    inner: FileSystem
+    if kind == "erofs":
+        inner = Reader(blob)
+    elif kind == "squashfs":
+        from sysgraft.image.squashfs import SquashfsReader  # noqa: PLC0415  starts processes
+
+        inner = SquashfsReader(blob)
+    else:
         raise UnsupportedError(f"the content of a {kind or 'nameless'} file system is not read")
-    return UsrReader(blob) if member and member.designator == "usr" else Reader(blob)
+    return UsrReader(inner) if member and member.designator == "usr" else inner
 
 
 _USR: Final = b"usr"
@@ -68,33 +102,41 @@ _EMPTY_ROOT: Final = Inode(stat.S_IFDIR | 0o755)
 _OWNER_LEADS: Final = ("metadata of ", "directory ")
 
 
-class UsrReader(Reader):
+class UsrReader:
     """A file system that is mounted at ``/usr``, with nothing beside it.
 
     A directory that is reached through a link is an `UnsupportedError`: links are followed as if
     the file system was mounted at ``/``, where an absolute one leads elsewhere.
     """
 
+    def __init__(self, inner: FileSystem) -> None:
+        self._inner = inner
+
+    @property
+    def superblock(self) -> Superblock | None:
+        """As `FileSystem.superblock`."""
+        return self._inner.superblock
+
     def read_tree(self, *, max_entries: int = MAX_ENTRIES) -> Tree:
-        """As `Reader.read_tree`, with the root directory that the mounted image has."""
-        tree = super().read_tree(max_entries=max_entries)
+        """As `FileSystem.read_tree`, with the root directory that the mounted image has."""
+        tree = self._inner.read_tree(max_entries=max_entries)
         return {b"": _EMPTY_ROOT} | {_mounted(path): inode for path, inode in tree.items()}
 
     def lookup(self, path: bytes) -> Inode | None:
-        """As `Reader.lookup`."""
+        """As `FileSystem.lookup`."""
         if not path:
             return _EMPTY_ROOT
         inside = self._inside(path)
-        return None if inside is None else super().lookup(inside)
+        return None if inside is None else self._inner.lookup(inside)
 
     def listdir(self, path: bytes) -> list[bytes]:
-        """As `Reader.listdir`."""
+        """As `FileSystem.listdir`."""
         if not path:
             return [_USR]
         inside = self._inside(path)
         if inside is None:
             raise FormatError(f"no directory in the image: {printable(path)}")
-        return super().listdir(inside)
+        return self._inner.listdir(inside)
 
     def select(
         self,
@@ -103,13 +145,13 @@ class UsrReader(Reader):
         *,
         max_entries: int,
     ) -> dict[bytes, Inode]:
-        """As `Reader.select`; nothing is selected of the root directory."""
+        """As `FileSystem.select`; nothing is selected of the root directory."""
         inside = self._inside(path)
-        return {} if inside is None else super().select(inside, wanted, max_entries=max_entries)
+        return {} if inside is None else self._inner.select(inside, wanted, max_entries=max_entries)
 
     def owners(self, offset: int, length: int) -> tuple[str, ...]:
-        """As `Reader.owners`."""
-        return tuple(_mounted_owner(owner) for owner in super().owners(offset, length))
+        """As `FileSystem.owners`."""
+        return tuple(_mounted_owner(owner) for owner in self._inner.owners(offset, length))
 
     def _inside(self, path: bytes) -> bytes | None:
         """The path in the file system, None for what is not below ``usr``."""
@@ -124,7 +166,7 @@ class UsrReader(Reader):
         names = directory.split(b"/")
         for count in range(1, len(names) + 1):
             above = b"/".join(names[:count])
-            inode = super().lookup(above)
+            inode = self._inner.lookup(above)
             if inode is not None and inode.is_symlink:
                 raise UnsupportedError(
                     f"{printable(_mounted(above))} is a symbolic link, which is not followed in a"
@@ -144,7 +186,7 @@ def _mounted_owner(owner: str) -> str:
     return f"{lead}usr" if path == "/" else f"{lead}usr/{path}"
 
 
-def release_files(reader: Reader, kind: Kind) -> dict[str, Inode]:
+def release_files(reader: FileSystem, kind: Kind) -> dict[str, Inode]:
     """The release files of one kind by the names behind the dot; hard links are one `Inode`.
 
     Raises:
@@ -164,7 +206,7 @@ def release_files(reader: Reader, kind: Kind) -> dict[str, Inode]:
     return {name: inode for key, inode in found.items() if (name := name_of(key)) is not None}
 
 
-def release_candidates(reader: Reader, kind: Kind) -> tuple[Candidate, ...]:
+def release_candidates(reader: FileSystem, kind: Kind) -> tuple[Candidate, ...]:
     """The release files of one kind, as `image.matching` wants them; raises as `release_files`."""
     return tuple(
         Candidate(name, strict=_strict(inode), regular=inode.is_file)
@@ -177,7 +219,7 @@ def _strict(inode: Inode) -> bool | None:
     return None if value is None else extension_release.parse_strict(value)
 
 
-def read_release(reader: Reader, kind: Kind, name: str) -> ExtensionRelease:
+def read_release(reader: FileSystem, kind: Kind, name: str) -> ExtensionRelease:
     """One release file, parsed.
 
     Raises:

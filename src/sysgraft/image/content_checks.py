@@ -13,8 +13,8 @@ from sysgraft.image.content import open_filesystem, read_release, release_candid
 
 if TYPE_CHECKING:
     from sysgraft.base.blob import Blob
-    from sysgraft.formats.erofs.reader import Reader
     from sysgraft.formats.extension_release import ExtensionRelease
+    from sysgraft.image.content import FileSystem
     from sysgraft.image.dissect import Dissection
     from sysgraft.image.verify import VerifyOptions
 
@@ -47,7 +47,7 @@ class ContentChecks:
         self._found = found
         self._filename = filename
         self._options = options
-        self._reader: Reader | None = None
+        self._reader: FileSystem | None = None
         self.kind: Kind | None = names.kind_of(filename)
         self.notes: list[str] = []
 
@@ -61,7 +61,7 @@ class ContentChecks:
         listed = ", ".join(owners[:MAX_OWNERS])
         return f"{listed} and {more} more" if more > 0 else listed
 
-    def _open(self) -> Reader:
+    def _open(self) -> FileSystem:
         if self._reader is None:
             self._reader = open_filesystem(self._data, self._found.data)
         return self._reader
@@ -82,7 +82,7 @@ class ContentChecks:
         required = self._options.os_release is not None or self._options.architecture is not None
         return skipped("host-match", reason, required=required)
 
-    def _judge(self, reader: Reader) -> tuple[Check, ...]:
+    def _judge(self, reader: FileSystem) -> tuple[Check, ...]:
         self.kind = self.kind or _kind_of_content(reader)
         if self.kind is None:
             reason = "there is no extension-release file in it"
@@ -99,14 +99,14 @@ class ContentChecks:
         release = read_release(reader, self.kind, choice.name)
         return ok("name", choice.reason), self._release(reader, release), self._host(release)
 
-    def _release(self, reader: Reader, release: ExtensionRelease) -> Check:
+    def _release(self, reader: FileSystem, release: ExtensionRelease) -> Check:
         problem = self._release_problem(reader, release)
         if problem:
             return fail("extension-release", problem)
         fields = " ".join(f"{key}={value}" for key, value in release.fields.items())
         return ok("extension-release", fields)
 
-    def _release_problem(self, reader: Reader, release: ExtensionRelease) -> str:
+    def _release_problem(self, reader: FileSystem, release: ExtensionRelease) -> str:
         """What makes the release file unusable on every host; empty if nothing does."""
         if not release.fields:
             return "the release file is empty"
@@ -144,6 +144,6 @@ class ContentChecks:
         return fail("host-match", f"made for {release.architecture}, the host is {wanted}")
 
 
-def _kind_of_content(reader: Reader) -> Kind | None:
+def _kind_of_content(reader: FileSystem) -> Kind | None:
     """The kind whose release files the image has; sysext where it has both."""
     return next((kind for kind in Kind if release_candidates(reader, kind)), None)

@@ -30,11 +30,11 @@ if TYPE_CHECKING:
 
     from sysgraft.base.blob import Blob
     from sysgraft.base.tree import Inode, Tree
-    from sysgraft.formats.erofs.reader import Reader
     from sysgraft.formats.erofs.superblock import Superblock as ErofsSuperblock
     from sysgraft.formats.extension_release import ExtensionRelease
     from sysgraft.formats.verity import Superblock as VeritySuperblock
     from sysgraft.formats.x509 import Certificate
+    from sysgraft.image.content import FileSystem
     from sysgraft.image.dissect import Dissection, Member
 
 
@@ -169,7 +169,7 @@ class _Inspection:
             releases={release_name: release for (_, release_name), release in releases.items()},
             content=summarise(tree) if tree is not None else None,
             tree=tree if self._files else None,
-            problems=tuple(self._problems),
+            problems=tuple(dict.fromkeys(self._problems)),
         )
 
     def _root_hash(self) -> bytes | None:
@@ -197,7 +197,7 @@ class _Inspection:
             self._problems.append(f"signature: {error.message}")
             return None
 
-    def _open(self) -> Reader | None:
+    def _open(self) -> FileSystem | None:
         data = self._found.data
         try:
             return open_filesystem(dissect.part(self._blob, data) if data else self._blob, data)
@@ -205,7 +205,7 @@ class _Inspection:
             self._problems.append(f"content: {error.message}")
             return None
 
-    def _releases(self, reader: Reader) -> dict[tuple[Kind, str], ExtensionRelease]:
+    def _releases(self, reader: FileSystem) -> dict[tuple[Kind, str], ExtensionRelease]:
         found: dict[tuple[Kind, str], ExtensionRelease] = {}
         for kind in Kind:
             parsed: dict[Inode, ExtensionRelease | None] = {}
@@ -218,7 +218,7 @@ class _Inspection:
                     found[kind, name] = release
         return found
 
-    def _release_files(self, reader: Reader, kind: Kind) -> dict[str, Inode]:
+    def _release_files(self, reader: FileSystem, kind: Kind) -> dict[str, Inode]:
         try:
             return release_files(reader, kind)
         except FormatError as error:
@@ -232,7 +232,7 @@ class _Inspection:
             self._problems.append(f"extension-release.{name}: {error.message}")
             return None
 
-    def _tree(self, reader: Reader) -> Tree | None:
+    def _tree(self, reader: FileSystem) -> Tree | None:
         try:
             return reader.read_tree()
         except FormatError as error:
