@@ -14,14 +14,16 @@ from typing import TYPE_CHECKING
 import pytest
 
 from sysgraft.errors import InputError, LimitError, OutputError, TruncatedError
-from sysgraft.host import output
+from sysgraft.host import drafts, output
 from sysgraft.host.files import OpenFile, Seen, pwrite_all
-from sysgraft.host.output import atomic_output
+from sysgraft.host.output import atomic_output, atomic_outputs
 from sysgraft.host.small import read_small
 from sysgraft.host.spool import Spool
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from sysgraft.host.drafts import Draft
 
 needs_full_device = pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no /dev/full here")
 
@@ -30,8 +32,8 @@ needs_full_device = pytest.mark.skipif(not os.path.exists("/dev/full"), reason="
 def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """Outputs without a name until they are whole, and those with a temporary one."""
     if request.param == "named":
-        monkeypatch.setattr(output, "_UNNAMED", 0)
-    elif not output._UNNAMED:
+        monkeypatch.setattr(drafts, "_UNNAMED", 0)
+    elif not drafts._UNNAMED:
         pytest.skip("no files without a name here")
 
 
@@ -298,7 +300,7 @@ def test_an_output_outlives_the_folder_another_one_made(tmp_path: Path, replace:
     assert sorted(tmp_path.rglob("*")) == [tmp_path / "a", tmp_path / "a/b", path]
 
 
-@pytest.mark.skipif(not output._UNNAMED, reason="no files without a name here")
+@pytest.mark.skipif(not drafts._UNNAMED, reason="no files without a name here")
 def test_folders_made_once_more_go_with_an_output_that_fails(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -355,7 +357,7 @@ def test_folders_that_cannot_be_made_are_named(tmp_path: Path) -> None:
     assert caught.value.file == str(tmp_path / "file")
 
 
-@pytest.mark.skipif(not output._UNNAMED, reason="no files without a name here")
+@pytest.mark.skipif(not drafts._UNNAMED, reason="no files without a name here")
 @pytest.mark.parametrize("replace", [True, False])
 def test_nothing_is_left_of_an_output_whose_writer_is_killed(tmp_path: Path, replace: bool) -> None:
     path = tmp_path / "out"
@@ -403,3 +405,62 @@ def test_a_full_disk_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     ):
         file.write(b"x")
     assert list(tmp_path.iterdir()) == []
+
+
+# --- Several outputs at once ---------------------------------------------------------------------
+
+
+def pair_of(folder: Path) -> list[Path]:
+    return [folder / "out", folder / "deep/out"]
+
+
+def write_pair(folder: Path, text: str, *, replace: bool) -> None:
+    with atomic_outputs(pair_of(folder), replace=replace, make_folders=True) as files:
+        for number, file in enumerate(files):
+            file.write(f"{text} {number}".encode())
+
+
+@both_ways
+@pytest.mark.parametrize("replace", [True, False])
+def test_two_outputs_appear_together(tmp_path: Path, replace: bool) -> None:
+    write_pair(tmp_path, "whole", replace=replace)
+    assert [path.read_text() for path in pair_of(tmp_path)] == ["whole 0", "whole 1"]
+    write_pair(tmp_path, "again", replace=True)
+    assert [path.read_text() for path in pair_of(tmp_path)] == ["again 0", "again 1"]
+    assert len(list(tmp_path.rglob("*"))) == 3
+
+
+@both_ways
+@pytest.mark.parametrize("taken", [0, 1])
+def test_one_that_exists_keeps_both_away(tmp_path: Path, taken: int) -> None:
+    path = pair_of(tmp_path)[taken]
+    path.parent.mkdir(exist_ok=True)
+    path.write_text("old")
+    with pytest.raises(OutputError, match="exists") as caught:
+        write_pair(tmp_path, "new", replace=False)
+    assert caught.value.file == str(path)
+    assert [each.read_text() for each in tmp_path.rglob("out")] == ["old"]
+
+
+@both_ways
+@pytest.mark.parametrize("exists", [True, False])
+def test_the_first_goes_again_if_the_second_cannot_come(
+    tmp_path: Path, exists: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if exists:
+        write_pair(tmp_path, "old", replace=False)
+    real = output._publish
+
+    def publish(draft: Draft, place: output._Place, *, replace: bool) -> None:
+        if place.folder.endswith("deep"):
+            assert pair_of(tmp_path)[0].read_text() == "new 0"
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        real(draft, place, replace=replace)
+
+    monkeypatch.setattr(output, "_publish", publish)
+    with pytest.raises(OutputError, match="No space left") as caught:
+        write_pair(tmp_path, "new", replace=True)
+    assert caught.value.file == str(tmp_path / "deep/out")
+    found = [path.read_text() for path in pair_of(tmp_path) if path.exists()]
+    assert found == (["old 0", "old 1"] if exists else [])
+    assert len(list(tmp_path.rglob("*"))) == (3 if exists else 0)

@@ -11,20 +11,22 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass, field, replace
-from typing import IO, TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, Final, NamedTuple
 
 from sysgraft.base import arch, ids
+from sysgraft.base.blob import FileBlob
 from sysgraft.base.progress import NoProgress
 from sysgraft.build import image
 from sysgraft.build.collect import open_tree
 from sysgraft.build.release import add_release, brought_release, release_fields
+from sysgraft.build.resign import copy_unsigned
 from sysgraft.build.sources.model import Options as SourceOptions
 from sysgraft.build.sources.spec import resolve
-from sysgraft.errors import UsageError
+from sysgraft.errors import OutputError, UsageError
 from sysgraft.formats.erofs import writer
 from sysgraft.formats.extension_release import ExtensionRelease, Kind
 from sysgraft.host.folders import is_below
-from sysgraft.host.output import atomic_output, without_parents
+from sysgraft.host.output import atomic_outputs, without_parents
 from sysgraft.image import names
 
 if TYPE_CHECKING:
@@ -39,6 +41,10 @@ if TYPE_CHECKING:
     from sysgraft.build.sources.spec import SourceSpec
     from sysgraft.sign.pair import SigningPair
 
+UNSIGNED_FOLDER: Final = "unsigned"
+"""The folder beside a signed image for the same without its signature: the name of the file has to
+stay, systemd holds it against what is in the image."""
+
 
 @dataclass(frozen=True, slots=True)
 class BuildOptions:
@@ -50,6 +56,8 @@ class BuildOptions:
         service_reload: have systemd reload its units after the merge.
         seed: what all identifiers derive from; None derives it from the name.
         replace: whether an existing image is replaced.
+        also_unsigned: beside a signed image, write the same without its signature into the
+            folder `UNSIGNED_FOLDER`, under the same name.
     """
 
     sources: SourceOptions = field(default_factory=SourceOptions)
@@ -57,6 +65,19 @@ class BuildOptions:
     service_reload: bool = False
     seed: UUID | None = None
     replace: bool = False
+    also_unsigned: bool = False
+
+
+class UnsignedCopy(NamedTuple):
+    """The second flavour of a build.
+
+    Attributes:
+        path: of the image.
+        size: of it in bytes.
+    """
+
+    path: str
+    size: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +99,7 @@ class BuildReport:
         left_out: what the sources hold and the image does not.
         notes: what a person should know.
         signed: whether it bears a signature.
+        unsigned: the same without its signature, where that was asked for.
     """
 
     path: str
@@ -94,6 +116,7 @@ class BuildReport:
     left_out: tuple[LeftOut, ...]
     notes: tuple[str, ...]
     signed: bool
+    unsigned: UnsignedCopy | None = None
 
 
 def build_extension(
@@ -124,19 +147,34 @@ def build_extension(
     options = options or BuildOptions()
     progress = progress or NoProgress()
     names.validate_name(name)
+    if options.also_unsigned and signing is None:
+        raise UsageError("without a key there is only the unsigned image")
     folder = os.fspath(output)
     # Telling what a source is can mean decompressing it, so it is done once.
     specs = [resolve(source) for source in sources]
     _refuse_output_among_sources(folder, specs)
     file_name = names.file_name(name, Kind(options.sources.kind))
-    path = without_parents(os.path.join(folder, file_name))
+    paths = [without_parents(os.path.join(folder, file_name))]
+    if options.also_unsigned:
+        paths.append(without_parents(os.path.join(folder, UNSIGNED_FOLDER, file_name)))
     with (
-        atomic_output(path, replace=options.replace, make_folders=True) as file,
+        atomic_outputs(paths, replace=options.replace, make_folders=True) as files,
         open_tree(specs, options.sources, progress) as collected,
     ):
         architecture = _architecture(options, collected)
-        job = _Job(name, path, architecture, options, signing, progress)
-        return job.run(file, collected)
+        job = _Job(name, paths[0], architecture, options, signing, progress)
+        report = job.run(files[0], collected)
+        if not options.also_unsigned:
+            return report
+        return replace(report, unsigned=_copied(files[0], files[1], paths[1]))
+
+
+def _copied(signed: IO[bytes], file: IO[bytes], path: str) -> UnsignedCopy:
+    try:
+        return UnsignedCopy(path, copy_unsigned(FileBlob(signed), file))
+    except OutputError as error:
+        error.file = error.file or path
+        raise
 
 
 def _refuse_output_among_sources(output: str, specs: Sequence[SourceSpec]) -> None:

@@ -124,6 +124,19 @@ def root_hash_of(path: str | os.PathLike[str], *, progress: Progress | None = No
         return _checked_root_hash(blob, dissect.dissect(blob), progress or NoProgress())
 
 
+def copy_unsigned(signed: Blob, file: IO[bytes]) -> int:
+    """Write an image that was just built without its signature; its size in bytes.
+
+    Nothing is verified: it is for an image whose data nobody else had in hands.
+
+    Raises:
+        FormatError: it has no signature.
+    """
+    table, size = _new_table(dissect.dissect(signed), signed.size, "", signed=False)
+    _copy_partitions(file, signed, table, size)
+    return size
+
+
 def _rewrite(
     path: str,
     make: Callable[[bytes], bytes] | None,

@@ -17,6 +17,7 @@ from sysgraft.formats.extension_release import Kind, fields_for_host
 if TYPE_CHECKING:
     import argparse
 
+    from sysgraft.build.extension import UnsignedCopy
     from sysgraft.build.sources.model import LayerChoice, LeftOut
     from sysgraft.cli.output import Output
     from sysgraft.formats.erofs.writer import Summary
@@ -33,6 +34,8 @@ def run(arguments: argparse.Namespace, out: Output) -> int:
     """Build one extension."""
     if arguments.unsigned and (arguments.private_key or arguments.certificate):
         raise UsageError("--unsigned and a key exclude each other")
+    if arguments.unsigned and arguments.also_unsigned:
+        raise UsageError("--unsigned and --also-unsigned exclude each other")
     options = build_options(arguments)
     report = build_extension(
         arguments.name,
@@ -70,6 +73,7 @@ def build_options(arguments: argparse.Namespace) -> BuildOptions:
         service_reload=arguments.service_reload,
         seed=_seed(arguments.seed),
         replace=arguments.force,
+        also_unsigned=arguments.also_unsigned,
     )
 
 
@@ -116,6 +120,7 @@ def as_json(report: BuildReport) -> dict[str, object]:
         "type": str(report.kind),
         "architecture": report.architecture,
         "signed": report.signed,
+        "unsigned": _unsigned_json(report.unsigned),
         "rootHash": report.root_hash.hex(),
         "diskUuid": str(report.disk_uuid),
         "seed": str(report.seed),
@@ -128,6 +133,10 @@ def as_json(report: BuildReport) -> dict[str, object]:
         "leftOut": [_left_out_json(item) for item in report.left_out],
         "notes": list(report.notes),
     }
+
+
+def _unsigned_json(copy: UnsignedCopy | None) -> dict[str, object] | None:
+    return None if copy is None else {"file": copy.path, "size": copy.size}
 
 
 def _content_json(content: Summary) -> dict[str, object]:
@@ -174,6 +183,8 @@ def _show(report: BuildReport, out: Output) -> None:
         ("release", " ".join(f"{key}={value}" for key, value in report.release.items())),
     ]
     out.table(rows, indent=2)
+    if report.unsigned is not None:
+        out.text(f"{report.unsigned.path}  (the same without its signature)")
 
 
 def _parts(report: BuildReport) -> str:

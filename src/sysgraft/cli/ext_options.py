@@ -110,6 +110,13 @@ BUILD: Final[Options] = [
     *_SIGNING,
     (("--unsigned",), {"action": "store_true", "help": "dm-verity without a signature"}),
     (
+        ("--also-unsigned",),
+        {
+            "action": "store_true",
+            "help": "also write the same image without its signature, to DIR/unsigned/",
+        },
+    ),
+    (
         ("--type",),
         {
             "choices": ["sysext", "confext"],

@@ -7,23 +7,18 @@ whatever ends the process; elsewhere it is written under a temporary name beside
 from __future__ import annotations
 
 import contextlib
-import errno
 import os
 import stat
-from typing import IO, TYPE_CHECKING, Final, NamedTuple, TypeVar
+from typing import IO, TYPE_CHECKING, Final, NamedTuple
 
 from sysgraft.errors import OutputError
+from sysgraft.host.drafts import Draft, link_draft, named_draft, temporary_name, unnamed_draft
 from sysgraft.host.files import cannot_write
+from sysgraft.host.new_folders import NewFolders, sync_folder
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator, Sequence
 
-_T = TypeVar("_T")
-
-# Linux only: a file without a name in a folder's file system.
-_UNNAMED: Final[int] = getattr(os, "O_TMPFILE", 0)
-# How file systems and kernels without such files answer (open(2), O_TMPFILE).
-_NO_UNNAMED: Final = (errno.EOPNOTSUPP, errno.EISDIR, errno.EINVAL)
 # What a new file gets less the umask (open(2)).
 _NEW_MODE: Final = 0o666
 
@@ -47,13 +42,6 @@ class _Place(NamedTuple):
         return os.path.dirname(self.target) or "."
 
 
-class _Draft(NamedTuple):
-    """A file in the making: its descriptor, and its temporary name if it has one."""
-
-    fd: int
-    temporary: str
-
-
 @contextlib.contextmanager
 def atomic_output(
     path: str | os.PathLike[str], *, replace: bool, make_folders: bool = False
@@ -73,21 +61,108 @@ def atomic_output(
     Raises:
         OutputError: it exists, or it cannot be written.
     """
-    place = _find_place(os.fspath(path), replace=replace)
-    folders = _Folders(place.folder, wanted=make_folders)
+    with atomic_outputs([path], replace=replace, make_folders=make_folders) as (file,):
+        yield file
+
+
+@contextlib.contextmanager
+def atomic_outputs(
+    paths: Sequence[str | os.PathLike[str]], *, replace: bool, make_folders: bool = False
+) -> Iterator[tuple[IO[bytes], ...]]:
+    """As `atomic_output`, of several files: all are on the disk before the first gets its name.
+
+    If one cannot be given its name, those before it go again, and the files they replaced come
+    back. An error that names no file is about the first.
+    """
+    with contextlib.ExitStack() as stack:
+        # The first is entered last, so that it is the one that nameless errors are about.
+        opened = [
+            stack.enter_context(
+                _opened(os.fspath(path), replace=replace, make_folders=make_folders)
+            )
+            for path in reversed(paths)
+        ]
+        outputs = opened[::-1]
+        yield tuple(output.file for output in outputs)
+        for output in outputs:
+            output.finish()
+        with contextlib.ExitStack() as published:
+            for output in outputs:
+                published.enter_context(
+                    _published(output, replace=replace, alone=len(outputs) == 1)
+                )
+    for output in outputs:
+        sync_folder(output.place.folder)
+
+
+class _Output(NamedTuple):
+    """An output on its way."""
+
+    place: _Place
+    draft: Draft
+    file: IO[bytes]
+    folders: NewFolders
+
+    def finish(self) -> None:
+        """All of it is on the disk, with the permissions it will have."""
+        with _named_in(self.place.name):
+            self.file.flush()
+            if self.place.mode is not None:
+                os.fchmod(self.draft.fd, self.place.mode)
+            os.fsync(self.draft.fd)
+
+
+@contextlib.contextmanager
+def _opened(name: str, *, replace: bool, make_folders: bool) -> Iterator[_Output]:
+    place = _find_place(name, replace=replace)
+    folders = NewFolders(place.folder, wanted=make_folders)
     try:
         folders.make()
         with _named_in(place.name), _open_draft(place, folders) as (draft, file):
-            yield file
-            file.flush()
-            if place.mode is not None:
-                os.fchmod(draft.fd, place.mode)
-            os.fsync(draft.fd)
-            folders.within(lambda: _publish(draft, place, replace=replace))
+            yield _Output(place, draft, file, folders)
     except BaseException:
         folders.remove()
         raise
-    _sync_folder(place.folder)
+
+
+@contextlib.contextmanager
+def _published(output: _Output, *, replace: bool, alone: bool) -> Iterator[None]:
+    """The file has its name inside, and keeps it unless an error comes out of there."""
+    place = output.place
+    old = "" if alone or place.mode is None else _second_name(place)
+    try:
+        with _named_in(place.name):
+            output.folders.within(lambda: _publish(output.draft, place, replace=replace))
+        with _taken_back(place, old):
+            yield
+    finally:
+        if old:
+            with contextlib.suppress(OSError):
+                os.unlink(old)
+
+
+@contextlib.contextmanager
+def _taken_back(place: _Place, old: str) -> Iterator[None]:
+    """On an error the file goes, and what it replaced comes back if it has another name."""
+    try:
+        yield
+    except BaseException:
+        with contextlib.suppress(OSError):
+            if old:
+                os.replace(old, place.target)
+            elif place.mode is None:
+                os.unlink(place.target)
+        raise
+
+
+def _second_name(place: _Place) -> str:
+    """Another name for the file that is replaced; none where file systems have no links."""
+    name = temporary_name(place.folder)
+    try:
+        os.link(place.target, name)
+    except OSError:
+        return ""
+    return name
 
 
 def _find_place(name: str, *, replace: bool) -> _Place:
@@ -132,12 +207,12 @@ def _named_in(name: str) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _open_draft(place: _Place, folders: _Folders) -> Iterator[tuple[_Draft, IO[bytes]]]:
+def _open_draft(place: _Place, folders: NewFolders) -> Iterator[tuple[Draft, IO[bytes]]]:
     # What will be private is never anything else.
     mode = _NEW_MODE if place.mode is None else 0o600
     try:
         draft = folders.within(
-            lambda: _unnamed_draft(place.folder, mode) or _named_draft(place.folder, mode)
+            lambda: unnamed_draft(place.folder, mode) or named_draft(place.folder, mode)
         )
     except OSError as error:
         message = f"cannot write here: {error.strerror or error}"
@@ -151,37 +226,7 @@ def _open_draft(place: _Place, folders: _Folders) -> Iterator[tuple[_Draft, IO[b
                 os.unlink(draft.temporary)
 
 
-def _unnamed_draft(folder: str, mode: int) -> _Draft | None:
-    """None where the system has no files without a name, or none that can be given one."""
-    if not _UNNAMED:
-        return None
-    try:
-        fd = os.open(folder, _UNNAMED | os.O_RDWR | os.O_CLOEXEC, mode)
-    except OSError as error:
-        if error.errno in _NO_UNNAMED:
-            return None
-        raise
-    if os.path.exists(_link_source(fd)):
-        return _Draft(fd, "")
-    os.close(fd)
-    return None
-
-
-def _named_draft(folder: str, mode: int) -> _Draft:
-    name = _temporary_name(folder)
-    return _Draft(os.open(name, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode), name)
-
-
-def _temporary_name(folder: str) -> str:
-    return os.path.join(folder, f".sysgraft-{os.urandom(8).hex()}")
-
-
-def _link_source(fd: int) -> str:
-    # linkat(2) gives this as the way that needs no privilege.
-    return f"/proc/self/fd/{fd}"
-
-
-def _publish(draft: _Draft, place: _Place, *, replace: bool) -> None:
+def _publish(draft: Draft, place: _Place, *, replace: bool) -> None:
     """Give the finished file its name; a link fails where the name was taken meanwhile."""
     if not replace:
         _publish_new(draft, place)
@@ -191,9 +236,9 @@ def _publish(draft: _Draft, place: _Place, *, replace: bool) -> None:
         _replace_by_unnamed(draft, place)
 
 
-def _publish_new(draft: _Draft, place: _Place) -> None:
+def _publish_new(draft: Draft, place: _Place) -> None:
     try:
-        _link(draft, place.target)
+        link_draft(draft, place.target)
     except FileExistsError:
         _refuse_existing(place.name)
         raise
@@ -205,93 +250,12 @@ def _publish_new(draft: _Draft, place: _Place) -> None:
         os.replace(draft.temporary, place.target)
 
 
-def _replace_by_unnamed(draft: _Draft, place: _Place) -> None:
+def _replace_by_unnamed(draft: Draft, place: _Place) -> None:
     """Linking replaces nothing, renaming does: so the file is named for a moment."""
-    name = _temporary_name(place.folder)
+    name = temporary_name(place.folder)
     try:
-        _link(draft, name)
+        link_draft(draft, name)
         os.replace(name, place.target)
     finally:
         with contextlib.suppress(OSError):
             os.unlink(name)
-
-
-def _link(draft: _Draft, name: str) -> None:
-    if draft.temporary:
-        os.link(draft.temporary, name)
-        return
-    # Only with a folder's descriptor does Python call linkat(2), which follows the link in /proc;
-    # beside an absolute path any descriptor will do, it is not looked at.
-    os.link(_link_source(draft.fd), name, src_dir_fd=draft.fd, follow_symlinks=True)
-
-
-def _sync_folder(folder: str) -> None:
-    """Make the name last; the file is whole and in its place whether or not this works."""
-    with contextlib.suppress(OSError):
-        fd = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
-        try:
-            os.fsync(fd)
-        finally:
-            os.close(fd)
-
-
-class _Folders:
-    """The folder `path` of an output and those above it, made when missing if that is `wanted`."""
-
-    def __init__(self, path: str, *, wanted: bool) -> None:
-        self._path = path
-        self._wanted = wanted
-        self._made: list[str] = []
-
-    def make(self) -> None:
-        """Make what is missing, if that is wanted."""
-        if self._wanted:
-            self._made += _make_folders(self._path)
-
-    def remove(self) -> None:
-        """Remove what was made, if there is nothing in it."""
-        _remove_empty(self._made)
-
-    def within(self, action: Callable[[], _T]) -> _T:
-        """Do what needs the folder; if that has gone, make it again and try once more.
-
-        Another process that made the folder and failed takes it along: a file without a name
-        does not keep it from doing so.
-        """
-        try:
-            return action()
-        except FileNotFoundError:
-            if not self._wanted:
-                raise
-        self.make()
-        return action()
-
-
-def _make_folders(path: str) -> list[str]:
-    """Make what is missing of `path`; what was made, the outermost first."""
-    missing = []
-    while path and not os.path.isdir(path):
-        missing.append(path)
-        path = os.path.dirname(path.rstrip(os.sep))
-    made: list[str] = []
-    for folder in reversed(missing):
-        try:
-            os.mkdir(folder)
-        except FileExistsError:
-            if os.path.isdir(folder):
-                continue
-            _remove_empty(made)
-            raise OutputError("cannot make the folder: a file is there", file=folder) from None
-        except OSError as error:
-            _remove_empty(made)
-            message = f"cannot make the folder: {error.strerror or error}"
-            raise OutputError(message, file=folder) from error
-        made.append(folder)
-    return made
-
-
-def _remove_empty(folders: list[str]) -> None:
-    """Remove folders that hold nothing but each other."""
-    for folder in reversed(folders):
-        with contextlib.suppress(OSError):
-            os.rmdir(folder)
