@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import subprocess
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
 
 from command import signing, sysgraft
+from sysgraft.base.blob import BytesBlob
 from sysgraft.build.resign import root_hash_of
 from sysgraft.errors import FormatError
+from sysgraft.formats import gpt
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -108,3 +111,68 @@ def test_a_signature_by_the_openssl_recipe_is_joined(
     assert refused.code == 2
     assert sysgraft(*join, "--certificate", signing_pair.certificate).code == 0
     assert verifies(unsigned, signing_pair)
+
+
+# --- Tables of others ----------------------------------------------------------------------------
+
+
+def with_slots(image: Path, *slots: int, count: int = 128) -> Path:
+    """The image with its two partitions in other entries, of a table of `count`."""
+    data = bytearray(image.read_bytes())
+    table = gpt.parse(BytesBlob(bytes(data)))
+    moved = [replace(part, index=slot) for part, slot in zip(table.partitions, slots, strict=True)]
+    sectors = -(-count * 128 // 512)
+    last = len(data) // 512 - 1
+    table = replace(
+        table, partitions=tuple(moved), entry_count=count, last_usable_lba=last - sectors - 1
+    )
+    data[: table.partitions[0].offset] = bytes(table.partitions[0].offset)
+    for offset, piece in gpt.render(table, len(data)):
+        data[offset : offset + len(piece)] = piece
+    image.write_bytes(data)
+    return image
+
+
+@pytest.mark.parametrize(
+    ("slots", "count", "added"),
+    [((0, 1), 128, 2), ((3, 9), 128, 10), ((0, 127), 128, 1), ((1, 3), 4, 0)],
+)
+def test_the_signature_takes_a_free_entry(
+    unsigned: Path, signing_pair: SigningPair, slots: tuple[int, int], count: int, added: int
+) -> None:
+    with_slots(unsigned, *slots, count=count)
+    assert sysgraft("ext", "sign", unsigned, "--force", *signing(signing_pair)).code == 0
+    parts = gpt.parse(BytesBlob(unsigned.read_bytes())).partitions
+    assert {part.index for part in parts} == {*slots, added}
+    assert next(part for part in parts if part.index == added).name == "root-x86-64-verity-sig"
+    assert verifies(unsigned, signing_pair)
+
+
+def test_a_full_table_is_refused(unsigned: Path, signing_pair: SigningPair) -> None:
+    before = with_slots(unsigned, 0, 1, count=2).read_bytes()
+    refused = sysgraft("ext", "sign", unsigned, "--force", *signing(signing_pair))
+    assert refused.code == 2
+    assert "no free entry for a signature, all 2 are used" in refused.err
+    assert unsigned.read_bytes() == before
+
+
+def test_without_dm_verity_there_is_nothing_to_sign(
+    unsigned: Path, tmp_path: Path, signing_pair: SigningPair
+) -> None:
+    data = unsigned.read_bytes()
+    table = gpt.parse(BytesBlob(data))
+    root = table.partitions[0]
+    bare = tmp_path / "bare.raw"
+    bare.write_bytes(data[root.offset : root.offset + root.size])
+    alone = bytearray(data)
+    for offset, piece in gpt.render(replace(table, partitions=(root,)), len(data)):
+        alone[offset : offset + len(piece)] = piece
+    (tmp_path / "alone.raw").write_bytes(alone)
+    for path, words in (
+        (bare, "a bare erofs file system without a partition table"),
+        (tmp_path / "alone.raw", "the image has a root partition alone"),
+    ):
+        refused = sysgraft("ext", "sign", path, "--force", *signing(signing_pair))
+        assert refused.code == 2
+        assert words in refused.err
+        assert "hint: build a signed image" in refused.err

@@ -160,7 +160,7 @@ def _rewrite(
 
 def _checked_root_hash(blob: Blob, found: Dissection, progress: Progress) -> bytes:
     if found.table is None or found.data is None or found.verity is None:
-        raise FormatError("the image has no dm-verity", hint="build it with `sysgraft ext build`")
+        raise _without_verity(found)
     problems = gpt_check.problems(blob, found.table)
     if problems:
         raise FormatError(f"the partition table is damaged: {problems[0]}")
@@ -181,6 +181,18 @@ def _checked_root_hash(blob: Blob, found: Dissection, progress: Progress) -> byt
     return root_hash
 
 
+def _without_verity(found: Dissection) -> FormatError:
+    """What a signature would be about is the root hash of dm-verity; adding that is building."""
+    if found.table is None:
+        what = f"a bare {found.bare_fstype} file system without a partition table"
+    else:
+        what = f"the image has a {found.data.designator if found.data else 'root'} partition alone"
+    return FormatError(
+        f"{what}: no dm-verity, so there is no root hash to sign",
+        hint="build a signed image of the files in it: sysgraft ext build NAME FOLDER",
+    )
+
+
 def _new_table(found: Dissection, size: int, filename: str, *, signed: bool) -> tuple[Table, int]:
     """The table after the change, and the size of the disk it is for."""
     table = found.table
@@ -195,7 +207,7 @@ def _new_table(found: Dissection, size: int, filename: str, *, signed: bool) -> 
     table = replace(table, partitions=kept)
     if not signed:
         return _resized(table)
-    index = max(p.index for p in table.partitions) + 1
+    index = _free_slot(table)
     offset = _round_up(max(p.offset + p.size for p in table.partitions), GRAIN)
     architecture = found.data.architecture or ""
     designator = f"{found.data.designator}-verity-sig"
@@ -208,6 +220,20 @@ def _new_table(found: Dissection, size: int, filename: str, *, signed: bool) -> 
         sector_size=table.sector_size,
     )
     return _resized(replace(table, partitions=(*table.partitions, added)))
+
+
+def _free_slot(table: Table) -> int:
+    """The entry behind the last one in use, else the first that is free."""
+    used = {p.index for p in table.partitions}
+    slots = (*range(max(used) + 1, table.entry_count), *range(table.entry_count))
+    slot: int | None = next((slot for slot in slots if slot not in used), None)
+    if slot is None:
+        raise FormatError(
+            f"the partition table has no free entry for a signature, all {len(used)} are used",
+            hint="make the image with a larger table (128 entries are usual), or without"
+            " partitions that an extension has no use for",
+        )
+    return slot
 
 
 def _signature_uuid(table: Table, filename: str, designator: str, *, architecture: str) -> UUID:
