@@ -1,4 +1,4 @@
-"""Images that systemd-repart makes without a signature partition are signed, and nothing else moves.
+"""Images that systemd-repart makes without a signature are signed, and nothing else moves.
 
 Whoever signs later leaves it out (``--exclude-partitions``) or has no definition for it
 (``Verity=hash`` alone, as mkosi and others build).
@@ -123,11 +123,9 @@ def test_an_image_made_without_the_signature_partition(
     )
     signed = signed_by(image, signing_pair)
     assert dissected(debian13, signed)["root"] == "signed"
-    argv = ["fdisk", "--sector-size", sector_size, "--output", "Name", "--list", signed]
-    done = subprocess.run(argv, check=True, capture_output=True, text=True)
-    assert done.stderr == ""
+    listed = printed("fdisk", "--sector-size", sector_size, "--output", "Name", "--list", signed)
     names = ["root-x86-64", "root-x86-64-verity", "root-x86-64-verity-sig"]
-    assert done.stdout.splitlines()[-3:] == names
+    assert listed.splitlines()[-3:] == names
     back = signed.parent / "back/demo.raw"
     unsign_image(signed, target=Target(str(back)))
     assert partitions_of(back)[:2] == partitions_of(image)[:2]
@@ -163,14 +161,14 @@ def test_an_image_of_this_machines_repart(tree: Path, signing_pair: SigningPair)
     argv = ["systemd-repart", "--empty=create", "--size=2M", "--dry-run=no"]
     subprocess.run([*argv, f"--definitions={folder}", image], check=True, capture_output=True)
     signed = signed_by(image, signing_pair)
-    argv = ["systemd-dissect", "--json=short", str(signed)]
-    said = json.loads(subprocess.run(argv, check=True, capture_output=True).stdout)
+    said = json.loads(printed("systemd-dissect", "--json=short", signed))
     assert said["mounts"][0]["verity"] == "signed"
-    done = subprocess.run(
-        ["sfdisk", "--verify", signed], check=True, capture_output=True, text=True
-    )
-    assert "No errors detected" in done.stdout
-    checked = subprocess.run(
-        ["sgdisk", "--verify", signed], check=True, capture_output=True, text=True
-    )
-    assert "No problems found" in checked.stdout
+    assert "No errors detected" in printed("sfdisk", "--verify", signed)
+    assert "No problems found" in printed("sgdisk", "--verify", signed)
+
+
+def printed(*argv: str | Path) -> str:
+    """What a program prints when it is content."""
+    done = subprocess.run(list(map(str, argv)), check=True, capture_output=True, text=True)
+    assert done.stderr == ""
+    return done.stdout

@@ -189,7 +189,7 @@ def _without_verity(found: Dissection) -> FormatError:
         what = f"the image has a {found.data.designator if found.data else 'root'} partition alone"
     return FormatError(
         f"{what}: no dm-verity, so there is no root hash to sign",
-        hint="build a signed image of the files in it: sysgraft ext build NAME FOLDER",
+        hint="build a signed image of the files in it: sysgraft ext build NAME raw:FILE",
     )
 
 

@@ -13,11 +13,11 @@ _KEY_HELP: Final = "private key: a path, file: or pkcs11: URI (PEM, PKCS#8, encr
 _CERTIFICATE_HELP: Final = "its certificate: a path, file: or pkcs11: URI (PEM or DER)"
 
 BUILD_EXAMPLE: Final = """\
-SOURCE is a path (a folder, .deb, tar, saved container image, extension image: told by its content),
-the name of a container image (the local daemon's if it has it, else the registry's), or
-  dir:PATH  deb:FILE  tar:FILE  docker-archive:FILE[:REF]  oci-archive:FILE[:REF]  oci:DIR[:TAG]
+SOURCE is a path (a folder, .deb, .rpm, tar, saved container image, extension image: told by its
+content), the name of a container image (the local daemon's if it has it, else the registry's), or
+  dir:PATH  deb:FILE  rpm:FILE  tar:FILE  raw:FILE (an extension image)
+  docker-archive:FILE[:REF]  oci-archive:FILE[:REF]  oci:DIR[:TAG]
   docker://NAME (a registry)  docker-daemon:NAME (Docker or Podman)  catalog:NAME[@VERSION]
-  raw:FILE (an extension image)
 Later sources lie over earlier ones. Of an image the last layer is taken (--layers all: all).
 
 examples:

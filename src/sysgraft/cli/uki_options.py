@@ -14,7 +14,8 @@ if TYPE_CHECKING:
 
 BUILD_EXAMPLE: Final = """\
 An --initrd is a file, or a root file system: a folder, or one of
-  dir:PATH  deb:FILE  tar:FILE  docker-archive:FILE[:REF]  oci-archive:FILE[:REF]  oci:DIR[:TAG]
+  dir:PATH  deb:FILE  rpm:FILE  tar:FILE
+  docker-archive:FILE[:REF]  oci-archive:FILE[:REF]  oci:DIR[:TAG]
   docker://NAME (a registry)  docker-daemon:NAME (Docker or Podman)
 which becomes one initrd (all layers, cpio, zstd); without --linux its own kernel is taken.
 Several --initrd are joined. Options are ukify's, and so is the config file; the first of
