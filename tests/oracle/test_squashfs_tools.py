@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from sysgraft.build.extension import BuildOptions, build_extension
+from sysgraft.build.sources.model import Options as SourceOptions
 from sysgraft.errors import UnsupportedError
 from sysgraft.host.files import OpenFile
 from sysgraft.image.squashfs import SquashfsReader
@@ -174,3 +176,19 @@ def test_lzo_says_what_it_takes(folder: Path, tmp_path: Path) -> None:
     image = make(folder, tmp_path / "image", "-comp", "lzo")
     with pytest.raises(UnsupportedError, match="takes the Python module python-lzo"):
         read(image)
+
+
+@pytest.mark.oracle("tar")
+def test_an_extension_is_built_of_one(folder: Path, tmp_path: Path) -> None:
+    """Workers read the contents, each through a child of its own."""
+    (folder / "usr/lib/large").write_bytes(os.urandom(1 << 20) * 40)
+    image = make(folder, tmp_path / "image.raw", "-all-root")
+    archive = tmp_path / "folder.tar"
+    owners = ["--owner=0", "--group=0", "--format=pax"]
+    subprocess.run(["tar", "-C", folder, *owners, "-cf", archive, "."], check=True)
+    hashes = {
+        build_extension("demo", [str(source)], output=tmp_path / "out", options=options).root_hash
+        for source in (image, archive)
+        for options in (BuildOptions(SourceOptions(source_date_epoch=0), replace=True),)
+    }
+    assert len(hashes) == 1

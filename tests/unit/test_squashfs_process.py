@@ -147,6 +147,22 @@ def test_a_forked_worker_does_not_end_it(tmp_path: Path) -> None:
     assert process.listing(0).inode.mode == stat.S_IFDIR | 0o755
 
 
+def test_forked_workers_read_through_children_of_their_own(tmp_path: Path) -> None:
+    blob = BytesBlob(partition(tmp_path))
+    tree = SquashfsReader(blob).read_tree()
+    contents = [inode.content for inode in tree.values() if inode.content is not None]
+    expected = [content.read_at(0, content.size) for content in contents]
+    workers = []
+    for _ in range(3):
+        workers.append(os.fork())
+        if not workers[-1]:
+            found = [content.read_at(0, content.size) for content in contents]
+            os._exit(0 if found == expected else 1)
+    for _ in range(5):
+        assert [content.read_at(0, content.size) for content in contents] == expected
+    assert {os.waitpid(pid, 0)[1] for pid in workers} == {0}
+
+
 def partition(folder: Path) -> bytes:
     """The squashfs in a golden image."""
     image = golden("sysext-252-squashfs", folder)

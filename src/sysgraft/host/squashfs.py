@@ -13,6 +13,7 @@ import select
 import struct
 import subprocess
 import sys
+import threading
 import weakref
 from importlib.util import find_spec
 from time import monotonic
@@ -76,6 +77,8 @@ class _Failure(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class SquashfsProcess:
     """The child and the conversation with it; it ends with this object.
 
+    A forked worker that reads starts a child of its own: two cannot speak to one.
+
     Args:
         blob: the image.
         argv: what runs, for tests.
@@ -91,10 +94,16 @@ class SquashfsProcess:
                 " (pip install 'sysgraft[squashfs]')",
             )
         self._blob = blob
+        self._argv = argv or (sys.executable, *_ARGV)
+        self._lock = threading.Lock()
         self._deadline = 0.0
-        self._process = _start(argv or (sys.executable, *_ARGV))
+        self._begin()
+
+    def _begin(self) -> None:
+        self._owner = os.getpid()
+        self._process = _start(self._argv)
         # A forked worker inherits this object, and must not end what is its parent's.
-        self._end = weakref.finalize(self, _end, self._process, os.getpid())
+        self._end = weakref.finalize(self, _end, self._process, self._owner)
 
     def listing(self, ref: int) -> Listing:
         """The inode `ref` and what is in it; 0 is the root.
@@ -124,6 +133,12 @@ class SquashfsProcess:
         self._end()
 
     def _ask(self, question: dict[str, object]) -> tuple[bytes, bytes]:
+        with self._lock:
+            if self._owner != os.getpid():
+                self._begin()
+            return self._conversation(question)
+
+    def _conversation(self, question: dict[str, object]) -> tuple[bytes, bytes]:
         if not self._end.alive:
             raise FormatError("the reader of the squashfs file system has ended")
         self._deadline = monotonic() + MAX_SECONDS
