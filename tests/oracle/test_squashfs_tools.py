@@ -119,6 +119,14 @@ def test_every_layout(folder: Path, tmp_path: Path, options: list[str]) -> None:
     assert_is(read(make(folder, tmp_path / "image", *options)), folder)
 
 
+@pytest.mark.parametrize("names", [[], ["a"], ["a", "b", "b/c"]], ids=" ".join)
+def test_empty_directories(tmp_path: Path, names: list[str]) -> None:
+    folder = tmp_path / "folder"
+    for name in ("", *names):
+        (folder / name).mkdir()
+    assert_is(read(make(folder, tmp_path / "image")), folder)
+
+
 def test_parts_of_files(folder: Path, tmp_path: Path) -> None:
     image = make(folder, tmp_path / "image")
     with OpenFile(image) as blob:

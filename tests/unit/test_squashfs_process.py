@@ -15,7 +15,7 @@ from golden_images import golden
 from sysgraft.base.blob import BytesBlob
 from sysgraft.errors import FormatError, LimitError, UnsupportedError
 from sysgraft.host import squashfs
-from sysgraft.host.squashfs import DiskInode, Listing, SquashfsProcess
+from sysgraft.host.squashfs import ROOT, DiskInode, Listing, SquashfsProcess
 from sysgraft.image.content import UsrReader
 from sysgraft.image.inspect import inspect_image
 from sysgraft.image.squashfs import SquashfsReader
@@ -61,10 +61,10 @@ def child(script: str) -> SquashfsProcess:
 def test_what_is_no_answer(script: str, message: str) -> None:
     process = child(script)
     with pytest.raises(FormatError, match=message):
-        process.listing(0)
+        process.listing(ROOT)
     process.close()
     with pytest.raises(FormatError, match="has ended"):
-        process.listing(0)
+        process.listing(ROOT)
 
 
 def test_content_of_another_length_is_no_answer() -> None:
@@ -79,7 +79,7 @@ def test_one_that_never_answers_is_ended(script: str, monkeypatch: pytest.Monkey
     begin = time.monotonic()
     with pytest.raises(LimitError, match=r"longer than 0\.5 seconds"):
         # The second asks for bytes without end and never takes them.
-        process.listing(0)
+        process.listing(ROOT)
     assert time.monotonic() - begin < 10
     assert process._process.returncode == -signal.SIGKILL
 
@@ -95,7 +95,7 @@ except MemoryError as error:
     send(b"E", json.dumps(c._described_error(error)).encode())
 """
     with pytest.raises(LimitError, match="too much memory"):
-        child(script).listing(0)
+        child(script).listing(ROOT)
 
 
 def test_it_can_write_no_files(tmp_path: Path) -> None:
@@ -111,7 +111,7 @@ except OSError:
     send(b"E", b'{{"kind": "damaged", "message": "too large"}}')
 """
     with pytest.raises(FormatError, match="too large"):
-        child(script).listing(0)
+        child(script).listing(ROOT)
     assert (tmp_path / "file").read_bytes() == b""
 
 
@@ -122,7 +122,7 @@ send(b'D', b'ok')
 time.sleep(60)
 """)
     with pytest.raises(FormatError, match="first"):
-        process.listing(0)
+        process.listing(ROOT)
     assert process.read(1, 0, 2) == b"ok"
     process.close()
 
@@ -144,7 +144,7 @@ def test_a_forked_worker_does_not_end_it(tmp_path: Path) -> None:
         process.close()
         os._exit(0)
     os.waitpid(pid, 0)
-    assert process.listing(0).inode.mode == stat.S_IFDIR | 0o755
+    assert process.listing(ROOT).inode.mode == stat.S_IFDIR | 0o755
 
 
 def test_forked_workers_read_through_children_of_their_own(tmp_path: Path) -> None:
@@ -185,7 +185,7 @@ def test_a_child_that_cannot_start() -> None:
 
 # What the walk believes of what it is told.
 
-ROOT: dict[str, Any] = {"mode": stat.S_IFDIR | 0o755, "ref": 1}
+TOP: dict[str, Any] = {"mode": stat.S_IFDIR | 0o755, "ref": 1}
 
 
 def disk(name: str = "", **changes: Any) -> DiskInode:
@@ -209,11 +209,12 @@ class Told:
 
     def __init__(self, folders: dict[int, list[DiskInode]], root: DiskInode | None = None) -> None:
         self.folders = folders
-        self.root = root or disk(**ROOT)
+        self.root = root or disk(**TOP)
 
     def listing(self, ref: int) -> Listing:
-        inode = self.root if ref in (0, 1) else disk(ref=ref)
-        return Listing(inode, self.folders.get(ref or 1, []))
+        ref = 1 if ref == ROOT else ref
+        inode = self.root if ref == 1 else disk(ref=ref)
+        return Listing(inode, self.folders.get(ref, []))
 
 
 def reader(*entries: DiskInode, **folders: list[DiskInode]) -> SquashfsReader:

@@ -35,6 +35,9 @@ LIBRARY: Final = "PySquashfsImage"
 MAX_ANSWER: Final = 64 << 20
 """Bytes of one answer: a directory of 200,000 files with long names."""
 
+ROOT: Final = -1
+"""The reference that means the root directory; 0 is that of the first inode."""
+
 MAX_READ: Final = 1 << 20
 """Bytes of content asked for at once."""
 
@@ -44,6 +47,7 @@ MAX_SECONDS: Final = 60.0
 _MAX_NEED: Final = 1 << 21
 _HEAD: Final = struct.Struct(">I1s")
 _NEED: Final = struct.Struct(">QI")
+# Modules come from where this process has them, and never from the current folder (-P).
 _ARGV: Final = ("-P", "-m", "sysgraft.host.squashfs_child")
 
 
@@ -96,17 +100,17 @@ class SquashfsProcess:
         self._blob = blob
         self._argv = argv or (sys.executable, *_ARGV)
         self._lock = threading.Lock()
-        self._deadline = 0.0
         self._begin()
 
     def _begin(self) -> None:
+        self._deadline = 0.0
         self._owner = os.getpid()
         self._process = _start(self._argv)
         # A forked worker inherits this object, and must not end what is its parent's.
         self._end = weakref.finalize(self, _end, self._process, self._owner)
 
     def listing(self, ref: int) -> Listing:
-        """The inode `ref` and what is in it; 0 is the root.
+        """The inode `ref` and what is in it.
 
         Raises:
             FormatError: the image makes no sense, or the child broke off.
@@ -143,27 +147,28 @@ class SquashfsProcess:
             raise FormatError("the reader of the squashfs file system has ended")
         self._deadline = monotonic() + MAX_SECONDS
         try:
-            self._send(b"Q", msgspec.json.encode(question))
-            while True:
-                kind, content = self._receive()
-                if kind == b"E":
-                    self._raise(content)
-                if kind != b"N":
-                    return kind, content
-                self._send(b"D", self._needed(content))
+            kind, content = self._answer(question)
         except BaseException:
-            # In the middle of a conversation nothing it says later can be told apart.
-            if self._deadline:
-                self.close()
+            # In the middle of a conversation nothing that comes later could be told apart.
+            self.close()
             raise
+        if kind == b"E":
+            self._raise(content)
+        return kind, content
+
+    def _answer(self, question: dict[str, object]) -> tuple[bytes, bytes]:
+        self._send(b"Q", msgspec.json.encode(question))
+        while True:
+            kind, content = self._receive()
+            if kind != b"N":
+                return kind, content
+            self._send(b"D", self._needed(content))
 
     def _raise(self, content: bytes) -> NoReturn:
         try:
             failure = msgspec.json.decode(content, type=_Failure)
         except (msgspec.MsgspecError, ValueError):
             self._refuse()
-        # A whole answer: the next question can follow.
-        self._deadline = 0.0
         message = printable(failure.message.encode("utf-8", "replace"))
         if failure.kind == "unsupported":
             raise UnsupportedError(message)
@@ -212,8 +217,9 @@ class SquashfsProcess:
 
     def _wait(self, fd: int, *, writing: bool) -> None:
         left = max(0.0, self._deadline - monotonic())
-        ready = select.select([] if writing else [fd], [fd] if writing else [], [], left)
-        if not any(ready):
+        ready = select.poll()
+        ready.register(fd, select.POLLOUT if writing else select.POLLIN)
+        if not ready.poll(left * 1000):
             raise LimitError(
                 f"reading the squashfs file system takes longer than {MAX_SECONDS:g} seconds",
             )
@@ -233,7 +239,7 @@ def _start(argv: Sequence[str]) -> subprocess.Popen[bytes]:
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
             bufsize=0,
-            env=environment(),
+            env=environment({"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}),
             start_new_session=True,
         )
     except (OSError, ValueError) as error:

@@ -143,8 +143,8 @@ class SquashfsImage:
         self._open: tuple[int, Any, list[tuple[int, int]]] = (-1, None, [])
 
     def listing(self, ref: int) -> dict[str, Any]:
-        """An inode, and what is in it if it is a directory; ref 0 is the root."""
-        ref = ref or self._superblock.root_inode
+        """An inode, and what is in it if it is a directory; a negative `ref` is the root."""
+        ref = self._superblock.root_inode if ref < 0 else ref
         inode = self._image._read_inode(ref >> 16, ref & 0xFFFF)  # noqa: SLF001
         entries = []
         if inode.is_dir:

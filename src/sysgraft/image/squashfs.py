@@ -15,7 +15,7 @@ from sysgraft.base.tree import Inode, Tree, printable
 from sysgraft.errors import FormatError
 from sysgraft.formats.erofs.inode import decode_device
 from sysgraft.formats.erofs.limits import MAX_ENTRIES, Budget
-from sysgraft.host.squashfs import MAX_READ, SquashfsProcess
+from sysgraft.host.squashfs import MAX_READ, ROOT, SquashfsProcess
 from sysgraft.image import tree_lookup
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ class SquashfsReader:
 
     def __init__(self, blob: Blob, process: SquashfsProcess | None = None) -> None:
         self._process = process or SquashfsProcess(blob)
-        self._root = self._process.listing(0)
+        self._root = self._process.listing(ROOT)
         self._tree: Tree | None = None
 
     @property
