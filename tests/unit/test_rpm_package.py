@@ -31,7 +31,7 @@ from rpm_kit import (
 from sysgraft.base.blob import BytesBlob
 from sysgraft.build.collect import Options, open_tree
 from sysgraft.errors import FormatError, InputError, LimitError, SysgraftError, UnsupportedError
-from sysgraft.formats import rpm, rpm_header
+from sysgraft.formats import rpm, rpm_files, rpm_header
 from sysgraft.formats.rpm_header import Region, read_header
 
 if TYPE_CHECKING:
@@ -282,13 +282,13 @@ def test_too_large_headers(count: int, size: int) -> None:
 
 
 def test_too_many_files(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(rpm, "MAX_FILES", 1)
+    monkeypatch.setattr(rpm_files, "MAX_FILES", 1)
     with pytest.raises(LimitError, match="a package of 2 files"):
         read(Kit([ONE, TWO]))
 
 
 def test_long_names_of_folders_do_not_multiply(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(rpm, "MAX_PATHS", 40)
+    monkeypatch.setattr(rpm_files, "MAX_PATHS", 40)
     with pytest.raises(LimitError, match="or all than 40"):
         read(Kit([F("/usr/lib/" + name) for name in "abcde"]))
 

@@ -22,7 +22,7 @@ from sysgraft.formats.stream import CHUNK
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from sysgraft.formats.rpm import File
+    from sysgraft.formats.rpm_files import File
     from sysgraft.formats.stream import ByteSource
 
 _SHORT_MAGIC: Final = b"07070X"

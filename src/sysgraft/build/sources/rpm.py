@@ -37,7 +37,8 @@ if TYPE_CHECKING:
 
     from sysgraft.base.blob import Blob
     from sysgraft.build.sources.model import Workspace
-    from sysgraft.formats.rpm import File, Package
+    from sysgraft.formats.rpm import Package
+    from sysgraft.formats.rpm_files import File
     from sysgraft.formats.stream import ByteSource
     from sysgraft.host.files import OpenFile
 
