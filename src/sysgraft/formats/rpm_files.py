@@ -1,7 +1,7 @@
 """The files of an RPM package, as the parallel lists of its header describe them.
 
-Format: ``rpmtag.h``, tags ``RPMTAG_FILE…``, ``BASENAMES``, ``DIRNAMES``, ``DIRINDEXES``; hard links as
-``rpmfi.c`` tells them. The rest of a package is `sysgraft.formats.rpm`'s.
+Format: ``rpmtag.h``, tags ``RPMTAG_FILE…``, ``BASENAMES``, ``DIRNAMES``, ``DIRINDEXES``; hard links
+as ``rpmfi.c`` tells them. The rest of a package is the matter of `sysgraft.formats.rpm`.
 """
 
 from __future__ import annotations
