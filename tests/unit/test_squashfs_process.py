@@ -28,6 +28,7 @@ HEAD = """
 import os, struct, sys, time
 def send(kind, content):
     os.write(1, struct.pack(">I1s", len(content), kind) + content)
+os.read(0, 65536)  # the question
 """
 IMAGE = BytesBlob(bytes(8192))
 
