@@ -13,6 +13,7 @@ from sysgraft.build.extension import BuildOptions, build_extension
 from sysgraft.build.sources.model import Options as SourceOptions
 from sysgraft.errors import UnsupportedError
 from sysgraft.host.files import OpenFile
+from sysgraft.image.extraction import extract_image
 from sysgraft.image.squashfs import SquashfsReader
 
 if TYPE_CHECKING:
@@ -200,3 +201,8 @@ def test_an_extension_is_built_of_one(folder: Path, tmp_path: Path) -> None:
         for options in (BuildOptions(SourceOptions(source_date_epoch=0), replace=True),)
     }
     assert len(hashes) == 1
+
+
+def test_it_is_extracted(folder: Path, tmp_path: Path) -> None:
+    extract_image(make(folder, tmp_path / "image"), tmp_path / "extracted")
+    assert_is(read(tmp_path / "image"), tmp_path / "extracted")
