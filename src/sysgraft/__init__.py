@@ -11,6 +11,7 @@ Begin here:
 * `sysgraft.compare_images` tells what is different between two images, and
   `sysgraft.extract_image` puts the files of one into a folder.
 * `sysgraft.merge_orders` tells which extension lies over which.
+* `sysgraft.lint_images` tells what will go wrong with a set of them on its target.
 * `sysgraft.build_uki`, `sysgraft.inspect_uki`, `sysgraft.verify_uki` and `sysgraft.sign_executable`
   are the same for unified kernel images and addons.
 * `sysgraft.generate_keys` makes the keys, `sysgraft.run_lab` boots the result.
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     from sysgraft.image.difference import Difference, compare_images
     from sysgraft.image.extraction import Extraction, extract_image
     from sysgraft.image.inspect import ImageInfo, inspect_image
+    from sysgraft.image.lint.lint import LintOptions, LintReport, lint_images
     from sysgraft.image.merge_order import MergeOrder, merge_orders
     from sysgraft.image.uki_inspect import UkiInfo, inspect_uki
     from sysgraft.image.uki_verify import UkiVerification, UkiVerifyOptions, verify_uki
@@ -80,6 +82,8 @@ _HOMES = {
     "KeySetOptions": ("sysgraft.build.keyset", "KeySetOptions"),
     "LabOptions": ("sysgraft.lab.options", "LabOptions"),
     "LabReport": ("sysgraft.lab.report", "LabReport"),
+    "LintOptions": ("sysgraft.image.lint.lint", "LintOptions"),
+    "LintReport": ("sysgraft.image.lint.lint", "LintReport"),
     "MergeOrder": ("sysgraft.image.merge_order", "MergeOrder"),
     "PcrBinding": ("sysgraft.seal.binding", "Binding"),
     "PcrCheckReport": ("sysgraft.seal.check", "CheckReport"),
@@ -107,6 +111,7 @@ _HOMES = {
     "generate_keys": ("sysgraft.build.keyset", "generate_keys"),
     "inspect_image": ("sysgraft.image.inspect", "inspect_image"),
     "inspect_uki": ("sysgraft.image.uki_inspect", "inspect_uki"),
+    "lint_images": ("sysgraft.image.lint.lint", "lint_images"),
     "load_pair": ("sysgraft.sign.pair", "load_pair"),
     "load_signer": ("sysgraft.sign.pair", "load_signer"),
     "merge_orders": ("sysgraft.image.merge_order", "merge_orders"),
@@ -138,6 +143,8 @@ __all__ = [
     "KeySetOptions",
     "LabOptions",
     "LabReport",
+    "LintOptions",
+    "LintReport",
     "MergeOrder",
     "PcrBinding",
     "PcrCheckReport",
@@ -165,6 +172,7 @@ __all__ = [
     "generate_keys",
     "inspect_image",
     "inspect_uki",
+    "lint_images",
     "load_pair",
     "load_signer",
     "merge_orders",

@@ -58,7 +58,10 @@ def test_bash_can_parse_the_script(shell: str, scripts: dict[str, str]) -> None:
     [
         ([""], {"ext", "uki", "policy", "keys", "pcr", "lab", "completion"}),
         (["e"], {"ext"}),
-        (["ext", ""], {"build", "inspect", "verify", "sign", "unsign", "diff", "extract", "order"}),
+        (
+            ["ext", ""],
+            {"build", "inspect", "verify", "sign", "unsign", "diff", "extract", "order", "lint"},
+        ),
         (["ext", "b"], {"build"}),
         (["ext", "build", "--priv"], {"--private-key"}),
         (["ext", "build", "demo", "./tree", "--priv"], {"--private-key"}),
@@ -114,6 +117,6 @@ def test_fish_offers_file_names_once_the_verb_is_there(scripts: dict[str, str]) 
         assert "__fish_use_subcommand" in line or "and not __fish_seen_subcommand_from" in line
     verbs = [line for line in choices if line.startswith("complete -c sysgraft -n '__fish_seen")]
     assert any(
-        "from build inspect verify sign unsign diff extract order' -f -a build" in line
+        "from build inspect verify sign unsign diff extract order lint' -f -a build" in line
         for line in verbs
     )

@@ -39,6 +39,7 @@ RUNNABLE = (
     "verify-an-extension",
     "sign-elsewhere",
     "merge-order",
+    "lint",
     "look-inside",
 )
 COLUMNS = "100"

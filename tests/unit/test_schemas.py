@@ -12,10 +12,12 @@ from typing import TYPE_CHECKING, TypeAlias
 import pytest
 from jsonschema import Draft202012Validator
 
+from command import sysgraft
 from golden_images import golden
 from sysgraft.cli.main import main
 from sysgraft.formats.policy_builtin import NAMES
 from sysgraft.image.checks import CHECKS
+from sysgraft.image.lint.finding import RULES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -29,6 +31,7 @@ NAMES_OF_SCHEMAS = {
     "ext.diff",
     "ext.extract",
     "ext.inspect",
+    "ext.lint",
     "ext.order",
     "ext.sign",
     "ext.unsign",
@@ -128,8 +131,8 @@ def test_a_build_with_everything_to_report(
     assert verified["ok"] is True
 
 
-def entries(inspected: Document) -> list[Document]:
-    files = inspected["files"]
+def entries(inspected: Document, key: str = "files") -> list[Document]:
+    files = inspected[key]
     assert isinstance(files, list)
     return files
 
@@ -213,6 +216,16 @@ def test_an_order_with_everything_to_report(tool: Tool) -> None:
     assert isinstance(orders, list)
     assert all(orders[0][key] for key in ("merged", "packed", "undecided", "passedOver"))
     tool("ext", "order", "b", "a", "--type=confext", "--systemd-version=252")
+
+
+def test_a_lint_with_everything_to_report(tool: Tool, tmp_path: Path) -> None:
+    images = [golden(name, tmp_path) for name in ("sysext-257", "sysext-262", "confext-262")]
+    options = ("--image-policy", "root=signed+absent", "--kernel-tree", tmp_path)
+    assert sysgraft("ext", "lint", *images, *options).code == 2
+    document = tool("ext", "lint", *images, *options[:2], code=1)
+    assert all(document[key] for key in ("images", "merges", "findings", "notChecked"))
+    found = {each["code"] for each in entries(document, "findings")}
+    assert found <= set(RULES)
 
 
 @pytest.mark.parametrize("policy", [*NAMES, "*", "-", "~"])

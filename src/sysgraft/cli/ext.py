@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from sysgraft.cli import ext_lint_options, verbs
 from sysgraft.cli import ext_options as options
-from sysgraft.cli import verbs
 from sysgraft.cli.verbs import Verb
 
 if TYPE_CHECKING:
@@ -67,6 +67,13 @@ VERBS: Final = [
         options.ORDER,
         options.ORDER_EXAMPLE,
         "sysgraft.cli.ext_order",
+    ),
+    Verb(
+        "lint",
+        "find what will go wrong with a set of extensions",
+        ext_lint_options.LINT,
+        ext_lint_options.EXAMPLE,
+        "sysgraft.cli.ext_lint",
     ),
 ]
 

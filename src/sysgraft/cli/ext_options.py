@@ -93,12 +93,65 @@ _SIGNING: Final[Options] = [
         },
     ),
 ]
-_JSON: Final[Options] = [
+JSON: Final[Options] = [
     (("--json",), {"action": "store_true", "help": "one JSON document on stdout"})
 ]
 _FORCE: Final[Options] = [
     (("--force",), {"action": "store_true", "help": "replace an existing file"})
 ]
+
+TRUST: Final[Options] = [
+    (
+        ("--certificate",),
+        {
+            "metavar": "CERT",
+            "action": "append",
+            "default": [],
+            "help": "trust this certificate; again for more",
+        },
+    ),
+    (
+        ("--cert-dir",),
+        {
+            "metavar": "DIR",
+            "action": "append",
+            "default": [],
+            "help": "trust the *.crt of this folder, as verity.d",
+        },
+    ),
+    (
+        ("--esl",),
+        {
+            "metavar": "FILE",
+            "action": "append",
+            "default": [],
+            "help": "trust the certificates of an EFI signature list",
+        },
+    ),
+    (("--dbx",), {"metavar": "FILE", "help": "revocations: an EFI signature list"}),
+    (
+        ("--efivars",),
+        {
+            "metavar": "DIR",
+            "help": "trust PK, KEK and db minus dbx of these EFI variables, if Secure Boot is on",
+        },
+    ),
+]
+"""Whose signatures are taken."""
+HOST: Final[Options] = [
+    (
+        ("--systemd-version",),
+        {
+            "metavar": "N",
+            "type": int,
+            "default": 262,
+            "help": "judge as this systemd would (default: 262)",
+        },
+    ),
+    (("--os-release",), {"metavar": "FILE", "help": "os-release of the host to match"}),
+    (("--arch",), {"metavar": "ARCH", "help": "architecture of the host to match"}),
+]
+"""Where an image is to be merged."""
 
 BUILD: Final[Options] = [
     (("name",), {"metavar": "NAME", "help": "name of the extension"}),
@@ -229,50 +282,16 @@ BUILD: Final[Options] = [
     ),
     (("--debug",), {"action": "store_true", "help": "show a traceback on errors"}),
     *_FORCE,
-    *_JSON,
+    *JSON,
 ]
 INSPECT: Final[Options] = [
     (("file",), {"metavar": "FILE", "help": "image"}),
     (("--files",), {"action": "store_true", "help": "list the content"}),
-    *_JSON,
+    *JSON,
 ]
 VERIFY: Final[Options] = [
     (("files",), {"metavar": "FILE", "nargs": "+", "help": "images"}),
-    (
-        ("--certificate",),
-        {
-            "metavar": "CERT",
-            "action": "append",
-            "default": [],
-            "help": "trust this certificate; again for more",
-        },
-    ),
-    (
-        ("--cert-dir",),
-        {
-            "metavar": "DIR",
-            "action": "append",
-            "default": [],
-            "help": "trust the *.crt of this folder, as verity.d",
-        },
-    ),
-    (
-        ("--esl",),
-        {
-            "metavar": "FILE",
-            "action": "append",
-            "default": [],
-            "help": "trust the certificates of an EFI signature list",
-        },
-    ),
-    (("--dbx",), {"metavar": "FILE", "help": "revocations: an EFI signature list"}),
-    (
-        ("--efivars",),
-        {
-            "metavar": "DIR",
-            "help": "trust PK, KEK and db minus dbx of these EFI variables, if Secure Boot is on",
-        },
-    ),
+    *TRUST,
     (
         ("--image-policy",),
         {
@@ -280,17 +299,7 @@ VERIFY: Final[Options] = [
             "help": "policy to meet (default: @sysext-strict, for a confext @confext-strict)",
         },
     ),
-    (
-        ("--systemd-version",),
-        {
-            "metavar": "N",
-            "type": int,
-            "default": 262,
-            "help": "judge as this systemd would (default: 262)",
-        },
-    ),
-    (("--os-release",), {"metavar": "FILE", "help": "os-release of the host to match"}),
-    (("--arch",), {"metavar": "ARCH", "help": "architecture of the host to match"}),
+    *HOST,
     (
         ("--allow-skip",),
         {
@@ -300,7 +309,7 @@ VERIFY: Final[Options] = [
             "help": "do not fail when CHECK could not be made",
         },
     ),
-    *_JSON,
+    *JSON,
 ]
 SIGN: Final[Options] = [
     (("file",), {"metavar": "FILE", "help": "image with dm-verity"}),
@@ -317,7 +326,7 @@ SIGN: Final[Options] = [
         },
     ),
     *_FORCE,
-    *_JSON,
+    *JSON,
 ]
 UNSIGN: Final[Options] = [
     (("file",), {"metavar": "FILE", "help": "signed image"}),
@@ -326,12 +335,12 @@ UNSIGN: Final[Options] = [
         {"metavar": "FILE", "help": "where the result goes (default: FILE itself, with --force)"},
     ),
     *_FORCE,
-    *_JSON,
+    *JSON,
 ]
 DIFF: Final[Options] = [
     (("old",), {"metavar": "OLD", "help": "an image"}),
     (("new",), {"metavar": "NEW", "help": "another one"}),
-    *_JSON,
+    *JSON,
 ]
 EXTRACT: Final[Options] = [
     (("file",), {"metavar": "FILE", "help": "an image, with a partition table or without"}),
@@ -345,7 +354,7 @@ EXTRACT: Final[Options] = [
             "help": "only this file or folder of the image; again for more",
         },
     ),
-    *_JSON,
+    *JSON,
 ]
 ORDER: Final[Options] = [
     (
@@ -369,5 +378,5 @@ ORDER: Final[Options] = [
             "help": f"release of systemd and its stub (default: {systemd.LATEST})",
         },
     ),
-    *_JSON,
+    *JSON,
 ]

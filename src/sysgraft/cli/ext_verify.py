@@ -36,7 +36,7 @@ def verify_options(arguments: argparse.Namespace) -> VerifyOptions:
     """The library's options for a command line."""
     systemd.check_release(arguments.systemd_version)
     return VerifyOptions(
-        trust=_trust(arguments),
+        trust=trust_store(arguments),
         image_policy=arguments.image_policy,
         systemd_version=arguments.systemd_version,
         os_release=host_release(arguments.os_release),
@@ -45,7 +45,8 @@ def verify_options(arguments: argparse.Namespace) -> VerifyOptions:
     )
 
 
-def _trust(arguments: argparse.Namespace) -> TrustStore:
+def trust_store(arguments: argparse.Namespace) -> TrustStore:
+    """What the options for certificates and revocations name."""
     store = trust_files.empty()
     for path in arguments.certificate:
         store |= trust_files.certificate(path)

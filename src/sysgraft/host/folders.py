@@ -189,6 +189,34 @@ def read_folder(path: str, *, suffix: str, limit: int, what: str) -> dict[str, b
     return {name: read_small(os.path.join(path, name), limit, what) for name in found}
 
 
+def folder_in(root: str, below: str) -> str | None:
+    """The path of a folder below `root`, None where there is none or a link is on the way.
+
+    Args:
+        root: where to begin; may be a link itself.
+        below: names joined with slashes; empty for the root.
+    """
+    path = root
+    try:
+        if not os.path.isdir(root):
+            return None
+        for name in filter(None, below.split("/")):
+            path = os.path.join(path, name)
+            if not stat.S_ISDIR(os.lstat(path).st_mode):
+                return None
+    except (OSError, ValueError):
+        return None
+    return path
+
+
+def files_beside(path: str) -> frozenset[str]:
+    """The names of everything in the folder of a file; none if it cannot be read."""
+    try:
+        return frozenset(os.listdir(os.path.dirname(path) or "."))
+    except OSError:
+        return frozenset()
+
+
 def is_below(path: str, folder: str) -> bool:
     """Whether `path`, there or not, lies somewhere below `folder`; not if it is the same."""
     above, here = os.path.realpath(folder), os.path.realpath(path)

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from sysgraft.image.content_checks import ContentChecks
     from sysgraft.image.dissect import Dissection
     from sysgraft.image.verify import VerifyOptions
+    from sysgraft.image.verity_tree import Damage
     from sysgraft.sign.verify.roothash import RoothashVerdict, SignerInfo
 
 _BROKEN: Final = "the partition table cannot be read"
@@ -45,6 +46,7 @@ class Examination:
         architecture: of the data partition.
         root_hash: what the image claims.
         signer: who signed, as far as that is known.
+        damage: the first bad block, None where there is none or nobody looked.
     """
 
     def __init__(self, options: VerifyOptions, filename: str, *, progress: Progress) -> None:
@@ -57,6 +59,7 @@ class Examination:
         self.architecture: str | None = None
         self.root_hash: bytes | None = None
         self.signer: SignerInfo | None = None
+        self.damage: Damage | None = None
 
     def checks(self) -> tuple[Check, ...]:
         """All checks in their order."""
@@ -165,7 +168,7 @@ class Examination:
 
     def _verity(self, tree: TreeCheck, root_hash: bytes, content: ContentChecks) -> None:
         try:
-            damage = tree.damage(root_hash)
+            damage = self.damage = tree.damage(root_hash)
         except FormatError as error:
             self._add(fail("verity-tree", error.message))
             return

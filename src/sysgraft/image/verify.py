@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     from sysgraft.base.progress import Progress
     from sysgraft.formats.extension_release import Kind
+    from sysgraft.image.verity_tree import Damage
     from sysgraft.sign.verify.roothash import SignerInfo
     from sysgraft.sign.verify.trust import TrustStore
 
@@ -70,6 +71,7 @@ class Verification:
         root_hash: what the image claims; genuine only if `root-hash-link`, `verity-tree`,
             `signature` and `trust` are ok.
         signer: who signed, as far as that is known.
+        damage: the first bad block, None where there is none or nobody looked.
     """
 
     file: str
@@ -79,6 +81,7 @@ class Verification:
     architecture: str | None = None
     root_hash: bytes | None = None
     signer: SignerInfo | None = None
+    damage: Damage | None = None
 
     @property
     def ok(self) -> bool:
@@ -111,4 +114,5 @@ def verify_image(
         architecture=work.architecture,
         root_hash=work.root_hash,
         signer=work.signer,
+        damage=work.damage,
     )

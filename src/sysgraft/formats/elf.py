@@ -1,0 +1,120 @@
+"""ELF files: what one section holds.
+
+System V ABI, "Object Files" (chapter 4 of the gABI): 32 and 64 bits, both byte orders, and extended
+section numbering. Reads the section headers and one section's bytes; program headers, symbols and
+relocations are not looked at, and nothing is written.
+"""
+
+from __future__ import annotations
+
+import struct
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from sysgraft.errors import FormatError, LimitError, TruncatedError, UnsupportedError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from sysgraft.base.blob import Blob
+
+MAX_SECTIONS: Final = 1 << 17
+"""Section headers of a file; kernel modules with one for each function have some thousands."""
+MAX_NAMES: Final = 16 << 20
+"""Bytes of all section names."""
+
+_MAGIC: Final = b"\x7fELF"
+_IDENT_SIZE: Final = 16
+_CLASSES: Final = {1: 32, 2: 64}  # EI_CLASS
+_ORDERS: Final = {1: "<", 2: ">"}  # EI_DATA
+# e_shoff, e_shentsize, e_shnum and e_shstrndx of the file header, and what is between.
+_HEADERS: Final = {32: "HHIIII4xHHHHHH", 64: "HHIQQQ4xHHHHHH"}
+# sh_name, sh_type, sh_flags, sh_addr, sh_offset, sh_size, sh_link.
+_SECTIONS: Final = {32: "IIIIIII12x", 64: "IIQQQQI20x"}
+_NO_BITS: Final = 8  # SHT_NOBITS: takes no place in the file
+_EXTENDED: Final = 0xFFFF  # SHN_XINDEX: the index is in sh_link of section 0
+
+
+class _Section(NamedTuple):
+    name: int
+    kind: int
+    flags: int
+    address: int
+    offset: int
+    size: int
+    link: int
+
+
+def is_elf(head: bytes) -> bool:
+    """Whether a file that begins with `head` says it is ELF."""
+    return head.startswith(_MAGIC)
+
+
+def read_section(blob: Blob, name: bytes, *, max_size: int) -> bytes | None:
+    """The bytes of the first section called `name`; None where there is none.
+
+    Args:
+        blob: the file.
+        name: such as ``.modinfo``.
+        max_size: bytes the section may have.
+
+    Raises:
+        LimitError: the section, or what leads to it, is too large.
+        UnsupportedError: another class or byte order than those of the ABI.
+        FormatError: it is no ELF file, or damaged.
+    """
+    sections, names = _sections(blob)
+    for section in sections:
+        if _name(names, section.name) != name or section.kind == _NO_BITS:
+            continue
+        if section.size > max_size:
+            raise LimitError(f"an ELF section of {section.size} bytes, the limit is {max_size}")
+        return _read(blob, section.offset, section.size)
+    return None
+
+
+def _sections(blob: Blob) -> tuple[Iterator[_Section], bytes]:
+    """All sections, and the table of their names."""
+    bits, order = _identity(_read(blob, 0, _IDENT_SIZE))
+    header = struct.Struct(order + _HEADERS[bits])
+    fields = header.unpack(_read(blob, _IDENT_SIZE, header.size))
+    start, size, count, names = fields[5], *fields[-3:]
+    layout = struct.Struct(order + _SECTIONS[bits])
+    if not start:
+        return iter(()), b""
+    if size != layout.size:
+        raise FormatError(f"ELF section headers of {size} bytes instead of {layout.size}")
+    first = _Section(*layout.unpack(_read(blob, start, size)))
+    count = count or first.size
+    names = first.link if names == _EXTENDED else names
+    if count > MAX_SECTIONS:
+        raise LimitError(f"an ELF file with {count} sections, the limit is {MAX_SECTIONS}")
+    if names >= count:
+        raise FormatError("an ELF file without a table of section names")
+    table = _read(blob, start, count * size)
+    found = _Section(*layout.unpack_from(table, names * size))
+    if found.size > MAX_NAMES:
+        raise LimitError(f"ELF section names of {found.size} bytes, the limit is {MAX_NAMES}")
+    sections = (_Section(*each) for each in layout.iter_unpack(table))
+    return sections, _read(blob, found.offset, found.size)
+
+
+def _identity(ident: bytes) -> tuple[int, str]:
+    """Bits and byte order, the latter as `struct` has it."""
+    if not is_elf(ident):
+        raise FormatError("not an ELF file")
+    if ident[4] not in _CLASSES or ident[5] not in _ORDERS:
+        raise UnsupportedError(f"an ELF file of class {ident[4]} and byte order {ident[5]}")
+    return _CLASSES[ident[4]], _ORDERS[ident[5]]
+
+
+def _name(names: bytes, start: int) -> bytes:
+    end = names.find(b"\0", start)
+    return names[start:end] if end >= 0 else b""
+
+
+def _read(blob: Blob, offset: int, length: int) -> bytes:
+    if offset + length > blob.size:
+        raise TruncatedError(
+            f"an ELF file that needs bytes {offset}..{offset + length} and has {blob.size}",
+        )
+    return blob.read_at(offset, length)
