@@ -3,8 +3,9 @@
 ``@pytest.mark.oracle("veritysetup")`` says that a test compares with that program;
 ``@pytest.mark.oracle("debian-13")`` that it runs programs of the Debian 13 folder which
 ``scripts/setup-oracles`` makes, ``"debian-sid"`` those of its Debian sid folder, ``"stubs"`` that
-it takes the stubs of three systemd releases; ``@pytest.mark.root`` that it mounts or changes root.
-Where one is missing the test is left out and named at the end. With the environment variable ``CI``
+it takes the stubs of three systemd releases, ``"kernel-modules"`` the modules of a Debian kernel;
+``@pytest.mark.root`` that it mounts or changes root. Where one is missing the test is left out and
+named at the end. With the environment variable ``CI``
 set nothing may be left out: a missing tool, or any other skip, makes the run fail.
 """
 
@@ -37,6 +38,7 @@ IN_CI: Final = os.environ.get("CI", "").lower() not in ("", "0", "false", "no")
 CACHE: Final = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache", "sysgraft")
 DEBIAN_13: Final = CACHE / "debian-13"
 DEBIAN_SID: Final = CACHE / "debian-sid"
+KERNEL_MODULES: Final = CACHE / "kernel-modules"
 
 # Loaded machines are slow at random: time limits belong to the few tests that are about time.
 settings.register_profile("default", deadline=None)
@@ -81,6 +83,9 @@ def missing_tool(tool: str) -> str:
         return _missing_debian13()
     if tool == "debian-sid":
         return _missing_debian_sid()
+    if tool == "kernel-modules":
+        there = (KERNEL_MODULES / "usr/lib/modules").is_dir()
+        return "" if there else "kernel modules are missing (scripts/setup-oracles fetches some)"
     if tool == "stubs":
         return missing_stubs(CACHE)
     if which(tool):
