@@ -1,7 +1,9 @@
 """Extensions in a guest: systemd-stub hands them over, the stock systemd-sysext merges them or not.
 
 The guest is a whole Debian 13 in a UKI. Its policy is ``root=signed+absent:usr=signed+absent``;
-the certificate it trusts is in the UKI, in ``/usr/lib/verity.d``.
+the certificate it trusts is in the UKI, in ``/usr/lib/verity.d``, and the kernel believes the
+firmware's db while Secure Boot is on. What becomes of each image is foretold by ``ext lint``, too
+(``tests/integration/test_ext_lint_foretells.py``).
 """
 
 from __future__ import annotations
@@ -12,9 +14,7 @@ from typing import TYPE_CHECKING, Final
 import pytest
 
 from boot.conftest import initrd
-from sysgraft.base.blob import BytesBlob
-from sysgraft.build.extension import BuildOptions, build_extension
-from sysgraft.formats import gpt
+from extension_cases import CONTENT, MERGED, SETS, Signers, candidates, extension
 from sysgraft.image.merge_order import merge_orders
 from sysgraft.lab.esp import File, make_esp
 from sysgraft.lab.options import Disk
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 
     from boot.conftest import BuildUki, Keys, Lab
     from sysgraft.lab.report import LabReport
-    from sysgraft.sign.pair import SigningPair
 
 pytestmark = pytest.mark.boot
 
@@ -48,69 +47,33 @@ for image in /run/images/*.raw; do
     cp "/usr/share/demo/$name" "$SYSGRAFT_RESULTS/$name.content"
     rm /run/extensions/*
 done
+for set in /run/images/sets/*; do
+    for name in $(cat "$set"); do ln -s "/run/images/$name.sysext.raw" /run/extensions/; done
+    merge
+    systemd-sysext status --json=short > "$SYSGRAFT_RESULTS/${set##*/}"
+    rm /run/extensions/*
+done
 ln -s /run/images/layers/* /run/extensions/
 merge
 cp /usr/share/demo/shared "$SYSGRAFT_RESULTS/on-top"
 journalctl --boot --output=cat --unit=systemd-sysext.service > "$SYSGRAFT_RESULTS/log"
 exit 0
 """
-CONTENT: Final = b"".join(b"%07d\n" % number for number in range(1 << 17))
-# The policy asks for signatures; the kernel believes the firmware's db while Secure Boot is on.
-MERGED: Final = {
-    "again": True,
-    "damaged": True,
-    "firmware": True,
-    "other": False,
-    "tampered": False,
-    "unsigned": False,
-}
-
-
 # By character the order is another one.
 LAYERS: Final = ("Layer_3", "layer_2", "layer_10")
-
-
-def extension(folder: Path, name: str, signing: SigningPair | None) -> Path:
-    """An image with a file of several blocks, called after it, and a file that all of them have."""
-    tree = folder / f"tree-{name}"
-    (tree / "usr/share/demo").mkdir(parents=True)
-    (tree / "usr/share/demo" / name).write_bytes(CONTENT)
-    (tree / "usr/share/demo/shared").write_text(name)
-    build_extension(name, [str(tree)], output=str(folder), signing=signing, options=BuildOptions())
-    return folder / f"{name}.sysext.raw"
-
-
-def flip(image: Path, partition: int, offset: int) -> None:
-    """Change one bit of a partition."""
-    data = bytearray(image.read_bytes())
-    data[gpt.parse(BytesBlob(bytes(data))).partitions[partition].offset + offset] ^= 1
-    image.write_bytes(data)
-
-
-def content_offset(image: Path) -> int:
-    """Where in the data partition the middle of the file is."""
-    data = image.read_bytes()
-    middle = len(CONTENT) // 2
-    start = gpt.parse(BytesBlob(data)).partitions[0].offset
-    return data.index(CONTENT[middle : middle + 4096], start) - start
 
 
 def test_only_what_is_signed_by_whom_the_guest_trusts_is_merged(
     lab: Lab, uki: BuildUki, keys: Keys, other_keys: Keys, tmp_path: Path
 ) -> None:
-    signing = keys.pair("extension")
+    signers = Signers(keys.pair("extension"), keys.pair("db"), other_keys.pair("extension"))
+    signing = signers.own
     good = extension(tmp_path, "good", signing)
-    candidates = {
-        "again": extension(tmp_path, "again", signing),
-        "damaged": extension(tmp_path, "damaged", signing),
-        "firmware": extension(tmp_path, "firmware", keys.pair("db")),
-        "other": extension(tmp_path, "other", other_keys.pair("extension")),
-        "tampered": extension(tmp_path, "tampered", signing),
-        "unsigned": extension(tmp_path, "unsigned", None),
-    }
-    flip(candidates["damaged"], 0, content_offset(candidates["damaged"]))
-    flip(candidates["tampered"], 1, 4096)  # the root of the hash tree
-    files = [File(path.name, str(path)) for path in candidates.values()]
+    images = candidates(tmp_path, signers)
+    files = [File(path.name, str(path)) for path in images.values()]
+    for names in SETS:
+        (tmp_path / "-".join(names)).write_text(" ".join(names))
+        files.append(File(f"sets/{'-'.join(names)}", str(tmp_path / "-".join(names))))
     layers = [extension(tmp_path, name, signing) for name in reversed(LAYERS)]
     files.extend(File(f"layers/{path.name}", str(path)) for path in layers)
     make_esp(str(tmp_path / "disk"), files)
@@ -126,10 +89,11 @@ def test_only_what_is_signed_by_whom_the_guest_trusts_is_merged(
     check_boot(report)
     assert report.script is not None
     found = report.script.files
-    assert {name: merged(found[name]) == [name] for name in candidates} == MERGED
-    read = {name: found.get(f"{name}.content") == CONTENT for name in candidates}
+    assert {name: merged(found[name]) == [name] for name in images} == MERGED
+    read = {name: found.get(f"{name}.content") == CONTENT for name in images}
     # dm-verity finds a damaged block when it is read, not before.
     assert read == {**MERGED, "damaged": False}
+    assert {names: tuple(merged(found["-".join(names)])) for names in SETS} == SETS
     (order,) = merge_orders([path.name for path in layers])
     assert [each.name for each in order.merged] == [*LAYERS]
     assert "repeated too quickly" not in found["log"].decode()

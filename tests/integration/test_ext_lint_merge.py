@@ -45,7 +45,7 @@ def test_name_mismatch(make: Maker) -> None:
     image = make.image("a", {"usr/bin/x": ""}, called="other")
     report = lint(image)
     assert codes(report) == {"name-mismatch": []}
-    assert report.merges[0].fates[0].outcome == "ignored"
+    assert report.merges[0].refused == (str(image),)
 
 
 def test_a_release_file_that_cannot_be_told_ends_the_merge(make: Maker) -> None:

@@ -1,9 +1,10 @@
 """What systemd will do with a set of extensions: merged, passed over, or refused with all others.
 
-``merge_subprocess`` in ``src/sysext/sysext.c``: an image that does not fit the host, or that has no
-release file for its name, is passed over and the others are merged. One that the policy does not
-allow, that cannot be activated or whose release file cannot be told ends the merge: nothing is
-merged then. Signatures are checked as `sysgraft.image.verify` does, the hash tree too.
+``src/sysext/sysext.c``: the metadata of all images are read first, and one that is no extension by
+its name ends everything there (``image_discover_and_read_metadata``). So does one that the policy
+does not allow or that cannot be activated (``merge_subprocess``); one that does not fit the host is
+passed over, and the others are merged. Signatures are checked as `sysgraft.image.verify` does, the
+hash tree too. ``tests/boot/test_extensions.py`` holds this against systemd 257.
 """
 
 from __future__ import annotations
@@ -153,9 +154,9 @@ def _fate(subject: Subject, target: Target, progress: Progress) -> Fate:
     activated = _activated(subject, options, verified)
     if activated.outcome is Outcome.REFUSED:
         return activated
-    outside = _passed_over(subject, target)
-    if outside is not None:
-        return outside
+    other = _no_match(subject, target)
+    if other is not None:
+        return other
     if subject.release is None:
         reason = "its release file cannot be read here"
         return Fate(subject.file, subject.kind, Outcome.UNKNOWN, reason)
@@ -234,15 +235,12 @@ def _fatal_damage(verified: Verification, assessment: Assessment, release: int) 
     return f"it cannot be mounted: {damage.what}"
 
 
-def _passed_over(subject: Subject, target: Target) -> Fate | None:
-    """Why an image is no extension of this host; None if it is one, or nobody can tell."""
+def _no_match(subject: Subject, target: Target) -> Fate | None:
+    """What becomes of an image that does not match; None if it does, or nobody can tell."""
     if subject.choice is None:
         return None
     if subject.choice.name is None:
-        outcome = Outcome.REFUSED if subject.choice.rule == "ambiguous" else Outcome.IGNORED
-        return Fate(
-            subject.file, subject.kind, outcome, subject.choice.reason, code="name-mismatch"
-        )
+        return _refused(subject, subject.choice.reason, "name-mismatch")
     if FORBIDDEN in subject.tree:
         reason = "systemd passes over images with /usr/lib/os-release"
         return Fate(subject.file, subject.kind, Outcome.IGNORED, reason, code="os-release-inside")
