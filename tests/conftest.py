@@ -31,6 +31,7 @@ from sysgraft.host.tools import TOOLS
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator, Mapping, Sequence
 
+    from lint_kit import Maker
     from stubs import Stub
 
 IN_CI: Final = os.environ.get("CI", "").lower() not in ("", "0", "false", "no")
@@ -274,6 +275,14 @@ def make_pair(folder: Path, common_name: str) -> SigningPair:
 def without_squashfs(monkeypatch: pytest.MonkeyPatch) -> None:
     """As if the optional library that reads squashfs was not installed."""
     monkeypatch.setattr("sysgraft.host.squashfs.find_spec", lambda _: None)
+
+
+@pytest.fixture
+def make(tmp_path: Path) -> Maker:
+    """Writes extension images, of whatever is wrong with them, into the test's folder."""
+    from lint_kit import Maker  # noqa: PLC0415 - heavy
+
+    return Maker(tmp_path)
 
 
 @pytest.fixture

@@ -18,7 +18,9 @@ from sysgraft.formats.erofs import writer
 from sysgraft.formats.extension_release import Kind
 from sysgraft.formats.extension_release import path as release_path
 from sysgraft.formats.module_signature import MARK
-from sysgraft.image.lint.lint import LintOptions, lint_images
+from sysgraft.image.dissect import Dissection
+from sysgraft.image.lint.lint import lint_images
+from sysgraft.image.lint.scene import Subject
 from sysgraft.sign.keys import load_private_key
 from sysgraft.sign.roothash import sign_root_hash
 
@@ -27,7 +29,7 @@ if TYPE_CHECKING:
     from pathlib import Path
     from uuid import UUID
 
-    from sysgraft.image.lint.lint import LintReport
+    from sysgraft.image.lint.lint import LintOptions, LintReport
     from sysgraft.sign.pair import SigningPair
     from sysgraft.testing.certificates import Identity
 
@@ -63,6 +65,20 @@ def tree(files: Mapping[str, Content]) -> dict[bytes, Inode]:
             above = parent(above)
         found[path] = replace(content) if isinstance(content, Inode) else file(content)
     return dict(sorted(found.items()))
+
+
+def subject(name: str, files: Mapping[str, Content]) -> Subject:
+    """A system extension that is not in a file."""
+    return Subject(
+        file=name,
+        name=name,
+        kind=Kind.SYSEXT,
+        tree=tree(files),
+        choice=None,
+        release=None,
+        kinds=frozenset(),
+        dissection=Dissection(None, ()),
+    )
 
 
 @dataclass(frozen=True)

@@ -31,14 +31,7 @@ from sysgraft.sign.pair import load_pair
 from sysgraft.sign.verify import files as trust_files
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from conftest import SigningPair
-
-
-@pytest.fixture
-def make(tmp_path: Path) -> Maker:
-    return Maker(tmp_path)
 
 
 # --- Nothing wrong --------------------------------------------------------------------------------

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import pytest
-
 from lint_kit import (
     OPAQUE,
     WHITEOUT,
@@ -19,14 +17,7 @@ from sysgraft.base.tree import Inode
 from sysgraft.image.lint.lint import LintOptions
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from lint_kit import Content
-
-
-@pytest.fixture
-def make(tmp_path: Path) -> Maker:
-    return Maker(tmp_path)
 
 
 # --- Files in more than one layer -----------------------------------------------------------------

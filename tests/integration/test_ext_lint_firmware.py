@@ -27,11 +27,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-@pytest.fixture
-def make(tmp_path: Path) -> Maker:
-    return Maker(tmp_path)
-
-
 # --- Firmware -------------------------------------------------------------------------------------
 
 QUIET: Final = running("udevadm trigger")

@@ -26,11 +26,6 @@ if TYPE_CHECKING:
     from conftest import SigningPair
 
 
-@pytest.fixture
-def make(tmp_path: Path) -> Maker:
-    return Maker(tmp_path)
-
-
 # --- The image and systemd ------------------------------------------------------------------------
 
 

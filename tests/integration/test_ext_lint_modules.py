@@ -30,11 +30,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-@pytest.fixture
-def make(tmp_path: Path) -> Maker:
-    return Maker(tmp_path)
-
-
 # --- Kernel modules -------------------------------------------------------------------------------
 
 INDEX: Final = f"{MODULES}/modules.dep"

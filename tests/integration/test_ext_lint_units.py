@@ -21,14 +21,7 @@ from lint_kit import (
 from sysgraft.formats.extension_release import Kind
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from sysgraft.base.tree import Inode
-
-
-@pytest.fixture
-def make(tmp_path: Path) -> Maker:
-    return Maker(tmp_path)
 
 
 # --- Units ----------------------------------------------------------------------------------------

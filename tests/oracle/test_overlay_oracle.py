@@ -10,10 +10,7 @@ from typing import TYPE_CHECKING, Final, TypeAlias
 
 import pytest
 
-from lint_kit import FOLDER, OPAQUE, WHITEOUT, file, link, tree
-from sysgraft.formats.extension_release import Kind
-from sysgraft.image.dissect import Dissection
-from sysgraft.image.lint.scene import Subject
+from lint_kit import FOLDER, OPAQUE, WHITEOUT, file, link, subject, tree
 from sysgraft.image.lint.view import merge
 
 if TYPE_CHECKING:
@@ -107,24 +104,10 @@ def random_layer(rng: random.Random, *, is_base: bool) -> Layer:
 
 def seen(layers: list[Layer]) -> Layer:
     """What we say is seen."""
-    trees = [
-        tree({f"usr/{path}": content(*each) for path, each in layer.items()}) for layer in layers
-    ]
-    subjects = [
-        Subject(
-            file=str(number),
-            name=str(number),
-            kind=Kind.SYSEXT,
-            tree=each,
-            choice=None,
-            release=None,
-            kinds=frozenset(),
-            dissection=Dissection(None, ()),
-        )
-        for number, each in enumerate(trees[1:])
-    ]
+    files = [{f"usr/{path}": content(*each) for path, each in layer.items()} for layer in layers]
+    subjects = [subject(str(number), each) for number, each in enumerate(files[1:])]
     found: Layer = {}
-    for path, (inode, _) in merge(subjects, trees[0], (b"usr",)).seen.items():
+    for path, (inode, _) in merge(subjects, tree(files[0]), (b"usr",)).seen.items():
         if inode.content is not None:
             what = ["file", inode.content.read_at(0, inode.content.size).decode()]
         else:

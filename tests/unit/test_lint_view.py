@@ -3,28 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import pytest
 
-from lint_kit import OPAQUE, WHITEOUT, Content, file, link, tree
-from sysgraft.formats.extension_release import Kind
-from sysgraft.image.dissect import Dissection
-from sysgraft.image.lint.scene import Subject
+from lint_kit import OPAQUE, WHITEOUT, Content, file, link, subject, tree
 from sysgraft.image.lint.view import View, merge
+
+if TYPE_CHECKING:
+    from sysgraft.image.lint.scene import Subject
 
 
 def layer(name: str, **files: Content) -> Subject:
-    paths = {path.replace("__", "/"): content for path, content in files.items()}
-    return Subject(
-        file=name,
-        name=name,
-        kind=Kind.SYSEXT,
-        tree=tree(paths),
-        choice=None,
-        release=None,
-        kinds=frozenset(),
-        dissection=Dissection(None, ()),
-    )
+    return subject(name, {path.replace("__", "/"): content for path, content in files.items()})
 
 
 def seen(view: View) -> dict[str, str]:
