@@ -117,10 +117,18 @@ class Maker:
             )
         return path
 
-    def bare(self, name: str, files: Mapping[str, Content]) -> Path:
+    def bare(
+        self,
+        name: str,
+        files: Mapping[str, Content],
+        *,
+        kind: Kind = Kind.SYSEXT,
+        release: str = "ID=_any\n",
+        called: str = "",
+    ) -> Path:
         """A file system without a partition table."""
-        content = self._plan(name, files, Kind.SYSEXT, "ID=_any\n", name)
-        path = self.folder / f"{name}.sysext.raw"
+        content = self._plan(name, files, kind, release, called or name)
+        path = self.folder / f"{name}.{kind}.raw"
         data = bytearray(content.block_count * BLOCK)
         content.fill(0, memoryview(data))
         path.write_bytes(data)
