@@ -243,3 +243,25 @@ def test_systemd_merges_what_is_foretold(machine: Machine, name: str) -> None:
     assert sorted(really_used) == sorted(used)
     really_seen = {line for line in really_seen if " = " in line or " -> " in line}
     assert really_seen == seen
+
+
+@pytest.mark.parametrize(
+    ("beside", "is_read"),
+    [
+        ("good.sysext.roothash", True),
+        ("good.sysext.raw.roothash", False),
+        ("good.roothash", False),
+    ],
+)
+def test_systemd_reads_files_beside_an_image_by_the_names_we_say(
+    machine: Machine, beside: str, is_read: bool
+) -> None:
+    """A root hash that is read demands dm-verity, which this image does not have."""
+    case = CASES["one"]
+    (image,) = machine.images(case)
+    sidecar = image.with_name(beside)
+    sidecar.write_text("00" * 32)
+    report = lint_images([image])
+    assert ("sidecar-name" in {each.code for each in report.findings}) is not is_read
+    _, used = machine.merge(case, [image, sidecar])
+    assert bool(used) is not is_read

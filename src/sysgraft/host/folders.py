@@ -209,10 +209,10 @@ def folder_in(root: str, below: str) -> str | None:
     return path
 
 
-def files_beside(path: str) -> frozenset[str]:
-    """The names of everything in the folder of a file; none if it cannot be read."""
+def names_in(path: str) -> frozenset[str]:
+    """The names of everything in a folder; none if it cannot be read."""
     try:
-        return frozenset(os.listdir(os.path.dirname(path) or "."))
+        return frozenset(os.listdir(path))
     except OSError:
         return frozenset()
 

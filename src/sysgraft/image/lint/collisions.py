@@ -5,6 +5,7 @@ from __future__ import annotations
 import stat
 from typing import TYPE_CHECKING
 
+from sysgraft.base import version
 from sysgraft.errors import InputError
 from sysgraft.image.lint.finding import found
 from sysgraft.image.lint.kernels import split_path
@@ -69,41 +70,49 @@ def _hidden(each: Covered) -> Finding:
 
 def _same_type(each: Covered, contents: Contents) -> Finding:
     """Two things at one path, neither of them a folder."""
-    upper = each.upper
-    different = _difference(each.lower.inode, each.cover, contents)
-    if each.lower.owner is None:
+    lower, upper = each.lower, each.upper
+    if lower.owner is None:
         problem = f"{upper.file} replaces a file of the base"
         return found("replaces-base", problem, upper.file, path=each.path)
+    different = _difference(each, contents)
     if not different:
         return found("same-file", "they have the same", *_images(each), path=each.path)
-    problem = f"they differ in {different}; that of {upper.file} is seen"
+    is_open = version.key(lower.owner.name) == version.key(upper.name)
+    seen = "which of them is seen is open" if is_open else f"that of {upper.file} is seen"
+    problem = f"they differ in {different}; {seen}"
     return found("collision", problem, *_images(each), path=each.path)
 
 
-def _difference(one: Inode, two: Inode, contents: Contents) -> str:
+def _difference(each: Covered, contents: Contents) -> str:
     """The first thing that is different; empty if nothing is."""
+    one, two = each.lower.inode, each.cover
     if stat.S_IFMT(one.mode) != stat.S_IFMT(two.mode):
         return "type"
     if one.target != two.target or one.rdev != two.rdev:
         return "content"
-    if not _have_same_content(one, two, contents):
-        return "content"
+    try:
+        if not _have_same_content(one, two, contents):
+            return "content"
+    except InputError as error:
+        contents.give_up(each.upper.file, each.path, error.message)
+        return "content, as far as it can be read"
     if (one.mode, one.uid, one.gid) != (two.mode, two.uid, two.gid):
         return "mode or owner"
     return ""
 
 
 def _have_same_content(one: Inode, two: Inode, contents: Contents) -> bool:
-    """Whether both hold the same; not if one of them cannot be read."""
+    """Whether both hold the same.
+
+    Raises:
+        InputError: one of them cannot be read.
+    """
     first, second = one.content, two.content
     if first is None or second is None or first.size != second.size:
         return first is second
-    try:
-        contents.spend(2 * first.size)
-        return all(
-            first.read_at(at, length) == second.read_at(at, length)
-            for at in range(0, first.size, _CHUNK)
-            for length in (min(_CHUNK, first.size - at),)
-        )
-    except InputError:
-        return False
+    contents.spend(2 * first.size)
+    return all(
+        first.read_at(at, length) == second.read_at(at, length)
+        for at in range(0, first.size, _CHUNK)
+        for length in (min(_CHUNK, first.size - at),)
+    )

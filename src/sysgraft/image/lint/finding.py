@@ -47,6 +47,7 @@ RULES: Final[Mapping[str, Rule]] = MappingProxyType(
         "unreadable": Rule(_E, "check it with other tools; nothing is known of what is not read"),
         "refused": Rule(_E, "leave it out, sign it, or trust its signer: all others depend on it"),
         "damaged": Rule(_E, "build or fetch it again; ext verify says more"),
+        "revoked": Rule(_W, "sign it with a key that is not revoked"),
         "not-an-image-name": Rule(_E, "call the file NAME.sysext.raw or NAME.confext.raw"),
         "duplicate-name": Rule(_E, "give one of them another name, or leave it out"),
         "name-mismatch": Rule(_E, "give the file the name it was built with, or build it anew"),

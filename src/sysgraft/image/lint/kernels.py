@@ -33,6 +33,8 @@ MODULES: Final = b"usr/lib/modules"
 MAX_MODULE: Final = 256 << 20
 """Bytes of a module, decompressed; Linux' largest have 60 MB with their debug information."""
 
+# What tells a kernel's own folder from any other.
+_OWN: Final = frozenset(("kernel", "modules.builtin", "modules.dep", "modules.order"))
 _SAMPLES: Final = 8
 _MAX_BUILTIN: Final = 4 << 20
 
@@ -113,7 +115,9 @@ def read_kernels(path: str, contents: Contents) -> dict[str, Kernel]:
     """
     for below in ("usr/lib/modules", "lib/modules", ""):
         place = folders.folder_in(path, below)
-        kernels = kernels_of(_modules_tree(place, alone=not below), contents) if place else {}
+        if place is None or (not below and not _OWN & folders.names_in(place)):
+            continue
+        kernels = kernels_of(_modules_tree(place, alone=not below), contents)
         if kernels:
             return kernels
     raise InputError(

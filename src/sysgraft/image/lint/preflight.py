@@ -188,6 +188,8 @@ def _activated(subject: Subject, options: VerifyOptions, verified: Verification)
         return _refused(subject, damage, "damaged")
     if verified.damage is not None and _uses_tree(last, options.systemd_version):
         reason, code = f"reading it will fail: {verified.damage.what}", "damaged"
+    elif _status(verified)["revocation"] == "fail":
+        reason, code = "its signer is revoked, which systemd does not look at", "revoked"
     else:
         reason, code = _reason(subject, results), ""
     outcome = Outcome.MERGES if last.accepts else Outcome.IF_TRUSTED
@@ -205,12 +207,16 @@ def _reason(subject: Subject, results: Sequence[Assessment]) -> str:
 
 def _signature(verified: Verification, *, is_open: bool) -> Signature | None:
     """The state of the signature; None where the signer's trust is open."""
-    status = {check.name: check.status for check in verified.checks}
+    status = _status(verified)
     if status["signature"] == "fail":
         return Signature.BAD
     if is_open:
         return None
     return Signature.OK if status["trust"] == "ok" else Signature.UNKNOWN
+
+
+def _status(verified: Verification) -> dict[str, str]:
+    return {check.name: check.status for check in verified.checks}
 
 
 def _refused(subject: Subject, reason: str, code: str) -> Fate:

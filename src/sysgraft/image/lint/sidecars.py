@@ -32,8 +32,8 @@ def check(scene: Scene) -> Iterator[Finding]:
 
 
 def _judge(subject: Subject) -> Iterator[Finding]:
-    file = subject.file.rpartition("/")[2]
-    there = folders.files_beside(subject.file)
+    folder, _, file = subject.file.rpartition("/")
+    there = folders.names_in(folder or ("/" if subject.file.startswith("/") else "."))
     stem = file.removesuffix(".raw")
     for suffix in SUFFIXES:
         if stem + suffix in there:
