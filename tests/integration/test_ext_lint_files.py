@@ -41,6 +41,13 @@ def test_collision(make: Maker) -> None:
     assert not report.ok
 
 
+def test_which_is_seen_is_open_where_names_are_equal_as_versions(make: Maker) -> None:
+    images = [make.image(name, {"usr/bin/demo": name}) for name in ("fw+1", "fw_1")]
+    report = lint(*images)
+    problems = [each.problem for each in report.findings if each.code == "collision"]
+    assert problems == ["they differ in content; which of them is seen is open"]
+
+
 def test_same_file_is_a_note(make: Maker) -> None:
     files: dict[str, Content] = {
         "usr/share/doc/licence": "text",

@@ -127,3 +127,48 @@ def test_a_kernel_is_known_by_a_few_of_its_modules() -> None:
     builtin = (kernel() / "modules.builtin").read_bytes().split()
     assert builtin
     assert {modinfo.module_name(path.rpartition(b"/")[2]) for path in builtin} <= found.names
+
+
+@pytest.mark.oracle("depmod")
+@pytest.mark.oracle("modprobe")
+@pytest.mark.parametrize("index", ["own", "whole", "none"])
+def test_modprobe_finds_what_is_not_hidden(tmp_path: Path, index: str) -> None:
+    """A base with the drivers of one folder, an extension with those of another."""
+    release = kernel().name
+    base, extension, merged = (tmp_path / name for name in ("base", "extension", "merged"))
+    for root, folder in ((base, "net"), (extension, "char")):
+        place = root / f"usr/lib/modules/{release}/kernel/drivers/{folder}"
+        shutil.copytree(kernel() / f"kernel/drivers/{folder}", place)
+    depmod(base, release)
+    if index == "whole":
+        shutil.copytree(base, merged)
+        shutil.copytree(extension, merged, dirs_exist_ok=True)
+        depmod(merged, release)
+        for path in (merged / f"usr/lib/modules/{release}").glob("modules.*"):
+            shutil.copy(path, extension / f"usr/lib/modules/{release}")
+    elif index == "own":
+        depmod(extension, release)
+    files = {path: path.read_bytes() for path in extension.rglob("*") if path.is_file()}
+    image = Maker(tmp_path).image(
+        "a", {str(path.relative_to(extension)): data for path, data in files.items()}
+    )
+    found = codes(lint(image, options=LintOptions(host_root=str(base))))
+    shutil.copytree(base, merged, dirs_exist_ok=True)
+    shutil.copytree(extension, merged, dirs_exist_ok=True)
+    missing = {f"/{path.relative_to(merged)}" for path in unknown_modules(merged, release)}
+    assert missing == {*found.get("modules-hidden", ()), *found.get("modules-unindexed", ())}
+    assert bool(missing) is (index != "whole")
+
+
+def depmod(root: Path, release: str) -> None:
+    subprocess.run(["depmod", "-b", root / "usr", release], check=True, capture_output=True)
+
+
+def unknown_modules(root: Path, release: str) -> Iterator[Path]:
+    """The modules that modprobe does not find by their names."""
+    for path in (root / f"usr/lib/modules/{release}").rglob("*.ko*"):
+        words = ["modprobe", "-d", str(root / "usr"), "-S", release, "--show-depends"]
+        name = path.name.partition(".")[0]
+        done = subprocess.run([*words, name], capture_output=True, check=False)
+        if done.returncode:
+            yield path

@@ -67,6 +67,7 @@ _ALL: Final = (
     Tool("mksquashfs", "squashfs-tools", (4, 5), "-version"),
     Tool("mmd", "mtools", (4, 0)),
     Tool("modinfo", "kmod", (29,)),
+    Tool("modprobe", "kmod", (29,)),
     Tool("mount", "mount", (2, 38)),
     Tool("objcopy", "binutils", (2, 40)),
     Tool("objdump", "binutils", (2, 40)),
