@@ -101,7 +101,7 @@ def _plain(inode: Inode, contents: Contents) -> bytes:
     kind = detect(blob.read_at(0, min(blob.size, HEAD_SIZE)))
     if kind is Compression.NONE:
         return blob.read_at(0, blob.size)
-    allowance = Allowance(Limits(output=MAX_MODULE))
+    allowance = Allowance(Limits(output=MAX_MODULE, free=64 << 20, ratio=50))
     data = Decompressor(BlobSource(blob), kind, allowance).read(MAX_MODULE)
     contents.spend(len(data))
     return data

@@ -129,19 +129,20 @@ def merge(subjects: Sequence[Subject], host: Tree, merged: tuple[bytes, ...]) ->
 
 def _lay_over(view: View, subject: Subject) -> None:
     layer = {path: inode for path, inode in subject.tree.items() if view.is_known(path)}
-    covers = {path: inode for path, inode in layer.items() if _covers(view, path, inode)}
-    if covers:
-        _cover(view, covers, subject)
+    folders: dict[bytes, Inode] = {}
+    for path, inode in layer.items():
+        lower = view.seen.get(path)
+        if lower is None or (inode.is_dir and lower.inode.is_dir and not is_opaque(inode)):
+            continue
+        if lower.inode.is_dir:
+            folders[path] = inode
+        else:
+            view.covered.append(Covered(path, view.seen.pop(path), subject, path, inode))
+    if folders:
+        _cover(view, folders, subject)
     for path, inode in layer.items():
         if not inode.is_whiteout:
             view.seen[path] = Seen(inode, subject)
-
-
-def _covers(view: View, path: bytes, inode: Inode) -> bool:
-    """Whether it hides anything but a folder it is merged with."""
-    if inode.is_dir and not is_opaque(inode):
-        return path in view.seen and not view.seen[path].inode.is_dir
-    return True
 
 
 def is_opaque(inode: Inode) -> bool:
@@ -150,13 +151,13 @@ def is_opaque(inode: Inode) -> bool:
 
 
 def _cover(view: View, covers: Mapping[bytes, Inode], subject: Subject) -> None:
-    """Take everything out that is covered: one pass, however many covers there are."""
+    """Take folders out with what they hold: one pass, however many there are."""
     kept: dict[bytes, Seen] = {}
     inside: dict[bytes, bytes | None] = {}
     for path, lower in view.seen.items():
         above = _cover_above(path, covers, inside)
         by = path if above is None and path in covers else above
-        if by is None or (by == path and is_opaque(covers[by]) and lower.inode.is_dir):
+        if by is None or (by == path and is_opaque(covers[by])):
             kept[path] = lower
         else:
             view.covered.append(Covered(path, lower, subject, by, covers[by]))
