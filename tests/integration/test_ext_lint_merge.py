@@ -199,6 +199,19 @@ def test_damage(make: Maker) -> None:
     assert report.merges[0].refused == (str(image),)
 
 
+def test_damage_under_a_signature_that_nobody_vouched_for(
+    make: Maker, signing_pair: SigningPair
+) -> None:
+    pair = load_pair(str(signing_pair.key), str(signing_pair.certificate))
+    image = make.image("a", {"usr/bin/x": b"needle" * 2000}, signing=pair)
+    data = bytearray(image.read_bytes())
+    data[data.rindex(b"needleneedle")] ^= 1
+    image.write_bytes(data)
+    report = lint(image, options=LintOptions(image_policy=STRICT, systemd_version=257))
+    assert codes(report) == {"damaged": []}
+    assert report.merges[0].fates[0].outcome == "if-trusted"
+
+
 # --- Sidecars -------------------------------------------------------------------------------------
 
 

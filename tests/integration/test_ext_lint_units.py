@@ -19,6 +19,7 @@ from lint_kit import (
     running,
 )
 from sysgraft.formats.extension_release import Kind
+from sysgraft.image.lint import commands
 
 if TYPE_CHECKING:
     from sysgraft.base.tree import Inode
@@ -131,3 +132,16 @@ def test_a_script_of_the_set_is_looked_into(make: Maker) -> None:
 
 def test_tmpfiles_are_read_after_the_merge(make: Maker) -> None:
     assert codes(lint(make.image("a", {"usr/lib/tmpfiles.d/1.conf": ""}))) == {}
+
+
+def test_units_beyond_all_measure_are_not_read_in_silence(
+    make: Maker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(commands, "MAX_UNITS", 100)
+    units = {f"{UNITS}/{name}.service": SERVICE * 2 for name in "ab"}
+    image = make.image("a", dict(units), release=RELOADED)
+    assert codes(lint(image)) == {"unreadable": [f"/{UNITS}/b.service"]}
+    large = {f"{UNITS}/a.service": "x" * ((1 << 20) + 1)}
+    monkeypatch.undo()
+    image = make.image("b", dict(large), release=RELOADED)
+    assert codes(lint(image)) == {"unreadable": [f"/{UNITS}/a.service"]}

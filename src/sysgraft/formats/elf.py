@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from sysgraft.base.blob import Blob
 
-MAX_SECTIONS: Final = 1 << 17
+MAX_SECTIONS: Final = 1 << 16
 """Section headers of a file; kernel modules with one for each function have some thousands."""
 MAX_NAMES: Final = 16 << 20
 """Bytes of all section names."""
@@ -63,8 +63,9 @@ def read_section(blob: Blob, name: bytes, *, max_size: int) -> bytes | None:
         FormatError: it is no ELF file, or damaged.
     """
     sections, names = _sections(blob)
+    wanted = name + b"\0"
     for section in sections:
-        if _name(names, section.name) != name or section.kind == _NO_BITS:
+        if not names.startswith(wanted, section.name) or section.kind == _NO_BITS:
             continue
         if section.size > max_size:
             raise LimitError(f"an ELF section of {section.size} bytes, the limit is {max_size}")
@@ -105,11 +106,6 @@ def _identity(ident: bytes) -> tuple[int, str]:
     if ident[4] not in _CLASSES or ident[5] not in _ORDERS:
         raise UnsupportedError(f"an ELF file of class {ident[4]} and byte order {ident[5]}")
     return _CLASSES[ident[4]], _ORDERS[ident[5]]
-
-
-def _name(names: bytes, start: int) -> bytes:
-    end = names.find(b"\0", start)
-    return names[start:end] if end >= 0 else b""
 
 
 def _read(blob: Blob, offset: int, length: int) -> bytes:

@@ -1,7 +1,7 @@
 """The text of what the set's own units run: to see whether one of them does a certain thing.
 
-Command lines of ``Exec…=`` and, where the program is a small file of the set, its text. Found is
-found by words: whether the unit is started, or the command works, is not told.
+Command lines of ``Exec…=`` and, where the program is a small file of the set, its text. Rules look
+for words in it: whether the unit is started, or the command works, is not told.
 """
 
 from __future__ import annotations
@@ -26,7 +26,11 @@ UNITS: Final[Mapping[Kind, bytes]] = {
 }
 """Where extensions of a kind have their units."""
 
+MAX_UNITS: Final = 32 << 20
+"""Bytes of all units of an extension; Debian's systemd has 400 KB of them."""
 MAX_SCRIPT: Final = 1 << 20
+MAX_WORDS: Final = 10_000
+"""Words of command lines that are taken for programs."""
 MAX_SCRIPTS: Final = 200
 """Programs of the set that are looked into."""
 
@@ -42,10 +46,14 @@ def text(scene: Scene) -> bytes:
 
 def unit_files(subject: Subject, contents: Contents) -> Iterator[tuple[bytes, Unit]]:
     """The unit files and drop-ins of an extension, by their paths below its folder of units."""
-    folder = UNITS[subject.kind]
+    folder, left = UNITS[subject.kind], MAX_UNITS
     for path, inode in subject.below(folder):
-        if not inode.is_file or path.rpartition(b".")[2] not in _SUFFIXES:
+        if inode.content is None or path.rpartition(b".")[2] not in _SUFFIXES:
             continue
+        left -= inode.content.size
+        if left < 0:
+            contents.give_up(subject.file, path, f"more than {MAX_UNITS} bytes of units")
+            return
         data = contents.read(subject.file, path, inode, limit=unit_file.MAX_SIZE)
         if data is None:
             continue
@@ -75,7 +83,8 @@ def _scripts(scene: Scene, lines: list[str]) -> Iterator[bytes]:
     words = dict.fromkeys(
         word.lstrip(_PREFIXES).strip("\"'") for line in lines for word in line.split()
     )
-    own = (each for word in words if word.startswith("/") for each in _own(scene, word.encode()))
+    paths = (word.encode() for word in islice(words, MAX_WORDS) if word.startswith("/"))
+    own = (each for path in paths for each in _own(scene, path))
     for path, owner, inode in islice(own, MAX_SCRIPTS):
         yield scene.contents.read(owner.file, path, inode, limit=MAX_SCRIPT) or b""
 

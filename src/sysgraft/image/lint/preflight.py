@@ -184,16 +184,17 @@ def _activated(subject: Subject, options: VerifyOptions, verified: Verification)
     first, last = results[0], results[-1]
     if not first.accepts:
         return _refused(subject, first.reason, "refused")
-    if (damage := _fatal_damage(verified, first, options.systemd_version)) is not None:
+    merged = last if last.accepts else first
+    if (damage := _fatal_damage(verified, merged, options.systemd_version)) is not None:
         return _refused(subject, damage, "damaged")
-    if verified.damage is not None and _uses_tree(last, options.systemd_version):
+    if verified.damage is not None and _uses_tree(merged, options.systemd_version):
         reason, code = f"reading it will fail: {verified.damage.what}", "damaged"
     elif _status(verified)["revocation"] == "fail":
         reason, code = "its signer is revoked, which systemd does not look at", "revoked"
     else:
         reason, code = _reason(subject, results), ""
     outcome = Outcome.MERGES if last.accepts else Outcome.IF_TRUSTED
-    return Fate(subject.file, subject.kind, outcome, reason, last.protection, code)
+    return Fate(subject.file, subject.kind, outcome, reason, merged.protection, code)
 
 
 def _reason(subject: Subject, results: Sequence[Assessment]) -> str:

@@ -9,7 +9,7 @@ from sysgraft.errors import FormatError, in_file
 from sysgraft.formats import extension_release
 from sysgraft.formats.extension_release import Kind
 from sysgraft.host.files import OpenFile
-from sysgraft.image import matching, names
+from sysgraft.image import matching
 from sysgraft.image.content import parse_release
 from sysgraft.image.inspect import inspect_blob
 from sysgraft.image.lint.finding import found
@@ -90,9 +90,10 @@ def _subject(info: ImageInfo, release: int) -> Subject:
     choice = None
     if info.tree is not None:
         choice = matching.choose_release(file, _candidates(tree, kind), systemd_version=release)
+    (order,) = merge_orders([file], kind=kind, release=release)
     return Subject(
         file=info.file,
-        name=names.image_name(file, systemd_version=release),
+        name=order.merged[0].name if order.merged else file,
         kind=kind,
         tree=tree,
         choice=choice,
