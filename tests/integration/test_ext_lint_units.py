@@ -101,32 +101,35 @@ def test_units_of_configuration_extensions(make: Maker) -> None:
 
 
 @pytest.mark.parametrize(
-    ("path", "code", "command"),
+    ("path", "code", "commands"),
     [
-        ("usr/lib/udev/rules.d/1.rules", "udev-reload", "udevadm control --reload"),
-        ("usr/lib/udev/rules.d/1.rules", "udev-reload", "-/usr/bin/udevadm control -R"),
-        ("usr/lib/udev/hwdb.d/1.hwdb", "hwdb-update", "systemd-hwdb --usr update"),
-        ("usr/lib/sysusers.d/1.conf", "read-before-merge", "systemd-sysusers"),
-        ("usr/lib/sysctl.d/1.conf", "read-before-merge", "systemctl restart systemd-sysctl"),
-        ("usr/lib/binfmt.d/1.conf", "read-before-merge", "systemctl restart systemd-binfmt"),
+        ("udev/rules.d/1.rules", "udev-rules", ["udevadm control --reload", "udevadm trigger"]),
         (
-            "usr/lib/modules-load.d/1.conf",
-            "read-before-merge",
-            "/usr/lib/systemd/systemd-modules-load",
+            "udev/rules.d/1.rules",
+            "udev-rules",
+            ["-/usr/bin/udevadm control -R", "udevadm  trigger"],
         ),
+        ("udev/hwdb.d/1.hwdb", "hwdb-update", ["systemd-hwdb --usr update", "udevadm trigger"]),
+        ("sysusers.d/1.conf", "read-before-merge", ["systemd-sysusers"]),
+        ("sysctl.d/1.conf", "read-before-merge", ["systemctl restart systemd-sysctl"]),
+        ("binfmt.d/1.conf", "read-before-merge", ["systemctl restart systemd-binfmt"]),
+        ("modules-load.d/1.conf", "read-before-merge", ["/usr/lib/systemd/systemd-modules-load"]),
     ],
 )
-def test_what_is_read_before_the_merge(make: Maker, path: str, code: str, command: str) -> None:
-    assert codes(lint(make.image("a", {path: ""}))) == {code: [f"/{path}"]}
-    again = make.image("b", {path: "", **running(command)}, release=RELOADED)
+def test_what_is_read_before_the_merge(
+    make: Maker, path: str, code: str, commands: list[str]
+) -> None:
+    place = f"usr/lib/{path}"
+    assert codes(lint(make.image("a", {place: ""}))) == {code: [f"/{place}"]}
+    again = make.image("b", {place: "", **running(*commands)}, release=RELOADED)
     assert codes(lint(again)) == {}
 
 
 def test_a_script_of_the_set_is_looked_into(make: Maker) -> None:
     rules = {"usr/lib/udev/rules.d/1.rules": ""}
-    script = {"usr/libexec/again": "#!/bin/sh\nudevadm control --reload\n"}
+    script = {"usr/libexec/again": "#!/bin/sh\nudevadm control --reload && udevadm trigger\n"}
     one = make.image("a", {**rules, **running("/usr/libexec/again now")}, release=RELOADED)
-    assert codes(lint(one)) == {"udev-reload": ["/usr/lib/udev/rules.d/1.rules"]}
+    assert codes(lint(one)) == {"udev-rules": ["/usr/lib/udev/rules.d/1.rules"]}
     assert codes(lint(one, make.image("b", script))) == {}
 
 
@@ -145,3 +148,10 @@ def test_units_beyond_all_measure_are_not_read_in_silence(
     monkeypatch.undo()
     image = make.image("b", dict(large), release=RELOADED)
     assert codes(lint(image)) == {"unreadable": [f"/{UNITS}/a.service"]}
+
+
+@pytest.mark.parametrize("command", ["udevadm control --reload", "udevadm trigger", "udevadm info"])
+def test_half_of_it_is_not_enough(make: Maker, command: str) -> None:
+    files = {"usr/lib/udev/rules.d/1.rules": "", **running(command)}
+    image = make.image("a", files, release=RELOADED)
+    assert codes(lint(image)) == {"udev-rules": ["/usr/lib/udev/rules.d/1.rules"]}

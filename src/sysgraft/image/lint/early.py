@@ -1,7 +1,9 @@
 """Files of extensions that something has read before the merge, and will not read again.
 
-systemd-sysext.service runs after local-fs.target and before sysinit.target. systemd-udevd started
-before; systemd-sysusers, -sysctl, -binfmt and -modules-load are not ordered after it. Only
+systemd-sysext.service runs after local-fs.target and before sysinit.target. By then systemd-udevd
+has handled the devices that are there, and does so again only if it is asked to; it looks for
+changed rules every three seconds at most, unless it is told (``src/udev/udev-manager.c``).
+systemd-sysusers, -sysctl, -binfmt and -modules-load are not ordered after the merge, only
 systemd-tmpfiles-setup is (``units/systemd-sysext.service``).
 """
 
@@ -29,37 +31,41 @@ class _Reader(NamedTuple):
         folder: the last part of the folder it reads, below ``lib`` or ``etc``.
         suffix: of what it reads there.
         code: of the finding.
-        again: what makes it read them again, as a pattern over commands.
+        again: what makes it use them after all, as patterns over commands; all are needed.
         problem: what is wrong without.
     """
 
     folder: bytes
     suffix: bytes
     code: str
-    again: re.Pattern[bytes]
+    again: tuple[re.Pattern[bytes], ...]
     problem: str
 
 
 def _note(folder: bytes, program: str) -> _Reader:
     problem = f"{program} may have read its files before they were there"
     pattern = re.compile(rb"\b" + program.encode().removeprefix(b"systemd-") + rb"\b")
-    return _Reader(folder, b".conf", "read-before-merge", pattern, problem)
+    return _Reader(folder, b".conf", "read-before-merge", (pattern,), problem)
 
 
+_TRIGGER: Final = re.compile(rb"udevadm\s+trigger")
 _READERS: Final = (
     _Reader(
         b"udev/rules.d",
         b".rules",
-        "udev-reload",
-        re.compile(rb"udevadm\s+control\s[^\n]*(--reload|-R\b)"),
-        "systemd-udevd started before the merge and does not read its rules again",
+        "udev-rules",
+        (re.compile(rb"udevadm\s+control\s[^\n]*(--reload|-R\b)"), _TRIGGER),
+        "systemd-udevd has handled the devices that are there without these rules",
     ),
     _Reader(
         b"udev/hwdb.d",
         b".hwdb",
         "hwdb-update",
-        re.compile(rb"(systemd-hwdb\s[^\n]*update|udevadm\s+hwdb\s[^\n]*--update)"),
-        "the hardware database is not made anew from its files",
+        (
+            re.compile(rb"(systemd-hwdb\s[^\n]*update|udevadm\s+hwdb\s[^\n]*--update)"),
+            _TRIGGER,
+        ),
+        "the hardware database is not made anew from its files and used for devices that are there",
     ),
     _note(b"sysusers.d", "systemd-sysusers"),
     _note(b"sysctl.d", "systemd-sysctl"),
@@ -68,15 +74,15 @@ _READERS: Final = (
     _note(b"ld.so.conf.d", "ldconfig"),
 )
 _FOLDERS: Final = {Kind.SYSEXT: b"usr/lib/", Kind.CONFEXT: b"etc/"}
-_TRIGGER: Final = re.compile(rb"(udevadm\s+trigger|drivers_probe|reprobe|\bmodprobe\b)")
+_PROBES: Final = re.compile(rb"(udevadm\s+trigger|drivers_probe|reprobe|\bmodprobe\b)")
 
 
 def check(scene: Scene) -> Iterator[Finding]:
     """What is read too early, unless a unit of the set has it read again."""
     for reader in _READERS:
-        if not reader.again.search(scene.commands):
+        if not all(each.search(scene.commands) for each in reader.again):
             yield from _unread(scene, reader)
-    if not _TRIGGER.search(scene.commands):
+    if not _PROBES.search(scene.commands):
         yield from _late_devices(scene)
 
 

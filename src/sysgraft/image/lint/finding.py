@@ -91,7 +91,7 @@ RULES: Final[Mapping[str, Rule]] = MappingProxyType(
         # Services, and what is read before the merge.
         "unit-never-starts": Rule(_W, "ship a drop-in of the target with Upholds= for this unit"),
         "no-manager-reload": Rule(_W, "build it with --service-reload"),
-        "udev-reload": Rule(_W, "run udevadm control --reload and udevadm trigger from a unit"),
+        "udev-rules": Rule(_W, "run udevadm control --reload and udevadm trigger from a unit"),
         "hwdb-update": Rule(_W, "run systemd-hwdb update and udevadm trigger from a unit"),
         "read-before-merge": Rule(_N, "run the program that reads it from a unit"),
         "late-devices": Rule(_N, "let a unit probe devices again that started before the merge"),
