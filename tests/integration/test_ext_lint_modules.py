@@ -107,6 +107,20 @@ def test_an_index_against_the_bases(make: Maker) -> None:
     }
 
 
+def test_an_index_whose_binary_form_is_of_another_layer(make: Maker) -> None:
+    files: dict[str, bytes | str] = {
+        f"{MODULES}/kernel/base.ko": module("base"),
+        f"{MODULES}/modules.dep": "kernel/base.ko:\n",
+        f"{MODULES}/modules.dep.bin": b"binary",
+    }
+    options = LintOptions(host_root=make.folder_of("base", files))
+    image = make.image("a", {INDEX: "kernel/base.ko:\n", **LOADED}, release=RELOADED)
+    report = lint(image, options=options)
+    assert {code: each for code, each in codes(report).items() if code != "replaces-base"} == {
+        "modules-index": [f"/{INDEX}"]
+    }
+
+
 def kernel_tree(make: Maker, *, signed: bool = False, magic: str = MAGIC) -> LintOptions:
     signer = make_identity("kernel key", kind="p384") if signed else None
     files = {

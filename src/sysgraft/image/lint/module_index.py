@@ -52,6 +52,7 @@ def _judge(scene: Scene, release: bytes, files: dict[bytes, Seen]) -> Iterator[F
         return
     name = release.decode("utf-8", "backslashreplace")
     missing = {path: seen for path, seen in modules.items() if path not in listed}
+    yield from _mixed(release, files)
     if index is not None and index.owner is not None:
         yield from _hidden(index.owner.file, release, missing)
         if scene.host is None:
@@ -69,6 +70,16 @@ def _judge(scene: Scene, release: bytes, files: dict[bytes, Seen]) -> Iterator[F
                 yield found(
                     "modules-unindexed", problem, seen.owner.file, path=folder_of(release, path)
                 )
+
+
+def _mixed(release: bytes, files: dict[bytes, Seen]) -> Iterator[Finding]:
+    """An index in text whose binary form, which modprobe reads, is of another layer."""
+    text, binary = files.get(_DEP), files.get(_DEP + b".bin")
+    if text is None or binary is None or text.owner is binary.owner:
+        return
+    images = [each.owner.file for each in (text, binary) if each.owner is not None]
+    problem = "modules.dep and modules.dep.bin, which modprobe reads, are of different layers"
+    yield found("modules-index", problem, *images, path=folder_of(release, _DEP))
 
 
 def _hidden(index: str, release: bytes, missing: dict[bytes, Seen]) -> Iterator[Finding]:
