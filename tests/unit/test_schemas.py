@@ -115,6 +115,15 @@ def rich_archive(tmp_path: Path) -> Path:
     return path
 
 
+@pytest.mark.parametrize("compress", ["lz4", "zstd:1"])
+def test_a_compressed_build(tool: Tool, sample_tree: Path, tmp_path: Path, compress: str) -> None:
+    words = ("ext", "build", "demo", sample_tree, "--unsigned", f"--output={tmp_path}")
+    built = tool(*words, f"--compress={compress}")
+    compression = built["compression"]
+    assert isinstance(compression, dict)
+    assert compression["files"] == 1
+
+
 def test_a_build_with_everything_to_report(
     tool: Tool, rich_archive: Path, signing: Sequence[str], tmp_path: Path
 ) -> None:

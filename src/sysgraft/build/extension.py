@@ -18,15 +18,19 @@ from sysgraft.base.blob import FileBlob
 from sysgraft.base.progress import NoProgress
 from sysgraft.build import image
 from sysgraft.build.collect import open_tree
+from sysgraft.build.compressing import Packer
 from sysgraft.build.release import add_release, brought_release, release_fields
 from sysgraft.build.resign import copy_unsigned
 from sysgraft.build.sources.model import Options as SourceOptions
 from sysgraft.build.sources.spec import resolve
 from sysgraft.errors import OutputError, UsageError
 from sysgraft.formats.erofs import writer
+from sysgraft.formats.erofs.compressor import parse_codec
+from sysgraft.formats.erofs.packing import Packing
 from sysgraft.formats.extension_release import ExtensionRelease, Kind
 from sysgraft.host.folders import is_below
 from sysgraft.host.output import atomic_outputs, without_parents
+from sysgraft.host.spool import Spool
 from sysgraft.image import names
 
 if TYPE_CHECKING:
@@ -39,6 +43,7 @@ if TYPE_CHECKING:
     from sysgraft.build.geometry import Geometry
     from sysgraft.build.sources.model import LeftOut
     from sysgraft.build.sources.spec import SourceSpec
+    from sysgraft.formats.erofs.compressor import Codec
     from sysgraft.sign.pair import SigningPair
 
 UNSIGNED_FOLDER: Final = "unsigned"
@@ -54,6 +59,7 @@ class BuildOptions:
         sources: kind of extension, layers, whiteouts, owners, selection, times.
         release: fields of extension-release to set, over what the sources bring.
         service_reload: have systemd reload its units after the merge.
+        compress: "none", "lz4", "lz4hc" or "zstd", with ``:LEVEL`` if not the default one.
         seed: what all identifiers derive from; None derives it from the name.
         replace: whether an existing image is replaced.
         also_unsigned: beside a signed image, write the same without its signature into the
@@ -63,6 +69,7 @@ class BuildOptions:
     sources: SourceOptions = field(default_factory=SourceOptions)
     release: Mapping[str, str] = field(default_factory=dict)
     service_reload: bool = False
+    compress: str = "none"
     seed: UUID | None = None
     replace: bool = False
     also_unsigned: bool = False
@@ -95,6 +102,7 @@ class BuildReport:
         seed: what the identifiers derive from.
         disk_uuid: the image's.
         content: counts and sizes of the files in it.
+        codec: how the files are compressed, None if they are not to be.
         sources: what they were, a line each.
         left_out: what the sources hold and the image does not.
         notes: what a person should know.
@@ -112,6 +120,7 @@ class BuildReport:
     seed: UUID
     disk_uuid: UUID
     content: writer.Summary
+    codec: Codec | None
     sources: tuple[str, ...]
     left_out: tuple[LeftOut, ...]
     notes: tuple[str, ...]
@@ -146,35 +155,57 @@ def build_extension(
     """
     options = options or BuildOptions()
     progress = progress or NoProgress()
-    names.validate_name(name)
-    if options.also_unsigned and signing is None:
-        raise UsageError("without a key there is only the unsigned image")
-    folder = os.fspath(output)
+    codec = _checked(name, options, signing)
     # Telling what a source is can mean decompressing it, so it is done once.
     specs = [resolve(source) for source in sources]
-    _refuse_output_among_sources(folder, specs)
-    file_name = names.file_name(name, Kind(options.sources.kind))
-    paths = [without_parents(os.path.join(folder, file_name))]
-    if options.also_unsigned:
-        paths.append(without_parents(os.path.join(folder, UNSIGNED_FOLDER, file_name)))
+    _refuse_output_among_sources(os.fspath(output), specs)
+    paths = _paths(os.fspath(output), name, options)
     with (
         atomic_outputs(paths, replace=options.replace, make_folders=True) as files,
         open_tree(specs, options.sources, progress) as collected,
     ):
-        architecture = _architecture(options, collected)
-        job = _Job(name, paths[0], architecture, options, signing, progress)
-        report = job.run(files[0], collected)
-        if not options.also_unsigned:
-            return report
-        return replace(report, unsigned=_copied(files[0], files[1], paths[1]))
+        job = _Job(name, paths, options, signing, codec, progress)
+        return job.run(files, collected)
 
 
-def _copied(signed: IO[bytes], file: IO[bytes], path: str) -> UnsignedCopy:
-    try:
-        return UnsignedCopy(path, copy_unsigned(FileBlob(signed), file))
-    except OutputError as error:
-        error.file = error.file or path
-        raise
+def build_collected(
+    name: str,
+    collected: Collected,
+    *,
+    output: str | os.PathLike[str] = ".",
+    signing: SigningPair | None = None,
+    options: BuildOptions | None = None,
+    progress: Progress | None = None,
+) -> BuildReport:
+    """As `build_extension`, of a tree that was collected already; how that was done does not count.
+
+    Raises:
+        UsageError: a name or an option that makes no sense.
+        OutputError: the image exists, or cannot be written.
+    """
+    options = options or BuildOptions()
+    codec = _checked(name, options, signing)
+    paths = _paths(os.fspath(output), name, options)
+    with atomic_outputs(paths, replace=options.replace, make_folders=True) as files:
+        job = _Job(name, paths, options, signing, codec, progress or NoProgress())
+        return job.run(files, collected)
+
+
+def _checked(name: str, options: BuildOptions, signing: SigningPair | None) -> Codec | None:
+    """The codec that is meant; raises `UsageError` for what makes no sense."""
+    names.validate_name(name)
+    if options.also_unsigned and signing is None:
+        raise UsageError("without a key there is only the unsigned image")
+    return parse_codec(options.compress)
+
+
+def _paths(folder: str, name: str, options: BuildOptions) -> list[str]:
+    """Of the image, and of the unsigned one."""
+    file_name = names.file_name(name, Kind(options.sources.kind))
+    paths = [without_parents(os.path.join(folder, file_name))]
+    if options.also_unsigned:
+        paths.append(without_parents(os.path.join(folder, UNSIGNED_FOLDER, file_name)))
+    return paths
 
 
 def _refuse_output_among_sources(output: str, specs: Sequence[SourceSpec]) -> None:
@@ -189,13 +220,13 @@ def _refuse_output_among_sources(output: str, specs: Sequence[SourceSpec]) -> No
 
 @dataclass(frozen=True, slots=True)
 class _Job:
-    """One build whose inputs are settled."""
+    """One build whose options are settled."""
 
     name: str
-    path: str
-    architecture: str
+    paths: Sequence[str]
     options: BuildOptions
     signing: SigningPair | None
+    codec: Codec | None
     progress: Progress
 
     @property
@@ -206,32 +237,48 @@ class _Job:
     def seed(self) -> UUID:
         return self.options.seed or ids.default_seed(self.name)
 
-    def run(self, file: IO[bytes], collected: Collected) -> BuildReport:
+    def run(self, files: Sequence[IO[bytes]], collected: Collected) -> BuildReport:
+        """Write the image, and the unsigned one if that is wanted too."""
+        with Spool() as spool:
+            codec = self.codec
+            packing = Packing(codec, Packer(codec, spool, self.progress)) if codec else None
+            report = self._write(files[0], collected, packing)
+        if not self.options.also_unsigned:
+            return report
+        return replace(report, unsigned=_copied(files[0], files[1], self.paths[1]))
+
+    def _write(
+        self, file: IO[bytes], collected: Collected, packing: Packing | None
+    ) -> BuildReport:
         """Plan the file system, write everything, and say what came of it."""
+        architecture = _architecture(self.options, collected)
         tree = dict(collected.tree)
-        wanted = self._release(tree, collected.release)
+        wanted = self._release(tree, collected.release, architecture)
         add_release(tree, self.name, wanted, epoch=_epoch(self.options))
         content = writer.plan(
             tree,
-            uuid=image.filesystem_uuid(self.seed, self.architecture),
+            uuid=image.filesystem_uuid(self.seed, architecture),
             build_time=_epoch(self.options),
+            packing=packing,
         )
         written = image.write_image(
             file,
             content,
             seed=self.seed,
-            architecture=self.architecture,
+            architecture=architecture,
             sign=self.signing.signature_partition if self.signing else None,
             progress=self.progress,
         )
         return self._report(collected, wanted, content.summary, written=written)
 
-    def _release(self, tree: Tree, of_images: Mapping[str, str]) -> ExtensionRelease:
+    def _release(
+        self, tree: Tree, of_images: Mapping[str, str], architecture: str
+    ) -> ExtensionRelease:
         options = self.options
         brought = brought_release(tree, self.name, self.kind)
         return release_fields(
             replace(brought, fields={**of_images, **brought.fields}),
-            self.architecture,
+            architecture,
             wanted=options.release,
             service_reload=options.service_reload,
             architecture_given=options.sources.architecture is not None,
@@ -246,21 +293,30 @@ class _Job:
         written: image.Written,
     ) -> BuildReport:
         return BuildReport(
-            path=self.path,
+            path=self.paths[0],
             name=self.name,
             kind=self.kind,
-            architecture=self.architecture,
+            architecture=_architecture(self.options, collected),
             release=release.fields,
             root_hash=written.root_hash,
             geometry=written.geometry,
             seed=self.seed,
             disk_uuid=written.disk_uuid,
             content=content,
+            codec=self.codec,
             sources=tuple(collected.sources),
             left_out=tuple(collected.left_out),
             notes=(*collected.notes, *_notes(self.options, collected)),
             signed=self.signing is not None,
         )
+
+
+def _copied(signed: IO[bytes], file: IO[bytes], path: str) -> UnsignedCopy:
+    try:
+        return UnsignedCopy(path, copy_unsigned(FileBlob(signed), file))
+    except OutputError as error:
+        error.file = error.file or path
+        raise
 
 
 def _epoch(options: BuildOptions) -> int:

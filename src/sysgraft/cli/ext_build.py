@@ -71,6 +71,7 @@ def build_options(arguments: argparse.Namespace) -> BuildOptions:
         ),
         release={**_host_fields(arguments), **dict(map(_field, arguments.release))},
         service_reload=arguments.service_reload,
+        compress=arguments.compress,
         seed=_seed(arguments.seed),
         replace=arguments.force,
         also_unsigned=arguments.also_unsigned,
@@ -129,6 +130,7 @@ def as_json(report: BuildReport) -> dict[str, object]:
         "hashSize": report.geometry.hash_size,
         "extensionRelease": dict(report.release),
         "content": _content_json(report.content),
+        "compression": _compression_json(report),
         "sources": list(report.sources),
         "leftOut": [_left_out_json(item) for item in report.left_out],
         "notes": list(report.notes),
@@ -148,6 +150,19 @@ def _content_json(content: Summary) -> dict[str, object]:
         "hardLinks": content.hard_links,
         "bytes": content.content_bytes,
         "sharedBytes": content.shared_bytes,
+    }
+
+
+def _compression_json(report: BuildReport) -> dict[str, object] | None:
+    if report.codec is None:
+        return None
+    return {
+        "codec": report.codec.name,
+        "level": report.codec.level or None,
+        "library": report.codec.library,
+        "files": report.content.packed_files,
+        "bytes": report.content.unpacked_bytes,
+        "storedBytes": report.content.packed_bytes,
     }
 
 
@@ -180,11 +195,22 @@ def _show(report: BuildReport, out: Output) -> None:
             "content",
             f"{counted(content.files, 'file')}, {counted(content.symlinks, 'link')}, {contents}",
         ),
+        *_compression(report),
         ("release", " ".join(f"{key}={value}" for key, value in report.release.items())),
     ]
     out.table(rows, indent=2)
     if report.unsigned is not None:
         out.text(f"{report.unsigned.path}  (the same without its signature)")
+
+
+def _compression(report: BuildReport) -> list[tuple[str, str]]:
+    codec, content = report.codec, report.content
+    if codec is None:
+        return []
+    how = f"{codec.name}:{codec.level}" if codec.level else codec.name
+    sizes = f"{human_size(content.unpacked_bytes)} in {human_size(content.packed_bytes)}"
+    files = counted(content.packed_files, "file")
+    return [("compressed", f"{files}, {sizes}, by {how} of {codec.library}")]
 
 
 def _parts(report: BuildReport) -> str:

@@ -209,6 +209,14 @@ BUILD: Final[Options] = [
         },
     ),
     (
+        ("--compress",),
+        {
+            "metavar": "CODEC[:LEVEL]",
+            "default": "none",
+            "help": "none, lz4, lz4hc[:3-12] or zstd[:1-22] (default: none)",
+        },
+    ),
+    (
         ("--layers",),
         {
             "metavar": "WHICH",

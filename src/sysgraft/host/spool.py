@@ -6,7 +6,7 @@ import os
 import tempfile
 from typing import IO, TYPE_CHECKING, Self
 
-from sysgraft.base.blob import SubBlob
+from sysgraft.base.blob import SubBlob, collect
 from sysgraft.errors import OutputError, TruncatedError
 from sysgraft.host.files import cannot_write, pread_into, pwrite_all
 
@@ -70,7 +70,9 @@ class Spool:
 
 
 class Region:
-    """A part of a spool that is filled on its own.
+    """A part of a spool that is filled on its own, by forked workers too; a blob of what is there.
+
+    What nobody fills takes no space.
 
     Attributes:
         size: in bytes.
@@ -90,6 +92,10 @@ class Region:
         except OutputError as error:
             error.file = spool_folder()
             raise
+
+    def read_at(self, offset: int, length: int) -> bytes:
+        """See `Blob.read_at`."""
+        return collect(self, offset, length)
 
     def readinto_at(self, offset: int, view: memoryview) -> None:
         """See `Blob.readinto_at`; what was not written yet is not waited for."""

@@ -74,7 +74,6 @@ _ALL: Final = (
     Tool("openssl", "openssl", (3, 0), "version"),
     Tool("osslsigncode", "osslsigncode", (2, 5)),
     Tool("pkcs11-tool", "opensc"),
-    Tool("podman", "podman", (4, 3)),
     Tool("qemu-system-x86_64", "qemu-system-x86", (7, 2)),
     Tool("sbsiglist", "sbsigntool"),
     Tool("sbsign", "sbsigntool"),

@@ -65,6 +65,12 @@ class Compression:
     big: bool
 
 
+def encode_settings(algorithm: Algorithm, *settings: int) -> bytes:
+    """What stands behind the superblock of an image with one algorithm; `settings` as above."""
+    form = _SETTINGS[algorithm]
+    return _LENGTH.pack(form.size) + form.pack(*settings)
+
+
 def read_compression(blob: Blob, superblock: Superblock) -> Compression:
     """What the superblock and what follows it say.
 

@@ -5,7 +5,8 @@ is left of a file behind its last full block (its tail) is put right behind the 
 in one block together: an inline tail must not cross into another block, nor, for Linux before 5.9,
 an inode. The best-fitting block is chosen among all that have room: a list per number of free slots
 makes that one step, whatever the size of the image. Then come the directories' full blocks, then
-the files' in the order of their paths; equal files point to the same blocks.
+the files' in the order of their paths; equal files point to the same blocks. Behind the inode of a
+compressed file comes its index instead of a tail; it may be as long as it likes.
 """
 
 from __future__ import annotations
@@ -14,6 +15,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from sysgraft.errors import LimitError
+from sysgraft.formats.erofs.cluster_index import index_size
+from sysgraft.formats.erofs.clusters import blocks_of
 from sysgraft.formats.erofs.ondisk import (
     BLOCK_SIZE,
     NULL_ADDRESS,
@@ -26,7 +29,9 @@ from sysgraft.formats.erofs.ondisk import (
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from sysgraft.formats.erofs.clusters import Clusters
     from sysgraft.formats.erofs.nodes import Node
+    from sysgraft.formats.erofs.packing import Packed
 
 _SLOTS: Final = BLOCK_SIZE // SLOT_SIZE
 
@@ -73,22 +78,26 @@ def _check_block_count(count: int) -> None:
         raise LimitError(f"an image of {count} blocks; EROFS addresses {NULL_ADDRESS - 1}")
 
 
-def lay_out(nodes: Sequence[Node], originals: Mapping[int, int]) -> Layout:
+def lay_out(
+    nodes: Sequence[Node],
+    originals: Mapping[int, int],
+    packed: Packed,
+) -> Layout:
     """Place `nodes`.
 
     Args:
         nodes: what to place; the root is first, so that its number fits 16 bits.
         originals: for files that repeat another one, the number of that one.
+        packed: the contents that are compressed; of equal files all or none.
 
     Raises:
         LimitError: more blocks than 32-bit addresses reach.
     """
-    inline = [_fits_inline(node) for node in nodes]
-    packer = _Packer()
-    nids = [packer.place(_meta_size(*pair)) for pair in zip(nodes, inline, strict=True)]
-    counts = [_block_count(*pair) for pair in zip(nodes, inline, strict=True)]
+    places = [_Stored.of(node, packed.clusters.get(number)) for number, node in enumerate(nodes)]
+    packer = _Packer(SUPER_SIZE + len(packed.settings))
+    nids = [packer.place(place.meta_size) for place in places]
     # A copy may need one block more than its original, whose inode has room for the tail.
-    stored = dict(enumerate(counts))
+    stored = {number: place.blocks for number, place in enumerate(places)}
     for copy, original in originals.items():
         stored[original] = max(stored[original], stored.pop(copy))
     extents = _chain(nodes, stored, packer.block_count)
@@ -97,26 +106,32 @@ def lay_out(nodes: Sequence[Node], originals: Mapping[int, int]) -> Layout:
     _check_block_count(end)
     return Layout(
         nids=nids,
-        inline=inline,
+        inline=[place.inline for place in places],
         starts=[starts.get(originals.get(n, n), NULL_ADDRESS) for n in range(len(nodes))],
         extents=extents,
         meta_count=packer.block_count,
         block_count=end,
-        shared_bytes=(sum(counts) - sum(stored.values())) * BLOCK_SIZE,
+        shared_bytes=(sum(place.blocks for place in places) - sum(stored.values())) * BLOCK_SIZE,
     )
 
 
-def _fits_inline(node: Node) -> bool:
-    tail = node.size % BLOCK_SIZE
-    return 0 < tail <= BLOCK_SIZE - node.head_size
+@dataclass(frozen=True, slots=True)
+class _Stored:
+    """What a node takes: bytes of metadata and blocks of data."""
 
+    meta_size: int
+    blocks: int
+    inline: bool
 
-def _meta_size(node: Node, inline: bool) -> int:  # noqa: FBT001 - a pair of two sequences
-    return node.head_size + (node.size % BLOCK_SIZE if inline else 0)
-
-
-def _block_count(node: Node, inline: bool) -> int:  # noqa: FBT001 - a pair of two sequences
-    return node.size // BLOCK_SIZE if inline else round_up(node.size, BLOCK_SIZE) // BLOCK_SIZE
+    @classmethod
+    def of(cls, node: Node, clusters: Clusters | None) -> _Stored:
+        head = node.head_size
+        if clusters is not None:
+            return cls(head + index_size(node.size, head), clusters.block_count, inline=False)
+        tail = node.size % BLOCK_SIZE
+        if 0 < tail <= BLOCK_SIZE - head:
+            return cls(head + tail, node.size // BLOCK_SIZE, inline=True)
+        return cls(head, blocks_of(node.size), inline=False)
 
 
 def _chain(nodes: Sequence[Node], stored: Mapping[int, int], start: int) -> list[Extent]:
@@ -135,12 +150,12 @@ class _Packer:
 
     __slots__ = ("_mask", "_rooms", "block_count")
 
-    def __init__(self) -> None:
+    def __init__(self, super_size: int) -> None:
         # _rooms[n] lists the blocks whose last n slots are free; bit n of _mask says it has any.
         self._rooms: list[list[int]] = [[] for _ in range(_SLOTS + 1)]
         self._mask = 0
         self.block_count = 1
-        self._give_back(0, _SLOTS - (SUPER_OFFSET + SUPER_SIZE) // SLOT_SIZE)
+        self._give_back(0, (BLOCK_SIZE - SUPER_OFFSET - super_size) // SLOT_SIZE)
 
     def place(self, size: int) -> int:
         """Take `size` bytes and tell the slot they start at; at most a block never crosses one."""

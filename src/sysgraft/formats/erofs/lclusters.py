@@ -81,7 +81,7 @@ class Lcluster(NamedTuple):
     partial: bool = False
 
 
-class _Run(NamedTuple):
+class Run(NamedTuple):
     """Packs of one size.
 
     Attributes:
@@ -130,11 +130,11 @@ class Lclusters:
         self.count = -(-found.disk.size >> self._bits)
         start = round_up(found.end, MAP_HEADER_SIZE)
         if found.disk.layout is Layout.COMPRESSED_FULL:
-            self._runs = [_Run(0, self.count, start + _FULL_GAP, 1, _FULL.size)]
+            self._runs = [Run(0, self.count, start + _FULL_GAP, 1, _FULL.size)]
         else:
             has_2b = header.has(Advise.COMPACTED_2B)
             self._check_compact(has_2b=has_2b)
-            self._runs = _compact_runs(start + MAP_HEADER_SIZE, self.count, has_2b=has_2b)
+            self._runs = compact_runs(start + MAP_HEADER_SIZE, self.count, has_2b=has_2b)
         self.end = self._runs[-1].end
         volume.check(start, self.end - start)
         # The last two that were used: an extent can go from one into the next.
@@ -181,7 +181,7 @@ class Lclusters:
         decoded = _decode_full(data) if run.per_pack == 1 else self._decode_packs(data, run)
         return run.first + skipped, decoded[:count]
 
-    def _decode_packs(self, data: bytes, run: _Run) -> list[Lcluster]:
+    def _decode_packs(self, data: bytes, run: Run) -> list[Lcluster]:
         offset_bits = max(self._bits, _MIN_OFFSET_BITS)
         decoded: list[Lcluster] = []
         for start in range(0, len(data), run.pack_size):
@@ -190,14 +190,15 @@ class Lclusters:
         return decoded
 
 
-def _compact_runs(start: int, count: int, *, has_2b: bool) -> list[_Run]:
+def compact_runs(start: int, count: int, *, has_2b: bool) -> list[Run]:
+    """The packs of a compact index of `count` lclusters that begins at `start`, without gaps."""
     first = min(count, -start % 32 // 4)
     second = (count - first) // 16 * 16 if has_2b else 0
     middle = start + first * 4
     runs = [
-        _Run(0, first, start, 2, 8),
-        _Run(first, second, middle, 16, 32),
-        _Run(first + second, count - first - second, middle + second * 2, 2, 8),
+        Run(0, first, start, 2, 8),
+        Run(first, second, middle, 16, 32),
+        Run(first + second, count - first - second, middle + second * 2, 2, 8),
     ]
     return [run for run in runs if run.length]
 

@@ -67,6 +67,11 @@ class MapHeader:
         return bool(self.advise & bit)
 
 
+def encode_map_header(advise: int, algorithm: Algorithm) -> bytes:
+    """The eight bytes for data of one kind in lclusters of a block, without a tail elsewhere."""
+    return _STRUCT.pack(0, 0, advise, algorithm, 0)
+
+
 def decode_map_header(data: bytes, *, compact: bool) -> MapHeader:
     """Parse the eight bytes.
 

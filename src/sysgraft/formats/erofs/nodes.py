@@ -67,6 +67,11 @@ class Node:
         return (EXTENDED_SIZE if self.extended else COMPACT_SIZE) + len(self.xattrs)
 
     @property
+    def has_data(self) -> bool:
+        """Whether its kind has data at all, as opposed to devices and the like."""
+        return self.inode.is_file or self.inode.is_dir or self.inode.is_symlink
+
+    @property
     def content(self) -> Blob | None:
         """The data of a file or a symbolic link, else None."""
         if self.inode.is_symlink:

@@ -1,9 +1,12 @@
-"""Writes a file tree as an uncompressed EROFS image, any part of it at any time.
+"""Writes a file tree as an EROFS image, any part of it at any time.
 
 `plan` decides where every byte goes, knowing only names, sizes and attributes; `Image.fill` then
 produces any run of blocks, in any order and from any number of forked processes, reading contents
 straight into the caller's memory. The same tree makes the same bytes, whatever the order of its
 mapping. Readable by every Linux with EROFS (5.4 on): no incompatible feature bit is used.
+
+Contents that are to be compressed are handed over while the image is planned, because where things
+go depends on how small they get. Such images need Linux 5.13 (lz4) or 6.10 (zstd).
 """
 
 from __future__ import annotations
@@ -17,10 +20,12 @@ from sysgraft.errors import LimitError, UsageError
 from sysgraft.formats.erofs import ondisk
 from sysgraft.formats.erofs.dedupe import find_originals
 from sysgraft.formats.erofs.dirent import Entry, encode_directory
-from sysgraft.formats.erofs.inode import DiskInode, encode_inode
 from sysgraft.formats.erofs.layout import check_size, lay_out
+from sysgraft.formats.erofs.metadata import metadata_blocks
 from sysgraft.formats.erofs.nodes import make_nodes
-from sysgraft.formats.erofs.ondisk import BLOCK_SIZE, SLOT_SIZE, SUPER_OFFSET
+from sysgraft.formats.erofs.ondisk import BLOCK_SIZE
+from sysgraft.formats.erofs.packing import check as check_packing
+from sysgraft.formats.erofs.packing import pack
 from sysgraft.formats.erofs.superblock import (
     MAX_LABEL,
     Superblock,
@@ -35,7 +40,9 @@ if TYPE_CHECKING:
     from sysgraft.base.blob import Blob
     from sysgraft.base.tree import Tree
     from sysgraft.formats.erofs.layout import Layout
+    from sysgraft.formats.erofs.metadata import Piece
     from sysgraft.formats.erofs.nodes import Node
+    from sysgraft.formats.erofs.packing import Packed, Packing
 
 _ZEROS: Final = bytes(BLOCK_SIZE)
 
@@ -54,6 +61,9 @@ class Summary:
         metadata_bytes: the blocks of inodes, attributes and tails.
         shared_files: files that share the data blocks of an equal one.
         shared_bytes: what that saves.
+        packed_files: files that are stored compressed.
+        unpacked_bytes: their sizes added up, equal ones once.
+        packed_bytes: the blocks that take them.
         stored_bytes: the whole image.
     """
 
@@ -66,16 +76,10 @@ class Summary:
     metadata_bytes: int
     shared_files: int
     shared_bytes: int
+    packed_files: int
+    unpacked_bytes: int
+    packed_bytes: int
     stored_bytes: int
-
-
-class _Piece(NamedTuple):
-    """A part of a metadata block: some bytes, and behind them the end of a content."""
-
-    offset: int
-    head: bytes
-    content: Blob | None = None
-    content_offset: int = 0
 
 
 class _Run(NamedTuple):
@@ -99,7 +103,7 @@ class Image:
     def __init__(
         self,
         *,
-        pieces: Sequence[Sequence[_Piece]],
+        pieces: Sequence[Sequence[Piece]],
         runs: Sequence[_Run],
         block_count: int,
         summary: Summary,
@@ -155,7 +159,14 @@ def _fill_run(run: _Run, first: int, end: int, view: memoryview) -> None:
     view[at + size : at + room] = _ZEROS[: room - size]
 
 
-def plan(tree: Tree, *, uuid: UUID, build_time: int, volume_name: str = "") -> Image:
+def plan(
+    tree: Tree,
+    *,
+    uuid: UUID,
+    build_time: int,
+    volume_name: str = "",
+    packing: Packing | None = None,
+) -> Image:
     """Decide what the image of `tree` is; contents are read only to compare equal sizes.
 
     Args:
@@ -163,10 +174,11 @@ def plan(tree: Tree, *, uuid: UUID, build_time: int, volume_name: str = "") -> I
         uuid: identifier of the volume.
         build_time: seconds since the epoch; inodes of this mtime take less room.
         volume_name: label of at most 15 bytes.
+        packing: compresses contents, which are then read here; None stores them as they are.
 
     Raises:
         FormatError: the tree holds what EROFS cannot; names the path.
-        LimitError: something is too large for the format.
+        LimitError: something is too large for the format, or to be compressed.
         TruncatedError: a content ends before its size.
     """
     if len(volume_name.encode()) > MAX_LABEL:
@@ -176,8 +188,11 @@ def plan(tree: Tree, *, uuid: UUID, build_time: int, volume_name: str = "") -> I
     nodes = make_nodes(tree, build_time=build_time)
     # Before contents are read: a file of holes costs nothing and has terabytes to hash.
     check_size(nodes)
-    originals = find_originals(_file_contents(nodes))
-    layout = lay_out(nodes, originals)
+    contents = _file_contents(nodes)
+    check_packing(packing, contents)
+    originals = find_originals(contents)
+    packed = pack(packing, contents, originals)
+    layout = lay_out(nodes, originals, packed)
     superblock = Superblock(
         uuid=uuid,
         block_count=layout.block_count,
@@ -185,13 +200,16 @@ def plan(tree: Tree, *, uuid: UUID, build_time: int, volume_name: str = "") -> I
         root_nid=layout.nids[0],
         inode_count=len(nodes),
         volume_name=volume_name,
+        feature_incompat=packed.features,
+        algorithms=packed.algorithms,
     )
-    contents = [_content(node, nodes, layout) for node in nodes]
+    head = encode_superblock(superblock) + packed.settings
+    stored = [_content(number, nodes, layout, packed) for number in range(len(nodes))]
     return Image(
-        pieces=_metadata(superblock, nodes, contents, layout),
-        runs=[_Run(e.start, e.start + e.count, contents[e.node]) for e in layout.extents],
+        pieces=metadata_blocks(head, nodes, layout, contents=stored, packed=packed),
+        runs=[_Run(e.start, e.start + e.count, stored[e.node]) for e in layout.extents],
         block_count=layout.block_count,
-        summary=_summarise(tree, nodes, layout, shared_files=len(originals)),
+        summary=_summarise(tree, nodes, layout, packed=packed, shared_files=len(originals)),
     )
 
 
@@ -200,8 +218,11 @@ def _file_contents(nodes: Sequence[Node]) -> dict[int, Blob]:
     return {number: content for number, content in pairs if content is not None}
 
 
-def _content(node: Node, nodes: Sequence[Node], layout: Layout) -> Blob:
-    """The data of a node of any type."""
+def _content(number: int, nodes: Sequence[Node], layout: Layout, packed: Packed) -> Blob:
+    """The data of a node of any type, as it is stored."""
+    node = nodes[number]
+    if number in packed.clusters:
+        return packed.clusters[number].data
     if not node.inode.is_dir:
         return node.content or BytesBlob(b"")
     return BytesBlob(
@@ -214,54 +235,19 @@ def _content(node: Node, nodes: Sequence[Node], layout: Layout) -> Blob:
     )
 
 
-def _metadata(
-    superblock: Superblock,
+def _summarise(
+    tree: Tree,
     nodes: Sequence[Node],
-    contents: Sequence[Blob],
     layout: Layout,
-) -> list[list[_Piece]]:
-    """What each metadata block holds."""
-    blocks: list[list[_Piece]] = [[] for _ in range(layout.meta_count)]
-    blocks[0].append(_Piece(SUPER_OFFSET, encode_superblock(superblock)))
-    for number, node in enumerate(nodes):
-        head = encode_inode(_disk_inode(number, node, layout)) + node.xattrs
-        block, offset = divmod(layout.nids[number] * SLOT_SIZE, BLOCK_SIZE)
-        if layout.inline[number]:
-            tail = node.size - node.size % BLOCK_SIZE
-            blocks[block].append(_Piece(offset, head, contents[number], tail))
-            continue
-        while head:
-            blocks[block].append(_Piece(offset, head[: BLOCK_SIZE - offset]))
-            head = head[BLOCK_SIZE - offset :]
-            block, offset = block + 1, 0
-    return blocks
-
-
-def _disk_inode(number: int, node: Node, layout: Layout) -> DiskInode:
-    inode = node.inode
-    has_data = inode.is_file or inode.is_dir or inode.is_symlink
-    inline = layout.inline[number]
-    return DiskInode(
-        extended=node.extended,
-        layout=ondisk.Layout.FLAT_INLINE if inline else ondisk.Layout.FLAT_PLAIN,
-        mode=inode.mode,
-        nlink=node.nlink,
-        size=node.size,
-        union=layout.starts[number] if has_data else node.device,
-        number=number + 1,
-        uid=inode.uid,
-        gid=inode.gid,
-        mtime=inode.mtime,
-        mtime_nsec=inode.mtime_nsec,
-        xattr_size=len(node.xattrs),
-    )
-
-
-def _summarise(tree: Tree, nodes: Sequence[Node], layout: Layout, *, shared_files: int) -> Summary:
+    *,
+    packed: Packed,
+    shared_files: int,
+) -> Summary:
     inodes = [node.inode for node in nodes]
     directories = sum(inode.is_dir for inode in inodes)
     files = sum(inode.is_file for inode in inodes)
     symlinks = sum(inode.is_symlink for inode in inodes)
+    once = {id(clusters): clusters for clusters in packed.clusters.values()}.values()
     return Summary(
         directories=directories,
         files=files,
@@ -272,5 +258,8 @@ def _summarise(tree: Tree, nodes: Sequence[Node], layout: Layout, *, shared_file
         metadata_bytes=layout.meta_count * BLOCK_SIZE,
         shared_files=shared_files,
         shared_bytes=layout.shared_bytes,
+        packed_files=len(packed.clusters),
+        unpacked_bytes=sum(clusters.size for clusters in once),
+        packed_bytes=sum(clusters.block_count for clusters in once) * BLOCK_SIZE,
         stored_bytes=layout.block_count * BLOCK_SIZE,
     )
