@@ -18,7 +18,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from firmware_tree import DEBIAN_13, describe, make
+from compress import CompressBench
+from debian13 import inside
+from firmware_tree import describe, make
 from measure import Command, Times, interleaved, machine, peak_memory
 from pcr import PcrBench
 from registry import RegistryBench
@@ -32,6 +34,7 @@ TMPFS: Final = Path("/dev/shm")
 PARTS: Final = (
     "build",
     "verify",
+    "compress",
     "uki build",
     "uki verify",
     "pcr sign",
@@ -49,6 +52,8 @@ GOALS: Final = {
     "build / floor": ("build", "sysgraft", "floor", 2.0),
     "verify / veritysetup": ("verify", "sysgraft", "veritysetup", 0.8),
     "verify / floor": ("verify", "sysgraft", "floor", 1.3),
+    "lz4hc / mkfs.erofs": ("compress", "lz4hc: sysgraft", "lz4hc: mkfs.erofs", 1.3),
+    "zstd / mkfs.erofs": ("compress", "zstd: sysgraft", "zstd:3: mkfs.erofs", 1.3),
     "uki build / ukify": ("uki build", "sysgraft", "ukify", 0.4),
     "uki verify / floor": ("uki verify", "sysgraft", "floor", 1.3),
     "pcr sign / naive": ("pcr sign", "sysgraft", "naive", 0.25),
@@ -57,29 +62,28 @@ GOALS: Final = {
     "registry / slowest": ("registry", "sysgraft", "download,gunzip,hash", 1.5),
     "help / python": ("start", "sysgraft --help", "python -c pass", 3.0),
 }
+# The same of the bytes that were made.
+SIZE_GOALS: Final = {
+    "lz4hc / mkfs.erofs": ("lz4hc: sysgraft", "lz4hc: mkfs.erofs", 1.05),
+    "zstd / mkfs.erofs": ("zstd: sysgraft", "zstd:3: mkfs.erofs", 1.05),
+}
 # Part and the most bytes it may take.
 MEMORY_GOALS: Final = {
     "build": 200_000_000,
     "verify": 200_000_000,
+    "lz4hc: sysgraft": 250_000_000,
+    "zstd: sysgraft": 250_000_000,
     "uki build": 150_000_000,
     "uki verify": 150_000_000,
     "pcr predict": 150_000_000,
     "registry": 200_000_000,
 }
 
-# systemd-repart in the Debian 13 folder: the tree, the keys and the output are bound in, and its
-# temporary files are in memory like everything else. Arguments: ROOT WORK TREE.
+# The tree, the keys and the output are bound in.
 REPART: Final = """
-mount --make-rprivate /
-mount --bind "$1" "$1"
-for folder in dev proc sys; do mount --rbind "/$folder" "$1/$folder"; done
-for folder in run tmp var/tmp mnt; do mount -t tmpfs -o size=80% tmpfs "$1/$folder"; done
-mkdir "$1/mnt/work" "$1/mnt/tree"
-mount --bind "$2" "$1/mnt/work"
-mount --bind "$3" "$1/mnt/tree"
-exec chroot "$1" systemd-repart --make-ddi=sysext --offline=yes --copy-source=/mnt/tree \
-    --seed=01234567-89ab-cdef-0123-456789abcdef --private-key=/mnt/work/bench.key \
-    --certificate=/mnt/work/bench.pem /mnt/work/repart.raw
+systemd-repart --make-ddi=sysext --offline=yes --copy-source=/mnt/tree
+--seed=01234567-89ab-cdef-0123-456789abcdef --private-key=/mnt/work/bench.key
+--certificate=/mnt/work/bench.pem /mnt/work/repart.raw
 """
 
 
@@ -99,7 +103,7 @@ class Bench:
         """Building and signing, by us, by systemd-repart, and the floor."""
         work, tree = str(self.work), str(self.tree)
         pair = ["--private-key", f"{work}/bench.key", "--certificate", f"{work}/bench.pem"]
-        repart = ["unshare", "-m", "sh", "-euc", REPART, "sh", str(DEBIAN_13), work, tree]
+        repart = inside(REPART.split(), {self.work: "/mnt/work", self.tree: "/mnt/tree"})
         ours = [SYSGRAFT, "ext", "build", "bench", tree, "--output", work, *pair]
         floor = [PYTHON, str(HERE / "floor.py"), tree, f"{work}/floor.raw"]
         return [
@@ -157,6 +161,7 @@ class Results:
 
     seconds: dict[str, dict[str, Times]] = field(default_factory=dict)
     memory: dict[str, int] = field(default_factory=dict)
+    sizes: dict[str, int] = field(default_factory=dict)
 
     def ratios(self) -> dict[str, float]:
         """Medians of wall time over each other, those that have goals."""
@@ -164,6 +169,15 @@ class Results:
             name: self._wall(part, ours) / self._wall(part, theirs)
             for name, (part, ours, theirs, _) in GOALS.items()
             if part in self.seconds
+        }
+
+    def size_ratios(self) -> dict[str, float]:
+        """The same for the bytes that were made."""
+        if not self.sizes:
+            return {}
+        return {
+            name: self.sizes[ours] / self.sizes[theirs]
+            for name, (ours, theirs, _) in SIZE_GOALS.items()
         }
 
     def _wall(self, part: str, names: str) -> float:
@@ -185,6 +199,8 @@ def measure(bench: Bench, parts: list[str], rounds: int) -> Results:
     if "memory" in parts:
         results.memory["build"] = peak_memory(builds[0])
         results.memory["verify"] = peak_memory(bench.verify()[0])
+    if "compress" in parts:
+        measure_compression(CompressBench(bench.work, bench.tree), parts, rounds, results)
     if {"uki build", "uki verify"} & set(parts):
         measure_ukis(UkiBench(bench.work, bench.tree), parts, rounds, results)
     if {"pcr sign", "pcr predict"} & set(parts):
@@ -200,6 +216,18 @@ def measure_registry(bench: RegistryBench, parts: list[str], rounds: int, result
         results.seconds["registry"] = interleaved(commands, rounds)
         if "memory" in parts:
             results.memory["registry"] = peak_memory(commands[0])
+
+
+def measure_compression(
+    bench: CompressBench, parts: list[str], rounds: int, results: Results
+) -> None:
+    builds = bench.build()
+    interleaved(builds[:1], 1)
+    results.seconds["compress"] = interleaved(builds, rounds)
+    results.sizes |= bench.sizes()
+    if "memory" in parts:
+        for build in builds:
+            results.memory[build.name] = peak_memory(build)
 
 
 def measure_ukis(bench: UkiBench, parts: list[str], rounds: int, results: Results) -> None:
@@ -243,6 +271,8 @@ def document(results: Results, tree: Path) -> dict[str, object]:
         "tree": describe(tree),
         "seconds": seconds,
         "ratios": results.ratios(),
+        "bytes": results.sizes,
+        "byte_ratios": results.size_ratios(),
         "peak_memory_bytes": results.memory,
     }
 
@@ -252,10 +282,16 @@ def table(results: Results) -> str:
     rows = ["| | wall s, median (min to max) | CPU s, median |", "|---|---|---|"]
     for part, commands in results.seconds.items():
         rows += [f"| {part}: {name} | {times.text()} |" for name, times in commands.items()]
+    if results.sizes:
+        rows += ["", "| | MB |", "|---|---|"]
+        rows += [f"| {name} | {size / 1e6:.1f} |" for name, size in results.sizes.items()]
     rows += ["", "| | measured | goal | |", "|---|---|---|---|"]
     for name, value in results.ratios().items():
         goal = GOALS[name][3]
         rows.append(f"| {name}, wall | {value:.2f} | {goal} | {verdict(value, goal)} |")
+    for name, value in results.size_ratios().items():
+        goal = SIZE_GOALS[name][2]
+        rows.append(f"| {name}, bytes | {value:.3f} | {goal} | {verdict(value, goal)} |")
     for name, size in results.memory.items():
         most = MEMORY_GOALS.get(name)
         cells = f"{most / 1e6:.0f} | {verdict(size, most)}" if most else "|"

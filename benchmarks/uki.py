@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 from typing import Final
 
+from debian13 import inside
 from firmware_tree import DEBIAN_13
 from floor import is_plain
 from measure import Command
@@ -20,19 +21,6 @@ STUB: Final = DEBIAN_13 / "usr/lib/systemd/boot/efi/linuxx64.efi.stub"
 HERE: Final = Path(__file__).resolve().parent
 SYSGRAFT: Final = str(Path(sys.executable).with_name("sysgraft"))
 CMDLINE: Final = "root=/dev/vda2 ro quiet"
-
-# Arguments: ROOT WORK. The work folder is bound in; temporary files are in memory.
-UKIFY: Final = """
-mount --make-rprivate /
-mount --bind "$1" "$1"
-for folder in dev proc sys; do mount --rbind "/$folder" "$1/$folder"; done
-for folder in run tmp var/tmp mnt; do mount -t tmpfs -o size=80% tmpfs "$1/$folder"; done
-mkdir "$1/mnt/work"
-mount --bind "$2" "$1/mnt/work"
-root=$1
-shift 2
-exec chroot "$root" ukify build "$@"
-"""
 
 
 def kernel() -> Path:
@@ -62,14 +50,18 @@ class UkiBench:
         ours = self.work / "ours.efi"
         theirs = self.work / "theirs.efi"
         floor = [sys.executable, str(HERE / "floor.py"), str(self.initrd), str(self.work / "copy")]
-        ukify = ["unshare", "-m", "sh", "-euc", UKIFY, "sh", str(DEBIAN_13), str(self.work)]
         (self.work / "vmlinuz").write_bytes(kernel().read_bytes())
         return [
             fresh(
                 "sysgraft", [SYSGRAFT, "uki", "build", *self.options(str(self.work), ours)], ours
             ),
             fresh(
-                "ukify", [*ukify, *self.options("/mnt/work", Path("/mnt/work/theirs.efi"))], theirs
+                "ukify",
+                inside(
+                    ["ukify", "build", *self.options("/mnt/work", Path("/mnt/work/theirs.efi"))],
+                    {self.work: "/mnt/work"},
+                ),
+                theirs,
             ),
             fresh("floor", floor, self.work / "copy"),
         ]
