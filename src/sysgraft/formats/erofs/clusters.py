@@ -25,6 +25,7 @@ EXTENT_SIZE: Final = 1 << 18
 (``Z_EROFS_PCLUSTER_MAX_SIZE``), and each processor keeps a buffer as large as the largest."""
 
 EXTENT_BLOCKS: Final = EXTENT_SIZE // BLOCK_SIZE
+"""The same in blocks."""
 
 MAX_PACKED: Final = 64 << 30
 """Ours: bytes of all contents that are compressed; their index then takes 32 MiB of memory."""

@@ -78,11 +78,7 @@ def _check_block_count(count: int) -> None:
         raise LimitError(f"an image of {count} blocks; EROFS addresses {NULL_ADDRESS - 1}")
 
 
-def lay_out(
-    nodes: Sequence[Node],
-    originals: Mapping[int, int],
-    packed: Packed,
-) -> Layout:
+def lay_out(nodes: Sequence[Node], originals: Mapping[int, int], packed: Packed) -> Layout:
     """Place `nodes`.
 
     Args:

@@ -81,7 +81,7 @@ def pack(
         for number, content in contents.items()
         if number not in originals and may_pack(content.size)
     }
-    packed = packing.pack(wanted)
+    packed = packing.pack(wanted) if wanted else {}
     if not packed:
         return Packed()
     copies = {copy: packed[first] for copy, first in originals.items() if first in packed}

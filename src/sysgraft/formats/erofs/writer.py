@@ -3,10 +3,12 @@
 `plan` decides where every byte goes, knowing only names, sizes and attributes; `Image.fill` then
 produces any run of blocks, in any order and from any number of forked processes, reading contents
 straight into the caller's memory. The same tree makes the same bytes, whatever the order of its
-mapping. Readable by every Linux with EROFS (5.4 on): no incompatible feature bit is used.
+mapping. Without compression no incompatible feature bit is used: every Linux with EROFS (5.4 on)
+reads the image.
 
 Contents that are to be compressed are handed over while the image is planned, because where things
-go depends on how small they get. Such images need Linux 5.13 (lz4) or 6.10 (zstd).
+go depends on how small they get. Such images need Linux 5.13 (LZ4) or 6.10 (zstd), and 6.8 where
+pages are larger than 4 KiB.
 """
 
 from __future__ import annotations
@@ -167,14 +169,14 @@ def plan(
     volume_name: str = "",
     packing: Packing | None = None,
 ) -> Image:
-    """Decide what the image of `tree` is; contents are read only to compare equal sizes.
+    """Decide what the image of `tree` is; reads contents to compare equal sizes, and to compress.
 
     Args:
         tree: what to store; contents must stay readable and the same until the last `fill`.
         uuid: identifier of the volume.
         build_time: seconds since the epoch; inodes of this mtime take less room.
         volume_name: label of at most 15 bytes.
-        packing: compresses contents, which are then read here; None stores them as they are.
+        packing: compresses contents; None stores them as they are.
 
     Raises:
         FormatError: the tree holds what EROFS cannot; names the path.
