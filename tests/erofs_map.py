@@ -114,7 +114,7 @@ class Index:
         back = 0
         if kind == NONHEAD:
             if (number + 1) * BLOCK > self.size:
-                # What Linux decompresses then has to reach to the end of the block.
+                # The extent would reach to the end of the block, beyond what it decompresses to.
                 raise CorruptedError("nothing tells where the content ends")
             back = low
         elif offset % BLOCK < low:

@@ -1,7 +1,7 @@
 """Writes the index of a compressed inode: which pcluster each block of its content is in.
 
 The form is the compact one of `lclusters`, with packs of 2 and 16 and with big pclusters. As every
-extent begins at a block (`clusters`), heads have no offset. What Linux wants beyond that:
+extent begins at a block (`clusters`), heads have no offset. What else has to be minded:
 
 - An extent that is compressed takes at least two lclusters, and the second tells the blocks of its
   pcluster. One that is stored as it is takes a PLAIN lcluster for each block.
@@ -9,7 +9,8 @@ extent begins at a block (`clusters`), heads have no offset. What Linux wants be
   lclusters before them in the pack tell. What one tells whose head is in an earlier pack would be
   added too, but packs and extents both begin at even lclusters.
 - If the content ends inside the last lcluster of a compressed extent, that one is PLAIN and its
-  offset says where: what would follow is never read.
+  offset says where, as mkfs.erofs writes it; what would follow is never read. Otherwise the extent
+  would be longer than what its data decompresses to.
 """
 
 from __future__ import annotations
