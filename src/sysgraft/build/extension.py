@@ -247,9 +247,7 @@ class _Job:
             return report
         return replace(report, unsigned=_copied(files[0], files[1], self.paths[1]))
 
-    def _write(
-        self, file: IO[bytes], collected: Collected, packing: Packing | None
-    ) -> BuildReport:
+    def _write(self, file: IO[bytes], collected: Collected, packing: Packing | None) -> BuildReport:
         """Plan the file system, write everything, and say what came of it."""
         architecture = _architecture(self.options, collected)
         tree = dict(collected.tree)
