@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
+import sys
 
 from sysgraft.errors import InputError, LimitError
 from sysgraft.host.files import open_quickly
@@ -60,3 +61,13 @@ def _read_regular(name: str, length: int) -> bytes | None:
         return None
     with os.fdopen(fd, "rb") as file:
         return file.read(length)
+
+
+def read_small_or_stdin(path: str, limit: int, what: str) -> bytes:
+    """As `read_small`; ``-`` is standard input."""
+    if path != "-":
+        return read_small(path, limit, what)
+    data = sys.stdin.buffer.read(limit + 1)
+    if len(data) > limit:
+        raise LimitError(f"too large for a {what}: more than {limit} bytes", file=path)
+    return data
