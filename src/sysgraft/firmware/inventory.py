@@ -71,6 +71,7 @@ class Failure(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True):
         driver: who asked, as messages call it.
         error: the errno as a positive number; 0 where the message does not say.
         message: the kernel's words.
+        cured: whether the driver said later that its firmware runs, though not which file it is.
     """
 
     name: str
@@ -78,6 +79,7 @@ class Failure(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True):
     device: str = ""
     driver: str = ""
     error: int = 0
+    cured: bool = False
 
 
 class Machine(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True, kw_only=True):
@@ -88,7 +90,8 @@ class Machine(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True, k
         architecture: systemd's name of it.
         kernel: release of the running kernel, as ``uname -r``; empty where nobody knows.
         os: fields of os-release that tell systems apart: ``ID``, ``VERSION_ID``, ….
-        dmi: vendor, product and board names, by the names of ``/sys/class/dmi/id``.
+        dmi: vendor, product and board names, by the names of ``/sys/class/dmi/id``; of a machine
+            with a devicetree, that one's ``compatible``.
         devices: sorted by bus and name.
         loaded: firmware files that were loaded, sorted by name.
         failures: firmware files that were missed.
@@ -110,6 +113,12 @@ class Machine(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True, k
     sources: tuple[str, ...] = ()
 
 
+class _Named(msgspec.Struct, frozen=True):
+    """What says that it is one; a document without it is another."""
+
+    schema: str = ""
+
+
 def parse_machine(data: bytes) -> Machine:
     """Read an inventory; unknown keys are passed over.
 
@@ -120,11 +129,12 @@ def parse_machine(data: bytes) -> Machine:
     if len(data) > MAX_SIZE:
         raise LimitError(f"an inventory of more than {MAX_SIZE} bytes")
     try:
+        schema = msgspec.json.decode(data, type=_Named).schema
         machine = msgspec.json.decode(data, type=Machine)
     except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as error:
         raise FormatError(f"not an inventory of a machine: {str(error)[:120]}") from error
-    if machine.schema != SCHEMA:
-        raise FormatError(f"not an inventory of a machine: its schema is {machine.schema[:60]!r}")
+    if schema != SCHEMA:
+        raise FormatError(f"not an inventory of a machine: its schema is {schema[:60]!r}")
     if len(machine.devices) > MAX_DEVICES:
         raise LimitError(f"an inventory of more than {MAX_DEVICES} devices")
     return machine
@@ -132,5 +142,5 @@ def parse_machine(data: bytes) -> Machine:
 
 def render_machine(machine: Machine) -> bytes:
     """The document, the same for the same machine, with a line for each entry."""
-    text = msgspec.json.format(msgspec.json.encode(machine), indent=1)
-    return text + b"\n"
+    document = {"schema": machine.schema, **msgspec.to_builtins(machine)}
+    return msgspec.json.format(msgspec.json.encode(document), indent=1) + b"\n"
