@@ -18,6 +18,8 @@ Begin here:
 * `sysgraft.predict_pcrs` computes what a boot does to the TPM, `sysgraft.sign_pcr_policies` signs
   that, `sysgraft.check_pcr_signatures` tells whether a volume will unlock, and
   `sysgraft.explain_event_log` why it did not.
+* `sysgraft.scan_machine` lists what a machine has and which firmware it missed,
+  `sysgraft.diagnose_firmware` tells what to do about it.
 
 Every error for bad input is a `sysgraft.SysgraftError`; see `sysgraft.errors`. Runnable
 examples are in the folder ``examples``.
@@ -36,8 +38,16 @@ if TYPE_CHECKING:
     from sysgraft.build.uki.report import UkiReport
     from sysgraft.build.uki_sign import sign_executable
     from sysgraft.errors import SysgraftError
+    from sysgraft.firmware.doctor import Diagnosis as FirmwareDiagnosis
+    from sysgraft.firmware.doctor import diagnose_firmware
+    from sysgraft.firmware.inventory import Machine, parse_machine, render_machine
+    from sysgraft.firmware.scan import Scan as MachineScan
+    from sysgraft.firmware.scan import ScanOptions, scan_machine
+    from sysgraft.firmware.shelves import Shelf as FirmwareShelf
+    from sysgraft.firmware.shelves import folder_shelf, host_shelf
     from sysgraft.image.difference import Difference, compare_images
     from sysgraft.image.extraction import Extraction, extract_image
+    from sysgraft.image.firmware_files import firmware_of_image
     from sysgraft.image.inspect import ImageInfo, inspect_image
     from sysgraft.image.lint.lint import LintOptions, LintReport, lint_images
     from sysgraft.image.merge_order import MergeOrder, merge_orders
@@ -78,12 +88,16 @@ _HOMES = {
     "ExplainRequest": ("sysgraft.seal.explanation", "ExplainRequest"),
     "Explanation": ("sysgraft.seal.explanation", "Explanation"),
     "Extraction": ("sysgraft.image.extraction", "Extraction"),
+    "FirmwareDiagnosis": ("sysgraft.firmware.doctor", "Diagnosis"),
+    "FirmwareShelf": ("sysgraft.firmware.shelves", "Shelf"),
     "ImageInfo": ("sysgraft.image.inspect", "ImageInfo"),
     "KeySetOptions": ("sysgraft.build.keyset", "KeySetOptions"),
     "LabOptions": ("sysgraft.lab.options", "LabOptions"),
     "LabReport": ("sysgraft.lab.report", "LabReport"),
     "LintOptions": ("sysgraft.image.lint.lint", "LintOptions"),
     "LintReport": ("sysgraft.image.lint.lint", "LintReport"),
+    "Machine": ("sysgraft.firmware.inventory", "Machine"),
+    "MachineScan": ("sysgraft.firmware.scan", "Scan"),
     "MergeOrder": ("sysgraft.image.merge_order", "MergeOrder"),
     "PcrBinding": ("sysgraft.seal.binding", "Binding"),
     "PcrCheckReport": ("sysgraft.seal.check", "CheckReport"),
@@ -91,6 +105,7 @@ _HOMES = {
     "PcrPrediction": ("sysgraft.seal.prediction", "Prediction"),
     "PcrSettings": ("sysgraft.seal.assembly", "Settings"),
     "Replay": ("sysgraft.seal.replay", "Replay"),
+    "ScanOptions": ("sysgraft.firmware.scan", "ScanOptions"),
     "SigningPair": ("sysgraft.sign.pair", "SigningPair"),
     "SourceOptions": ("sysgraft.build.sources.model", "Options"),
     "SysgraftError": ("sysgraft.errors", "SysgraftError"),
@@ -106,20 +121,27 @@ _HOMES = {
     "build_uki": ("sysgraft.build.uki.build", "build_uki"),
     "check_pcr_signatures": ("sysgraft.seal.check", "check"),
     "compare_images": ("sysgraft.image.difference", "compare_images"),
+    "diagnose_firmware": ("sysgraft.firmware.doctor", "diagnose_firmware"),
     "explain_event_log": ("sysgraft.seal.explanation", "explain"),
     "extract_image": ("sysgraft.image.extraction", "extract_image"),
+    "firmware_of_image": ("sysgraft.image.firmware_files", "firmware_of_image"),
+    "folder_shelf": ("sysgraft.firmware.shelves", "folder_shelf"),
     "generate_keys": ("sysgraft.build.keyset", "generate_keys"),
+    "host_shelf": ("sysgraft.firmware.shelves", "host_shelf"),
     "inspect_image": ("sysgraft.image.inspect", "inspect_image"),
     "inspect_uki": ("sysgraft.image.uki_inspect", "inspect_uki"),
     "lint_images": ("sysgraft.image.lint.lint", "lint_images"),
     "load_pair": ("sysgraft.sign.pair", "load_pair"),
     "load_signer": ("sysgraft.sign.pair", "load_signer"),
     "merge_orders": ("sysgraft.image.merge_order", "merge_orders"),
+    "parse_machine": ("sysgraft.firmware.inventory", "parse_machine"),
     "pcr_policies": ("sysgraft.seal.policies", "policies"),
     "predict_pcrs": ("sysgraft.seal.prediction", "predict"),
     "read_pcr_bindings": ("sysgraft.seal.binding", "bindings_of"),
+    "render_machine": ("sysgraft.firmware.inventory", "render_machine"),
     "replay_event_log": ("sysgraft.seal.replay", "replay_files"),
     "run_lab": ("sysgraft.lab.run", "run_lab"),
+    "scan_machine": ("sysgraft.firmware.scan", "scan_machine"),
     "sign_executable": ("sysgraft.build.uki_sign", "sign_executable"),
     "sign_image": ("sysgraft.build.resign", "sign_image"),
     "sign_pcr_policies": ("sysgraft.seal.policies", "signed"),
@@ -139,12 +161,16 @@ __all__ = [
     "ExplainRequest",
     "Explanation",
     "Extraction",
+    "FirmwareDiagnosis",
+    "FirmwareShelf",
     "ImageInfo",
     "KeySetOptions",
     "LabOptions",
     "LabReport",
     "LintOptions",
     "LintReport",
+    "Machine",
+    "MachineScan",
     "MergeOrder",
     "PcrBinding",
     "PcrCheckReport",
@@ -152,6 +178,7 @@ __all__ = [
     "PcrPrediction",
     "PcrSettings",
     "Replay",
+    "ScanOptions",
     "SigningPair",
     "SourceOptions",
     "SysgraftError",
@@ -167,20 +194,27 @@ __all__ = [
     "build_uki",
     "check_pcr_signatures",
     "compare_images",
+    "diagnose_firmware",
     "explain_event_log",
     "extract_image",
+    "firmware_of_image",
+    "folder_shelf",
     "generate_keys",
+    "host_shelf",
     "inspect_image",
     "inspect_uki",
     "lint_images",
     "load_pair",
     "load_signer",
     "merge_orders",
+    "parse_machine",
     "pcr_policies",
     "predict_pcrs",
     "read_pcr_bindings",
+    "render_machine",
     "replay_event_log",
     "run_lab",
+    "scan_machine",
     "sign_executable",
     "sign_image",
     "sign_pcr_policies",

@@ -36,6 +36,8 @@ NAMES_OF_SCHEMAS = {
     "ext.sign",
     "ext.unsign",
     "ext.verify",
+    "firmware.doctor",
+    "firmware.scan",
     "keys.certify",
     "keys.enroll-vars",
     "keys.generate",

@@ -50,6 +50,10 @@ NOUNS: Final = {
         "PCR values: predicted, signed, checked and explained",
         "sysgraft pcr predict --uki linux.efi --extra firmware.sysext.raw",
     ),
+    "firmware": (
+        "firmware by hardware: what a machine has, loads and lacks",
+        "sysgraft firmware doctor --extension firmware.sysext.raw",
+    ),
     "lab": (
         "boot what you are about to ship, in a virtual machine",
         "sysgraft lab run --uki linux.efi --extra firmware.sysext.raw --script check.sh",

@@ -1,0 +1,34 @@
+"""``sysgraft firmware``: its verbs; the work is in the ``firmware_*`` modules."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from sysgraft.cli import firmware_scan_options as scanning
+from sysgraft.cli import verbs
+from sysgraft.cli.verbs import Verb
+
+if TYPE_CHECKING:
+    import argparse
+
+VERBS: Final = [
+    Verb(
+        "scan",
+        "list what a machine has, and which firmware it loaded or missed",
+        scanning.SCAN,
+        scanning.SCAN_EXAMPLE,
+        "sysgraft.cli.firmware_scan",
+    ),
+    Verb(
+        "doctor",
+        "tell which device lacks which firmware, and what to do",
+        scanning.DOCTOR,
+        scanning.DOCTOR_EXAMPLE,
+        "sysgraft.cli.firmware_doctor",
+    ),
+]
+
+
+def fill(noun: argparse.ArgumentParser) -> None:
+    """Add the verbs."""
+    verbs.fill(noun, VERBS)
