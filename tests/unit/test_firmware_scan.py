@@ -200,6 +200,18 @@ def test_udevs_list_of_hw_probe_comes_first(tmp_path: Path) -> None:
     assert card == Device("pci", "0000:00:14.3", "pci:v1", driver="iwlwifi")
 
 
+def test_classes_and_names_of_one_machine_in_udevs_list() -> None:
+    text = "\n\n".join(
+        f"E: DEVPATH=/devices/{name}\nE: SUBSYSTEM={subsystem}\nE: MODALIAS=m"
+        for subsystem, name in (
+            ("dmi", "virtual/dmi/id"),
+            ("input", "virtual/input/input1"),
+            ("vmbus", "9b2f7a5c-1234-4321-8765-000000000001"),
+        )
+    )
+    assert [each.device.name for each in of_udev(text.encode())] == ["device2"]
+
+
 def test_parents_in_udevs_list() -> None:
     below = (
         "E: DEVPATH=/devices/pci0000:00/0000:00:14.3/virtio0\nE: SUBSYSTEM=virtio\nE: MODALIAS=v\n"

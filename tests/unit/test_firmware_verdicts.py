@@ -78,6 +78,12 @@ def test_another_ladder_that_was_climbed_is_another_matter() -> None:
     assert verdicts(found) == [Verdict.MISSING]
 
 
+def test_a_ladder_of_two_rungs() -> None:
+    rungs = [missed(f"bnx2x/bnx2x-e2-7.13.{number}.0.fw") for number in (21, 15)]
+    assert verdicts(machine(rungs[0], driver="bnx2x")) == [Verdict.LADDER]
+    assert verdicts(machine(*rungs, driver="bnx2x")) == [Verdict.MISSING]
+
+
 def test_a_driver_that_says_itself_that_no_rung_was_there() -> None:
     first = missed("i915/adlp_dmc.bin")
     second = missed(
@@ -94,6 +100,8 @@ def test_a_driver_that_says_itself_that_no_rung_was_there() -> None:
     "name",
     ["iwl-debug-yoyo.bin", "regulatory.db", "amdgpu/ip_discovery.bin", "amdgpu/psp_13_0_4_ta.bin",
      "intel/ibt-0040-0041.ddc", "rtl_bt/rtl8761bu_config.bin", "brcm/brcmfmac43455-sdio.clm_blob",
+     "iwl-dbg-cfg.ini", "nouveau/nv84_xuc103", "nouveau/nve7_fuc084",
+     "brcm/brcmfmac43602-pcie.txt", "brcm/brcmfmac43602-pcie.Apple Inc.-MacBookPro14,1.txt",
      "ath10k/cal-pci-0000:01:00.0.bin", "intel-ucode/06-9e-0a", "amd/amd_sev_fam19h_model0xh.sbin"],
 )  # fmt: skip
 def test_what_is_optional(name: str) -> None:
@@ -125,6 +133,9 @@ def test_a_boards_own_name() -> None:
         ("ath9k_htc/htc_9271-1.4.0.fw", "ath9k_htc/htc_9271"),
         ("ath10k/QCA6174/hw3.0/firmware-6.bin", "ath10k/QCA6174/hw3.0/firmware"),
         ("ath10k/QCA6174/hw3.0/board-2.bin", "ath10k/QCA6174/hw3.0/board"),
+        ("ath10k/QCA9377/hw1.0/firmware-sdio-5.bin", "ath10k/QCA9377/hw1.0/firmware-sdio"),
+        ("ath10k/QCA6174/hw3.0/board-pci-168c:003e:1a56:1535.bin", "ath10k/QCA6174/hw3.0/board"),
+        ("bnx2x/bnx2x-e2-7.13.21.0.fw", "bnx2x/bnx2x-e2"),
         ("rtw89/rtw8852b_fw-1.bin", "rtw89/rtw8852b_fw"),
         ("rtw88/rtw8821a_fw.bin", ""),
         ("iwlwifi-so-a0-gf-a0.pnvm", ""),

@@ -39,6 +39,8 @@ TIME = 49_065_898
         ("Thu 2025-09-04 09:19:13 UTC node kernel: ", None),
         ("1756977553.065898 node kernel: ", None),
         ("[   49.065898] node kernel: ", TIME),
+        ("raspberrypi kernel: ", None),
+        ("kernel: ", None),
         ("  > [   49.065898] ", TIME),
         ("| ", None),
     ],

@@ -24,6 +24,8 @@ _TEXT_MAX: Final = 4096
 _ALIKE: Final = "cpu"
 # The names of its devices are UUIDs of this very machine.
 _NAMED_BY_UUID: Final = "vmbus"
+# Classes, no buses, whose devices have modaliases all the same; that of DMI tells of one machine.
+_CLASSES: Final = frozenset({"dmi", "input"})
 # Attributes that names of firmware are made of, by bus.
 _ATTRIBUTES: Final = {"pci": ("subsystem_vendor", "subsystem_device")}
 # Properties in the devicetree: kernel-doc of of_get_property's users; texts with a NUL behind each.
@@ -62,8 +64,12 @@ def _of_buses(files: Sysfs) -> Iterator[Placed]:
             if not alias or (bus == _ALIKE and alias in seen):
                 continue
             seen.add(alias)
-            shown = f"device{number}" if bus == _NAMED_BY_UUID else name
+            shown = _shown(bus, name, number)
             yield Placed(_device(files, path, bus, shown, alias), files.resolve(path) or path)
+
+
+def _shown(bus: str, name: str, number: int) -> str:
+    return f"device{number}" if bus == _NAMED_BY_UUID else name
 
 
 def _modalias(files: Sysfs, path: str) -> str:
@@ -183,15 +189,15 @@ def of_udev(data: bytes, modules: Mapping[str, str] | None = None) -> list[Place
         Placed(
             Device(
                 each.subsystem,
-                each.name,
+                _shown(each.subsystem, each.name, number),
                 each.modalias,
                 driver=each.driver,
                 module=(modules or {}).get(each.driver, ""),
             ),
             f"sys{each.path}",
         )
-        for each in udev_db.parse(data)
-        if each.modalias
+        for number, each in enumerate(udev_db.parse(data))
+        if each.modalias and each.subsystem not in _CLASSES
     ]
     _check_count(len(found))
     return sorted(_with_parents(found), key=lambda each: (each.device.bus, each.device.name))

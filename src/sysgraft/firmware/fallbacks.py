@@ -33,6 +33,21 @@ OPTIONAL: Final = (
         "drivers/net/wireless/intel/iwlwifi/iwl-dbg-tlv.c iwl_dbg_tlv_load_bin",
     ),
     Optional(
+        r"iwl-dbg-cfg\.ini",
+        "settings for debugging",
+        "Intel's backported iwlwifi",
+    ),
+    Optional(
+        r"nouveau/nv(?:[0-9a-f]{2}_fuc[0-9a-f]{3}[cd]?|84_xuc[0-9a-f]{3})",
+        "video is decoded without the card",
+        "drivers/gpu/drm/nouveau/nvkm/engine/falcon.c, xtensa.c",
+    ),
+    Optional(
+        r"(?:brcm|cypress)/[\w-]+-pcie(?:\..+)?\.txt",
+        "the card's own settings count",
+        "drivers/net/wireless/broadcom/brcm80211/brcmfmac/pcie.c brcmf_pcie_prepare_fw_request",
+    ),
+    Optional(
         r"amdgpu/ip_discovery\.bin",
         "the chip itself says what is in it",
         "drivers/gpu/drm/amd/amdgpu/amdgpu_discovery.c",
@@ -79,22 +94,36 @@ OPTIONAL: Final = (
     ),
 )
 
-# Group 1 is what all rungs of a ladder share.
+
+class _Ladder(NamedTuple):
+    """Names that stand for each other.
+
+    Attributes:
+        pattern: of the whole name; group 1 is what all rungs share.
+        rungs: how many there are; 0 where the driver says itself that none was there.
+    """
+
+    pattern: str
+    rungs: int = 0
+
+
 _LADDERS: Final = (
     # iwl-drv.c iwl_request_firmware: the version counts down.
-    r"(iwlwifi-.+?)-c?\d+\.ucode",
+    _Ladder(r"(iwlwifi-.+?)-c?\d+\.ucode"),
     # intel_uc_fw.c, intel_dmc.c, xe_uc_fw.c: without and with a version.
-    r"((?:i915|xe)/\w+?_(?:dmc|guc|huc|gsc))(?:_ver[\d_]+|_[\d.]+)?\.bin",
+    _Ladder(r"((?:i915|xe)/\w+?_(?:dmc|guc|huc|gsc))(?:_ver[\d_]+|_[\d.]+)?\.bin"),
     # ath9k/hif_usb.c ath9k_hif_request_firmware
-    r"(ath9k_htc/htc_\w+)-[\d.]+\.fw",
+    _Ladder(r"(ath9k_htc/htc_\w+)-[\d.]+\.fw"),
     # ath10k/core.c ath10k_core_fetch_firmware_files
-    r"(ath10k/.+/firmware)-\d+\.bin",
-    # ath10k/core.c ath10k_core_fetch_board_file; ath11k and ath12k alike
-    r"(ath1[012]k/.+/board)(?:-2)?\.bin",
+    _Ladder(r"(ath10k/.+/firmware(?:-[a-z]+)?)-\d+\.bin"),
+    # ath10k/core.c ath10k_core_fetch_board_file, of old kernels too; ath11k and ath12k alike
+    _Ladder(r"(ath1[012]k/.+/board)(?:-2|-pci-[0-9a-f:]+)?\.bin", 2),
     # rtw89/fw.c rtw89_early_fw_feature_recognize
-    r"(rtw89/\w+_fw)(?:-\d+)?\.bin",
+    _Ladder(r"(rtw89/\w+_fw)(?:-\d+)?\.bin"),
+    # bnx2x_main.c bnx2x_init_firmware
+    _Ladder(r"(bnx2x/bnx2x-e\w+)-[\d.]+\.fw", 2),
 )
-_COMPILED_LADDERS: Final = tuple(map(re.compile, _LADDERS))
+_COMPILED_LADDERS: Final = tuple((each, re.compile(each.pattern)) for each in _LADDERS)
 _COMPILED_OPTIONAL: Final = tuple((each, re.compile(each.pattern)) for each in OPTIONAL)
 
 # A board's own name, and the generic one.
@@ -115,11 +144,19 @@ def optional(name: str) -> Optional | None:
 
 def ladder(name: str) -> str:
     """What all rungs of the ladder have in common that a name is of; empty if it is of none."""
-    for pattern in _COMPILED_LADDERS:
+    for _, pattern in _COMPILED_LADDERS:
         found = pattern.fullmatch(name)
         if found is not None:
             return found[1]
     return ""
+
+
+def is_whole(names: tuple[str, ...]) -> bool:
+    """Whether names of one ladder are all that a driver knows of it."""
+    return any(
+        pattern.fullmatch(names[0]) is not None and 0 < each.rungs <= len(names)
+        for each, pattern in _COMPILED_LADDERS
+    )
 
 
 def generic(name: str) -> str:

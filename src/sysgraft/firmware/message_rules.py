@@ -98,8 +98,9 @@ CORE: Final = (
 DRIVERS: Final = (
     Rule(
         Meaning.GAVE_UP,
-        r"failed to request firmware$",
-        "drivers/net/wireless/realtek/rtw88/main.c rtw_load_firmware_cb; rtw89/fw.c",
+        r"failed to (?:early )?request firmware(?:: -?\d+)?$",
+        "drivers/net/wireless/realtek/rtw88/main.c rtw_load_firmware_cb; "
+        "rtw89/fw.c rtw89_early_fw_feature_recognize",
     ),
     Rule(
         Meaning.CAME_UP,
@@ -184,6 +185,26 @@ DRIVERS: Final = (
         "drivers/net/wireless/ath/ath10k/core.c ath10k_core_fetch_firmware_files",
     ),
     Rule(
+        Meaning.GAVE_UP,
+        r"could not (?:fetch firmware files|probe fw) \(-?\d+\)$",
+        "drivers/net/wireless/ath/ath10k/core.c ath10k_core_probe_fw, ath10k_core_register_work",
+    ),
+    Rule(
+        Meaning.CAME_UP,
+        r"firmware ver \S+ api \d+ features ",
+        "drivers/net/wireless/ath/ath10k/debug.c ath10k_debug_print_hwfw_info",
+    ),
+    Rule(
+        Meaning.CAME_UP,
+        r"fw_version 0x[0-9a-f]+ fw_build_timestamp ",
+        "drivers/net/wireless/ath/ath11k/qmi.c ath11k_qmi_request_target_cap",
+    ),
+    Rule(
+        Meaning.CAME_UP,
+        r"W[AM] Firmware Version: ",
+        "drivers/net/wireless/mediatek/mt76/mt76_connac_mcu.c mt76_connac2_load_ram",
+    ),
+    Rule(
         Meaning.FAILED,
         rf"(?:Failed to load|failed to open) Intel firmware file:? (?P<name>\S+) \({_ERROR}\)$",
         "drivers/bluetooth/btintel.c btintel_prepare_fw_download_tlv, btintel_legacy_rom_get_fw",
@@ -207,6 +228,11 @@ DRIVERS: Final = (
         Meaning.FAILED,
         r"BCM: '(?P<name>[^']+)'$",
         "drivers/bluetooth/btbcm.c btbcm_initialize",
+    ),
+    Rule(
+        Meaning.FAILED,
+        r"BCM: Patch (?P<name>\S+) not found$",
+        "drivers/bluetooth/btbcm.c btbcm_setup_patchram, before Linux 5.12",
     ),
     Rule(
         Meaning.LOADED,

@@ -2,8 +2,8 @@
 
 The rules are `sysgraft.firmware.message_rules`'. Messages of devices begin with ``DRIVER DEVICE: ``
 (``dev_printk``), of network devices with ``DRIVER DEVICE INTERFACE: ``, of Bluetooth controllers
-with ``Bluetooth: hciN: ``. A device without a driver is named by its bus or class instead. Whether
-something is wrong is not decided here.
+with ``Bluetooth: hciN: ``, of some modules with ``DRIVER: `` alone. A device without a driver is
+named by its bus or class instead. Whether something is wrong is not decided here.
 """
 
 from __future__ import annotations
@@ -58,12 +58,15 @@ class Said(NamedTuple):
 
 # A word that every message of the rules has; most messages have none, and cost nothing more.
 _WORDS: Final = re.compile(
-    r"[Ff]irmware|FW:|board|PNVM|Intel DDC|BCM: '|Patch$|QCA Failed|rampatch|NVM file|built-in |"
-    r"loading /|DDP package|GPU init|hardware init|probe (?:with|of) "
+    r"[Ff]irmware|FW:|board|PNVM|Intel DDC|BCM: |Patch$|QCA Failed|rampatch|NVM file|built-in |"
+    r"loading /|DDP package|GPU init|hardware init|probe (?:with|of) |"
+    r"probe fw |fw_version "
 )
 _PCI: Final = r"[0-9a-f]{4,8}:[0-9a-f]{2}:[0-9a-f]{2}\.[0-7]"
 _USB: Final = r"\d{1,3}-[\d.]{1,40}(?::\d{1,3}\.\d{1,3})?"
 _PREFIX: Final = re.compile(r"(?P<driver>[^\s:]{1,64}) (?P<name>\S{1,128}?)(?: [^\s:]{1,32})?: ")
+# What a module prints of itself, and how people shorten messages.
+_DRIVER: Final = re.compile(r"(?P<driver>[A-Za-z][\w-]{1,63}): ")
 _HCI: Final = re.compile(r"(?:Bluetooth: )?(?P<name>hci\d{1,4}): ")
 _SHAPES: Final = (
     (re.compile(_PCI), "pci"),
@@ -82,7 +85,6 @@ _COMPILED: Final = tuple((rule, re.compile(rule.pattern)) for rule in (*CORE, *D
 _COMPILED_INITRD: Final = tuple((rule, re.compile(rule.pattern)) for rule in INITRD)
 _OLD_PROBE: Final = re.compile(OLD_PROBE.pattern)
 _PROBE: Final = re.compile(PROBE.pattern)
-_NVRM: Final = "NVRM: "
 
 
 def understand(record: Record) -> Iterator[Said]:
@@ -140,7 +142,8 @@ def split_prefix(text: str) -> tuple[str, str, int]:
         return "", f"bluetooth:{hci['name']}", hci.end()
     found = _PREFIX.match(text)
     if found is None:
-        return "", "", len(_NVRM) if text.startswith(_NVRM) else 0
+        bare = _DRIVER.match(text)
+        return (bare["driver"], "", bare.end()) if bare else ("", "", 0)
     device = guess_bus(found["name"])
     if found["driver"] not in _NOT_DRIVERS:
         return found["driver"], device, found.end()

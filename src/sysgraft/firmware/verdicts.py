@@ -111,7 +111,7 @@ class _Owner:
         if all(optional):
             return Verdict.OPTIONAL, next(each.why for each in optional if each)
         if any(map(fallbacks.ladder, names)):
-            return self._ladder(names[0], group)
+            return self._ladder(names, group)
         board = fallbacks.generic(names[-1])
         if board:
             return self._board(board)
@@ -121,12 +121,13 @@ class _Owner:
     def _failed_to_probe(self) -> bool:
         return any(is_failed_probe(each.message) for each in self._nameless)
 
-    def _ladder(self, name: str, group: list[Failure]) -> tuple[Verdict, str]:
-        step = fallbacks.ladder(name)
+    def _ladder(self, names: tuple[str, ...], group: list[Failure]) -> tuple[Verdict, str]:
+        step = fallbacks.ladder(names[0])
         came = sorted(each for each in self._loaded if fallbacks.ladder(each) == step)
         if came:
             return Verdict.LADDER, f"{came[-1]} came instead"
-        if not all(is_loaders_own(each.message) for each in group):
+        own = not all(is_loaders_own(each.message) for each in group)
+        if own or fallbacks.is_whole(names):
             return Verdict.MISSING, "its driver found none of the versions it knows"
         if any(not each.cured for each in self._nameless):
             return Verdict.MISSING, "its driver gave up"

@@ -45,6 +45,8 @@ _SYSLOG: Final = re.compile(
     rf"(?:{_MONTH_DAY}|{_ISO}|[A-Z][a-z]{{2}} {_ISO} [A-Z]{{2,5}}|\d{{9,11}}\.\d{{6}}) "
     r"(?P<host>[\w.-]{1,64}) (?P<tag>[^\s:\[]{1,64})(?:\[\d{1,10}\])?: "
 )
+# What is left of a journal's line when the time was cut off.
+_BARE_TAG: Final = re.compile(r"(?:[\w.-]{1,64} )?kernel: ")
 _ISO_STAMP: Final = re.compile(rf"{_ISO} ")
 _MONOTONIC: Final = re.compile(
     r"\[ {0,12}(?P<seconds>\d{1,10})\.(?P<fraction>\d{1,6})(?: <[ +\d.]{1,24}>)?\] ?"
@@ -100,6 +102,7 @@ def parse_line(line: bytes) -> Record | None:
             at, origin = found.end(), found["kernel"] or found["tag"]
     else:
         at = _skip(_OTHER_STAMP, text, at)
+    at = _skip(_BARE_TAG, text, at)
     text = text[_skip(_CALLER, text, at) :]
     return Record(text, time, origin) if text.strip() else None
 
