@@ -11,6 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from firmware_kit import AFTER, BEFORE, LSPCI, LSUSB, MACHINE_FORM, UDEV
+from sysgraft.base.blob import BytesBlob
+from sysgraft.base.tree import Inode
 from sysgraft.errors import FormatError
 from sysgraft.firmware import devices
 from sysgraft.firmware.device_names import DeviceNames
@@ -26,6 +28,7 @@ from sysgraft.firmware.inventory import (
 from sysgraft.firmware.log import read_log
 from sysgraft.firmware.privacy import redact
 from sysgraft.firmware.search import Reach
+from sysgraft.firmware.shelves import Shelf
 from sysgraft.firmware.verdicts import judge
 from sysgraft.formats import kernel_log, kmsg, lspci, lsusb, metainfo, udev_db
 from sysgraft.formats.kmsg import Record, parse_records, unescape
@@ -154,6 +157,23 @@ def test_inventories_round_trip(machine: Machine) -> None:
     for need in judge(machine):
         assert need.why
     diagnose_firmware(machine)
+
+
+def test_inventories_of_many_facts_take_time_in_proportion() -> None:
+    many = range(20_000)
+    machine = Machine(
+        failures=tuple(
+            Failure(f"iwlwifi-{n}-{n}.ucode", "x", f"pci:{n % 100}", error=2) for n in many
+        ),
+        loaded=tuple(Loaded(f"iwlwifi-x{n}-{n}.ucode", sha256="0" * 64) for n in many),
+    )
+    start = time.process_time()
+    assert len(judge(machine)) == len(many)
+    same = tuple(Loaded("a", sha256="0" * 64) for _ in many)
+    content = BytesBlob(bytes(1 << 20))
+    shelf = Shelf("x", "extension", {b"a": Inode(0o100644, content=content)})
+    assert len(diagnose_firmware(Machine(loaded=same), [shelf]).attested) == len(many)
+    assert time.process_time() - start < 10
 
 
 @given(st.binary(max_size=200))

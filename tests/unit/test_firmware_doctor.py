@@ -14,6 +14,7 @@ from test_schemas import errors_of
 
 from command import sysgraft
 from firmware_kit import AFTER, BEFORE, LSPCI
+from golden_images import golden
 from sysgraft.base.blob import BytesBlob
 from sysgraft.base.tree import Inode
 from sysgraft.build.extension import BuildOptions, build_extension
@@ -24,6 +25,7 @@ from sysgraft.firmware.shelves import Shelf
 from sysgraft.formats.allowance import Limits
 from sysgraft.host import kernel_messages
 from sysgraft.host.zstd import compress
+from sysgraft.image.firmware_files import firmware_of_image
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -218,6 +220,16 @@ def test_what_nobody_can_compare(monkeypatch: pytest.MonkeyPatch) -> None:
     (attested,) = diagnose_firmware(loaded("a", digest(CONTENT)), [packed]).attested
     assert attested.match == "unknown"
     assert "grow" in attested.problem
+
+
+@pytest.mark.parametrize("name", ["sysext-257", "sysext-257-lz4hc", "sysext-252-squashfs"])
+def test_images_of_others_are_read(name: str, tmp_path: Path) -> None:
+    tree = firmware_of_image(golden(name, tmp_path))
+    files = [inode for inode in tree.values() if inode.content is not None]
+    assert files
+    for inode in files:
+        assert inode.content is not None
+        assert len(inode.content.read_at(0, inode.content.size)) == inode.content.size
 
 
 # --- Machines and inventories --------------------------------------------------------------------

@@ -137,6 +137,8 @@ def _answer_rows(answer: Answer) -> Iterator[tuple[str, str]]:
 
 
 def _where(place: Place) -> str:
+    if place.shelf.kind == "host":
+        return os.path.join(place.shelf.label, place.path)
     return f"{place.path} in {place.shelf.label}"
 
 

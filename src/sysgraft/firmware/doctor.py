@@ -21,6 +21,7 @@ from sysgraft.formats.stream import CHUNK, BlobSource
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from sysgraft.base.tree import Inode
     from sysgraft.firmware.inventory import Loaded, Machine
     from sysgraft.firmware.search import Located, Place
     from sysgraft.firmware.shelves import Shelf
@@ -129,6 +130,8 @@ class _Diagnosing:
         self._machine = machine
         self._reach = Reach(shelves, machine.kernel)
         self._packages = {name: pkg for each in shelves for name, pkg in each.packages.items()}
+        # An inventory may name one file a million times.
+        self._digests: dict[Inode | None, str] = {}
 
     def finding(self, need: Need) -> Finding:
         answers = tuple(
@@ -148,7 +151,7 @@ class _Diagnosing:
         problem = ""
         for place in (located.taken, *located.others):
             try:
-                same = _digest(place) == loaded.sha256
+                same = self._digest(place) == loaded.sha256
             except (FormatError, InputError) as error:
                 problem = problem or f"{place.path} of {place.shelf.label}: {error.message}"
                 continue
@@ -157,6 +160,12 @@ class _Diagnosing:
         if problem:
             return Attested(loaded, "unknown", None, problem)
         return Attested(loaded, "differs", located.taken, "")
+
+    def _digest(self, place: Place) -> str:
+        """As `_digest_of`; each file is read once."""
+        if place.inode not in self._digests:
+            self._digests[place.inode] = _digest_of(place)
+        return self._digests[place.inode]
 
 
 def _action(answers: Sequence[Answer]) -> Action:
@@ -167,7 +176,7 @@ def _action(answers: Sequence[Answer]) -> Action:
     return actions[taken.shelf.kind]
 
 
-def _digest(place: Place) -> str:
+def _digest_of(place: Place) -> str:
     """SHA-256 of what a driver gets of a file: uncompressed, as the kernel counts it.
 
     Raises:

@@ -55,7 +55,7 @@ OPTIONAL: Final = (
     Optional(
         r"amdgpu/\w+_(?:ta|cap)\.bin",
         "trusted applications and virtual functions do without",
-        "drivers/gpu/drm/amd/amdgpu/amdgpu_psp.c psp_init_ta_microcode, psp_init_cap_microcode",
+        "drivers/gpu/drm/amd/amdgpu psp_init_ta_microcode, psp_init_cap_microcode",
     ),
     Optional(
         r"regulatory\.db(?:\.p7s)?",

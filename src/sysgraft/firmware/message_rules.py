@@ -126,7 +126,7 @@ DRIVERS: Final = (
     Rule(
         Meaning.FAILED,
         r"PNVM data is missing, please install (?P<name>\S+)$",
-        "drivers/net/wireless/intel/iwlwifi/fw/pnvm.c",
+        "drivers/net/wireless/intel/iwlwifi/fw/dump.c iwl_fwrt_dump_umac_error_log",
     ),
     Rule(
         Meaning.FAILED,
@@ -232,7 +232,7 @@ DRIVERS: Final = (
     Rule(
         Meaning.FAILED,
         r"BCM: Patch (?P<name>\S+) not found$",
-        "drivers/bluetooth/btbcm.c btbcm_setup_patchram, before Linux 5.12",
+        "drivers/bluetooth/btbcm.c of older kernels",
     ),
     Rule(
         Meaning.LOADED,
@@ -257,7 +257,7 @@ DRIVERS: Final = (
     Rule(
         Meaning.GAVE_UP,
         rf"Failed to load firmware file \({_ERROR}\)$",
-        "drivers/bluetooth/btmtk.c btmtk_setup_firmware_79xx",
+        "drivers/bluetooth/btmtk.c btmtk_setup_firmware_79xx, btmtk_setup_firmware",
     ),
     Rule(
         Meaning.FAILED,

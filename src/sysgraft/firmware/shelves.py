@@ -65,7 +65,7 @@ def host_shelf(root: str) -> Shelf | None:
         InputError: something there cannot be read.
     """
     folder = next((each for each in _FOLDERS if os.path.isdir(os.path.join(root, each))), None)
-    return None if folder is None else _read(root, folder, os.path.join(root, folder), "host")
+    return None if folder is None else _read(root, folder, root, "host")
 
 
 def folder_shelf(path: str) -> Shelf:

@@ -14,7 +14,7 @@ from sysgraft.firmware import fallbacks
 from sysgraft.firmware.messages import is_failed_probe, is_loaders_own
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
 
     from sysgraft.firmware.inventory import Device, Failure, Machine
 
@@ -65,24 +65,57 @@ def judge(machine: Machine) -> list[Need]:
     owners: dict[str, list[Failure]] = {}
     for failure in machine.failures:
         owners.setdefault(failure.device or failure.driver, []).append(failure)
+    came = _came(machine)
+    nothing = _Came()
     needs: list[Need] = []
     for owner, failures in owners.items():
-        loaded = {each.name for each in machine.loaded if each.device in ("", owner)}
-        needs += _Owner(owner, devices.get(owner), failures, loaded).needs()
+        # Where the log does not say for whom a file was loaded, it may have been for anyone.
+        mine = (came.get(owner, nothing), came.get("", nothing) if owner else nothing)
+        needs += _Owner(owner, devices.get(owner), failures, mine).needs()
     return needs
+
+
+class _Came:
+    """Files that came for one device.
+
+    Attributes:
+        names: of the files.
+        steps: of what each ladder has in common, the name that came.
+    """
+
+    def __init__(self) -> None:
+        self.names: set[str] = set()
+        self.steps: dict[str, str] = {}
+
+    def add(self, name: str) -> None:
+        """One more."""
+        self.names.add(name)
+        step = fallbacks.ladder(name)
+        if step:
+            self.steps[step] = max(name, self.steps.get(step, ""))
+
+
+def _came(machine: Machine) -> dict[str, _Came]:
+    found: dict[str, _Came] = {}
+    for each in machine.loaded:
+        found.setdefault(each.device, _Came()).add(each.name)
+    return found
 
 
 class _Owner:
     """A device with all it missed."""
 
     def __init__(
-        self, name: str, device: Device | None, failures: list[Failure], loaded: set[str]
+        self, name: str, device: Device | None, failures: list[Failure], came: Sequence[_Came]
     ) -> None:
         self._name = name
         self._device = device
-        self._named = [each for each in failures if each.name and each.name not in loaded]
+        self._came = came
+        self._named = [each for each in failures if each.name and not self._has_come(each.name)]
         self._nameless = [each for each in failures if not each.name]
-        self._loaded = loaded
+
+    def _has_come(self, name: str) -> bool:
+        return any(name in each.names for each in self._came)
 
     def needs(self) -> Iterator[Need]:
         found = [self._need(group) for group in _groups(self._named)]
@@ -123,9 +156,9 @@ class _Owner:
 
     def _ladder(self, names: tuple[str, ...], group: list[Failure]) -> tuple[Verdict, str]:
         step = fallbacks.ladder(names[0])
-        came = sorted(each for each in self._loaded if fallbacks.ladder(each) == step)
+        came = next((each.steps[step] for each in self._came if step in each.steps), "")
         if came:
-            return Verdict.LADDER, f"{came[-1]} came instead"
+            return Verdict.LADDER, f"{came} came instead"
         own = not all(is_loaders_own(each.message) for each in group)
         if own or fallbacks.is_whole(names):
             return Verdict.MISSING, "its driver found none of the versions it knows"
@@ -139,7 +172,7 @@ class _Owner:
         )
 
     def _board(self, generic: str) -> tuple[Verdict, str]:
-        if generic in self._loaded:
+        if self._has_come(generic):
             return Verdict.BOARD, f"{generic} came instead"
         if self._device is not None and not self._device.driver:
             return Verdict.MISSING, "the device has no driver"

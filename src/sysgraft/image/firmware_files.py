@@ -19,7 +19,7 @@ def firmware_of_image(path: str | os.PathLike[str]) -> Tree:
 
     Raises:
         InputError: the file cannot be read.
-        FormatError: it is no image, or its file system is another than EROFS, or damaged.
+        FormatError: it is no image, or its content is not read (`open_filesystem`), or damaged.
     """
     name = os.fspath(path)
     with in_file(name):
