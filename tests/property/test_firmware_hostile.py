@@ -199,6 +199,11 @@ BOMBS: Final = {
     "digits": b"1" * LONG,
     "prefixes": b"a 0000:00:01.0: " * (LONG // 16),
     "firmware": b"Direct firmware load for " * (LONG // 25),
+    "cures": b"".join(
+        b"a 1-1: Direct firmware load for %d failed with error -2\n"
+        b"a 1-1: Firmware version 1.0, H2C version 1\n" % number
+        for number in range(30_000)
+    ),
     "records": b"6,1,1,-;" * (LONG // 8),
     "continuations": b"6,1,1,-;a\n" + b" K=v\n" * (LONG // 5),
     "deep": b"{" + b'"a":[' * (LONG // 5),

@@ -44,6 +44,15 @@ def test_it_failed_once_more() -> None:
     assert [each.cured for each in again.failures] == [False, False, False]
 
 
+def test_the_last_start_counts() -> None:
+    start = "[    0.000000] Linux version 6.12.{}-amd64 (x) #1\n"
+    log = facts(start.format(1) + BEFORE + start.format(2))
+    assert (log.kernel, log.failures) == ("6.12.2-amd64", ())
+    # What is pasted behind a log is no start.
+    log = facts(start.format(1) + BEFORE + "Linux version 6.12.3-amd64 (x) #1\n")
+    assert (log.kernel, len(log.failures)) == ("6.12.1-amd64", 3)
+
+
 def test_a_file_that_came_at_the_second_try() -> None:
     log = facts(
         "a 0000:00:01.0: Direct firmware load for x.bin failed with error -2\n"

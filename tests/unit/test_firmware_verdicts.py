@@ -51,6 +51,7 @@ def test_a_bound_device_may_lack_firmware() -> None:
 
 def test_a_device_that_could_not_be_probed_and_is_bound_now() -> None:
     assert verdicts(machine(missed("a.bin"), PROBE, driver="x")) == [Verdict.CURED]
+    assert verdicts(machine(missed("a.bin"), PROBE, driver="vfio-pci")) == [Verdict.MISSING]
     assert verdicts(machine(missed("a.bin", cured=True))) == [Verdict.CURED]
 
 

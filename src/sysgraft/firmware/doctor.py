@@ -202,5 +202,5 @@ def _notes(machine: Machine) -> Iterator[str]:
             f"firmware_class.path is {machine.firmware_path}: what is there comes first, and was "
             "not looked at"
         )
-    if "kmsg" not in machine.sources and "hw-probe" not in machine.sources:
+    if "kmsg" not in machine.sources:
         yield "the inventory was made without a log: nobody knows what was missed"

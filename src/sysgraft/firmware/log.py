@@ -1,8 +1,9 @@
 """A kernel's log, folded: which files came, which did not, in the end.
 
 Later messages count more: a file that came at the second try has come. A driver that says its
-firmware runs without saying which file it is has its missed files marked as cured. What tells one
-machine from another of its kind is taken out on the way.
+firmware runs without saying which file it is has its missed files marked as cured. Of a log of
+several starts the last one counts. What tells one machine from another of its kind is taken out on
+the way.
 """
 
 from __future__ import annotations
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
 MAX_FACTS: Final = 20_000
 """Files and messages that are kept of a log: a machine loads some dozens."""
 
+# A kernel says its version in its first moments; people paste it anywhere.
+_FIRST_MOMENTS: Final = 1_000_000
 _VERSION: Final = re.compile(r"Linux version (\S{1,64}) ")
 _COMMAND_LINE: Final = re.compile(
     r"(?:Kernel command|Command) line: .*\bfirmware_class\.path=(\S+)"
@@ -73,16 +76,28 @@ def read_log(records: Iterable[Record], names: DeviceNames, *, firmware_path: st
 
 @dataclass(slots=True)
 class _File:
-    """What is known so far of a file that a device asked for, or of a device's fate."""
+    """What is known so far of a file that a device asked for, or of a device's fate.
+
+    Attributes:
+        said: the message that counts.
+        device: ``BUS:NAME``; empty where nobody knows.
+        name: of the file; empty for what a driver said without naming one.
+        at: number of the message that said so last.
+    """
 
     said: Said
     device: str
     name: str
-    has_come: bool
+    at: int
+    has_come: bool = False
     path: str = ""
     sha256: str = ""
     error: int = 0
-    cured: bool = False
+
+    @property
+    def owner(self) -> str:
+        """Whose it is: the device's, or that driver's of which no device is known."""
+        return self.device or self.said.driver
 
 
 @dataclass(slots=True)
@@ -93,20 +108,26 @@ class _Folding:
     count: int = 0
     declared: dict[str, None] = field(default_factory=dict)
     files: dict[tuple[str, str], _File] = field(default_factory=dict)
+    cured: dict[str, int] = field(default_factory=dict)
 
     def add(self, record: Record) -> None:
         self.count += 1
         if record.origin == KERNEL:
-            self._about_kernel(record.text)
+            self._about_kernel(record)
         for said in understand(record):
             device = self.names.find(record.device, said.device)
             if len(self.files) < MAX_FACTS:
                 self._take(said, device)
 
-    def _about_kernel(self, text: str) -> None:
-        if not self.kernel and (found := _VERSION.match(text)) is not None:
-            self.kernel = found[1]
-        elif not self.firmware_path and (found := _COMMAND_LINE.match(text)) is not None:
+    def _about_kernel(self, record: Record) -> None:
+        if (found := _VERSION.match(record.text)) is not None:
+            starts = record.time is not None and record.time < _FIRST_MOMENTS
+            if starts:
+                self.files.clear()
+                self.cured.clear()
+            if starts or not self.kernel:
+                self.kernel = found[1]
+        elif not self.firmware_path and (found := _COMMAND_LINE.match(record.text)) is not None:
             self.firmware_path = found[1]
 
     def _take(self, said: Said, device: str) -> None:
@@ -114,16 +135,15 @@ class _Folding:
         if said.meaning is Meaning.DECLARED:
             self.declared[redact(name)] = None
         elif said.meaning is Meaning.CAME_UP:
-            self._cure(device, said)
+            self.cured[device or said.driver] = self.count
         elif said.meaning is Meaning.LOADED:
             self._came(said, device, name)
         elif said.meaning is Meaning.FAILED:
             self._missed(said, device, name)
         else:
             # By the rule: a device says it once for every try.
-            self.files[device or said.driver, f"\n{said.rule.pattern}"] = _File(
-                said, device, "", has_come=False, error=said.error
-            )
+            key = device or said.driver, f"\n{said.rule.pattern}"
+            self.files[key] = _File(said, device, "", self.count, error=said.error)
 
     def _came(self, said: Said, device: str, name: str) -> None:
         known = self.files.get((device or said.driver, name))
@@ -132,6 +152,7 @@ class _Folding:
             said,
             device,
             name,
+            self.count,
             has_come=True,
             path=said.path or (known.path if known else ""),
             sha256=said.sha256 or (known.sha256 if known else ""),
@@ -141,36 +162,34 @@ class _Folding:
         key = device or said.driver, name
         known = self.files.get(key)
         if known is None or known.has_come:
-            self.files[key] = _File(said, device, name, has_come=False, error=said.error)
+            self.files[key] = _File(said, device, name, self.count, error=said.error)
             return
         known.error = known.error or said.error
-        known.cured = False
+        known.at = self.count
         if known.said.is_core and not said.is_core:
             known.said = said
 
-    def _cure(self, device: str, said: Said) -> None:
-        for (owner, name), file in list(self.files.items()):
-            if owner != (device or said.driver) or file.has_come:
-                continue
-            if name.startswith("\n"):
-                del self.files[owner, name]
-            else:
-                file.cured = True
+    def _is_cured(self, file: _File) -> bool:
+        return self.cured.get(file.owner, 0) > file.at
+
+    def _counts(self, file: _File, missed: set[str]) -> bool:
+        """Whether something did not come: a file, or what a driver says without naming one."""
+        if file.has_come or file.name:
+            return not file.has_come
+        if self._is_cured(file):
+            return False
+        return file.said.meaning is not Meaning.BROKEN or file.owner in missed
 
     def result(self) -> LogFacts:
         found = list(self.files.values())
-        missed = {file.device or file.said.driver for file in found if file.name}
+        missed = {file.owner for file in found if file.name}
         loaded = [_loaded(file) for file in found if file.has_come]
         return LogFacts(
             tuple(sorted(loaded, key=lambda each: (each.name, each.device))),
             tuple(
-                _failure(file)
+                _failure(file, cured=self._is_cured(file))
                 for file in found
-                if not file.has_come
-                and (
-                    file.said.meaning is not Meaning.BROKEN
-                    or (file.device or file.said.driver) in missed
-                )
+                if self._counts(file, missed)
             ),
             tuple(self.declared),
             self.kernel,
@@ -183,14 +202,14 @@ def _loaded(file: _File) -> Loaded:
     return Loaded(redact(file.name), redact(file.path), file.sha256, file.device)
 
 
-def _failure(file: _File) -> Failure:
+def _failure(file: _File, *, cured: bool) -> Failure:
     return Failure(
         redact(file.name),
         redact(file.said.message),
         file.device,
         file.said.driver,
         file.error,
-        file.cured,
+        cured,
     )
 
 

@@ -146,6 +146,8 @@ class _Scanning:
             if os.path.isfile(path):
                 with in_file(path):
                     take(read_small(path, limit, "log of hw-probe"))
+                if name == "dmesg":
+                    self.sources.append("kmsg")
 
     def read_listings(self) -> None:
         for path, limit, what, take in (

@@ -152,7 +152,11 @@ class _Owner:
 
     @property
     def _failed_to_probe(self) -> bool:
-        return any(is_failed_probe(each.message) for each in self._nameless)
+        """Whether the driver that has the device now could not take it then."""
+        driver = self._device.driver if self._device else ""
+        return any(
+            each.driver == driver and is_failed_probe(each.message) for each in self._nameless
+        )
 
     def _ladder(self, names: tuple[str, ...], group: list[Failure]) -> tuple[Verdict, str]:
         step = fallbacks.ladder(names[0])
