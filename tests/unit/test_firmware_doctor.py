@@ -7,6 +7,7 @@ import hashlib
 import io
 import json
 import lzma
+import os
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -166,6 +167,22 @@ def test_a_log_on_standard_input(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sys.stdin", stdin)
     found = document("doctor", "--kmsg", "-", code=1)
     assert len(found["findings"]) == 1
+
+
+def test_a_log_from_a_pipe() -> None:
+    read, write = os.pipe()
+    os.write(write, BEFORE.encode())
+    os.close(write)
+    found = document("doctor", "--kmsg", f"/dev/fd/{read}", code=1)
+    os.close(read)
+    assert len(found["findings"]) == 1
+
+
+def test_a_log_without_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sysgraft.formats.kernel_log.MAX_SIZE", 10)
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(BEFORE.encode())))
+    said = sysgraft("firmware", "doctor", "--kmsg", "-")
+    assert (said.code, "more than 10 bytes" in said.err) == (2, True)
 
 
 # --- What was loaded -----------------------------------------------------------------------------

@@ -28,7 +28,7 @@ _NAMED_BY_UUID: Final = "vmbus"
 _CLASSES: Final = frozenset({"dmi", "input"})
 # Attributes that names of firmware are made of, by bus.
 _ATTRIBUTES: Final = {"pci": ("subsystem_vendor", "subsystem_device")}
-# Properties in the devicetree: kernel-doc of of_get_property's users; texts with a NUL behind each.
+# Properties of its node in the devicetree: texts, each with a NUL behind it (DTSpec §2.2.4).
 _TREE_PROPERTIES: Final = ("compatible", "firmware-name")
 
 

@@ -12,7 +12,7 @@ import re
 from typing import Final, NamedTuple
 
 
-class Optional(NamedTuple):
+class Dispensable(NamedTuple):
     """Names that a device works without.
 
     Attributes:
@@ -27,67 +27,67 @@ class Optional(NamedTuple):
 
 
 OPTIONAL: Final = (
-    Optional(
+    Dispensable(
         r"iwl-debug-yoyo\.bin",
         "settings for debugging",
         "drivers/net/wireless/intel/iwlwifi/iwl-dbg-tlv.c iwl_dbg_tlv_load_bin",
     ),
-    Optional(
+    Dispensable(
         r"iwl-dbg-cfg\.ini",
         "settings for debugging",
         "Intel's backported iwlwifi",
     ),
-    Optional(
+    Dispensable(
         r"nouveau/nv(?:[0-9a-f]{2}_fuc[0-9a-f]{3}[cd]?|84_xuc[0-9a-f]{3})",
         "video is decoded without the card",
         "drivers/gpu/drm/nouveau/nvkm/engine/falcon.c, xtensa.c",
     ),
-    Optional(
+    Dispensable(
         r"(?:brcm|cypress)/[\w-]+-pcie(?:\..+)?\.txt",
         "the card's own settings count",
         "drivers/net/wireless/broadcom/brcm80211/brcmfmac/pcie.c brcmf_pcie_prepare_fw_request",
     ),
-    Optional(
+    Dispensable(
         r"amdgpu/ip_discovery\.bin",
         "the chip itself says what is in it",
         "drivers/gpu/drm/amd/amdgpu/amdgpu_discovery.c",
     ),
-    Optional(
+    Dispensable(
         r"amdgpu/\w+_(?:ta|cap)\.bin",
         "trusted applications and virtual functions do without",
         "drivers/gpu/drm/amd/amdgpu psp_init_ta_microcode, psp_init_cap_microcode",
     ),
-    Optional(
+    Dispensable(
         r"regulatory\.db(?:\.p7s)?",
         "wireless devices keep to the rules of the world, with fewer channels",
         "net/wireless/reg.c regdb_fw_cb",
     ),
-    Optional(
+    Dispensable(
         r"intel/ibt-.*\.ddc",
         "the controller keeps its default settings",
         "drivers/bluetooth/btintel.c btintel_load_ddc_config",
     ),
-    Optional(
+    Dispensable(
         r"rtl_bt/\w+_config(?:-[\w.]+)?\.bin",
         "the controller keeps its default settings",
         "drivers/bluetooth/btrtl.c btrtl_initialize",
     ),
-    Optional(
+    Dispensable(
         r"(?:brcm|cypress)/.*\.(?:clm|txcap)_blob",
         "fewer channels",
         "drivers/net/wireless/broadcom/brcm80211/brcmfmac/common.c brcmf_c_process_clm_blob",
     ),
-    Optional(
+    Dispensable(
         r"ath10k/(?:pre-)?cal-.*\.bin",
         "calibration comes from the device",
         "drivers/net/wireless/ath/ath10k/core.c ath10k_core_fetch_firmware_files",
     ),
-    Optional(
+    Dispensable(
         r"(?:intel-ucode/[0-9a-f-]+|amd-ucode/microcode_amd\w*\.bin)",
         "the processor keeps the microcode it has",
         "arch/x86/kernel/cpu/microcode",
     ),
-    Optional(
+    Dispensable(
         r"amd/amd_sev_\w+\.sbin",
         "the secure processor keeps the firmware it has",
         "drivers/crypto/ccp/sev-dev.c sev_get_firmware",
@@ -137,7 +137,7 @@ _BOARDS: Final = (
 )
 
 
-def optional(name: str) -> Optional | None:
+def optional(name: str) -> Dispensable | None:
     """Why a device works without a file; None if it may not."""
     return next((each for each, pattern in _COMPILED_OPTIONAL if pattern.fullmatch(name)), None)
 

@@ -64,10 +64,24 @@ def _read_regular(name: str, length: int) -> bytes | None:
 
 
 def read_small_or_stdin(path: str, limit: int, what: str) -> bytes:
-    """As `read_small`; ``-`` is standard input."""
-    if path != "-":
+    """As `read_small`, also from standard input (``-``) and from a pipe (``<(journalctl -k)``).
+
+    Waits for whoever writes there.
+    """
+    if path == "-":
+        data = sys.stdin.buffer.read(limit + 1)
+    elif _is_pipe(path):
+        with open(path, "rb") as file:
+            data = file.read(limit + 1)
+    else:
         return read_small(path, limit, what)
-    data = sys.stdin.buffer.read(limit + 1)
     if len(data) > limit:
         raise LimitError(f"too large for a {what}: more than {limit} bytes", file=path)
     return data
+
+
+def _is_pipe(path: str) -> bool:
+    try:
+        return stat.S_ISFIFO(os.stat(path).st_mode)
+    except (OSError, ValueError):
+        return False
