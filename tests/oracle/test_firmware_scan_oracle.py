@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 import pytest
 
-from firmware_kit import BEFORE
+from machine_kit import BEFORE
 from sysgraft.firmware.device_names import DeviceNames
 from sysgraft.firmware.devices import of_sysfs, of_udev
 from sysgraft.firmware.log import read_log

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from firmware_kit import AFTER, BEFORE, LSPCI, LSUSB, MACHINE_FORM, UDEV
+from machine_kit import AFTER, BEFORE, LSPCI, LSUSB, MACHINE_FORM, UDEV
 from sysgraft.base.blob import BytesBlob
 from sysgraft.base.tree import Inode
 from sysgraft.errors import FormatError

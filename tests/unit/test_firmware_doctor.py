@@ -14,8 +14,8 @@ import pytest
 from test_schemas import errors_of
 
 from command import sysgraft
-from firmware_kit import AFTER, BEFORE, LSPCI
 from golden_images import golden
+from machine_kit import AFTER, BEFORE, LSPCI
 from sysgraft.base.blob import BytesBlob
 from sysgraft.base.tree import Inode
 from sysgraft.build.extension import BuildOptions, build_extension

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from firmware_kit import AFTER, BEFORE
+from machine_kit import AFTER, BEFORE
 from sysgraft.firmware.device_names import DeviceNames
 from sysgraft.firmware.inventory import Device, Failure, Loaded
 from sysgraft.firmware.log import LogFacts, name_of_path, read_log

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from firmware_kit import AFTER, BEFORE, LSPCI, LSUSB, MACHINE_FORM, UDEV
+from machine_kit import AFTER, BEFORE, LSPCI, LSUSB, MACHINE_FORM, UDEV
 from sysgraft.errors import FormatError, InputError, LimitError
 from sysgraft.firmware import devices, inventory, system
 from sysgraft.firmware.devices import of_sysfs, of_udev

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from firmware_kit import LSPCI, LSUSB, MACHINE_FORM, UDEV
+from machine_kit import LSPCI, LSUSB, MACHINE_FORM, UDEV
 from sysgraft.errors import LimitError
 from sysgraft.formats import lspci, lsusb, modalias, udev_db
 from sysgraft.formats.modalias import PciId, UsbId
