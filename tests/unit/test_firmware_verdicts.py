@@ -151,6 +151,13 @@ def test_a_driver_that_does_not_say_which_file() -> None:
     assert (need.verdict, need.names) == (Verdict.MISSING, ())
 
 
+def test_words_of_a_driver_whose_device_is_known() -> None:
+    words = Failure("", "NVRM: RmFetchGspRmImages: No firmware image found", driver="x")
+    assert len(machine(words)) == 1
+    (need,) = machine(missed("nvidia/gsp.bin"), words)
+    assert need.names == ("nvidia/gsp.bin",)
+
+
 def test_devices_are_judged_apart() -> None:
     found = machine(missed("a.bin"), missed("b.bin", device="usb:1-1"))
     assert [need.owner for need in found] == [CARD, "usb:1-1"]

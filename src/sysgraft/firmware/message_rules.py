@@ -268,7 +268,7 @@ DRIVERS: Final = (
     ),
     Rule(
         Meaning.BROKEN,
-        r"Fatal error during GPU init$",
+        r"(?:amdgpu: )?Fatal error during GPU init$",
         "drivers/gpu/drm/amd/amdgpu/amdgpu_device.c, amdgpu_kms.c",
     ),
     Rule(

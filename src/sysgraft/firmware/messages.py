@@ -67,6 +67,7 @@ _USB: Final = r"\d{1,3}-[\d.]{1,40}(?::\d{1,3}\.\d{1,3})?"
 _PREFIX: Final = re.compile(r"(?P<driver>[^\s:]{1,64}) (?P<name>\S{1,128}?)(?: [^\s:]{1,32})?: ")
 # What a module prints of itself, and how people shorten messages.
 _DRIVER: Final = re.compile(r"(?P<driver>[A-Za-z][\w-]{1,63}): ")
+_CALLS_ITSELF: Final = {"NVRM": "nvidia"}
 _HCI: Final = re.compile(r"(?:Bluetooth: )?(?P<name>hci\d{1,4}): ")
 _SHAPES: Final = (
     (re.compile(_PCI), "pci"),
@@ -143,7 +144,9 @@ def split_prefix(text: str) -> tuple[str, str, int]:
     found = _PREFIX.match(text)
     if found is None:
         bare = _DRIVER.match(text)
-        return (bare["driver"], "", bare.end()) if bare else ("", "", 0)
+        if bare is None:
+            return "", "", 0
+        return _CALLS_ITSELF.get(bare["driver"], bare["driver"]), "", bare.end()
     device = guess_bus(found["name"])
     if found["driver"] not in _NOT_DRIVERS:
         return found["driver"], device, found.end()

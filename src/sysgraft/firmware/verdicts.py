@@ -68,7 +68,10 @@ def judge(machine: Machine) -> list[Need]:
     came = _came(machine)
     nothing = _Came()
     needs: list[Need] = []
+    told = {each.driver for each in machine.failures if each.name and each.device}
     for owner, failures in owners.items():
+        if owner in told and not any(each.name for each in failures):
+            continue  # a driver's words about one of the devices of which more is known
         # Where the log does not say for whom a file was loaded, it may have been for anyone.
         mine = (came.get(owner, nothing), came.get("", nothing) if owner else nothing)
         needs += _Owner(owner, devices.get(owner), failures, mine).needs()
@@ -148,7 +151,8 @@ class _Owner:
         board = fallbacks.generic(names[-1])
         if board:
             return self._board(board)
-        return Verdict.MISSING, "its driver asked for no other name"
+        more = "further" if len(names) > 1 else "other"
+        return Verdict.MISSING, f"its driver asked for no {more} name"
 
     @property
     def _failed_to_probe(self) -> bool:
