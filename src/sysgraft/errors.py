@@ -11,6 +11,7 @@
      ├─ KeyMaterialError    a key, certificate or passphrase does not work
      ├─ ToolError           an external program is missing or failed
      └─ OutputError         the result cannot be written
+         └─ StuckError      the kernel does not come back from a write
 
 The library raises these and never prints; the command line turns each into
 ``error: FILE: message`` plus the hint, exit code 2. A negative verdict (an image
@@ -99,6 +100,12 @@ class OutputError(SysgraftError):
     """A result that cannot be written whole."""
 
     code = "output"
+
+
+class StuckError(OutputError):
+    """The kernel does not come back from a write to a device; further ones would wait as well."""
+
+    code = "stuck"
 
 
 class in_file:  # noqa: N801  reads as a statement: with in_file(path): …
