@@ -19,7 +19,8 @@ Begin here:
   that, `sysgraft.check_pcr_signatures` tells whether a volume will unlock, and
   `sysgraft.explain_event_log` why it did not.
 * `sysgraft.scan_machine` lists what a machine has and which firmware it missed,
-  `sysgraft.diagnose_firmware` tells what to do about it.
+  `sysgraft.diagnose_firmware` tells what to do about it, and `sysgraft.reprobe_devices` has drivers
+  look again.
 
 Every error for bad input is a `sysgraft.SysgraftError`; see `sysgraft.errors`. Runnable
 examples are in the folder ``examples``.
@@ -41,6 +42,10 @@ if TYPE_CHECKING:
     from sysgraft.firmware.doctor import Diagnosis as FirmwareDiagnosis
     from sysgraft.firmware.doctor import diagnose_firmware
     from sysgraft.firmware.inventory import Machine, parse_machine, render_machine
+    from sysgraft.firmware.reprobe.access import this_machine
+    from sysgraft.firmware.reprobe.engine import ReprobeOptions
+    from sysgraft.firmware.reprobe.engine import reprobe as reprobe_devices
+    from sysgraft.firmware.reprobe.report import ReprobeReport
     from sysgraft.firmware.scan import Scan as MachineScan
     from sysgraft.firmware.scan import ScanOptions, scan_machine
     from sysgraft.firmware.shelves import Shelf as FirmwareShelf
@@ -105,6 +110,8 @@ _HOMES = {
     "PcrPrediction": ("sysgraft.seal.prediction", "Prediction"),
     "PcrSettings": ("sysgraft.seal.assembly", "Settings"),
     "Replay": ("sysgraft.seal.replay", "Replay"),
+    "ReprobeOptions": ("sysgraft.firmware.reprobe.engine", "ReprobeOptions"),
+    "ReprobeReport": ("sysgraft.firmware.reprobe.report", "ReprobeReport"),
     "ScanOptions": ("sysgraft.firmware.scan", "ScanOptions"),
     "SigningPair": ("sysgraft.sign.pair", "SigningPair"),
     "SourceOptions": ("sysgraft.build.sources.model", "Options"),
@@ -140,11 +147,13 @@ _HOMES = {
     "read_pcr_bindings": ("sysgraft.seal.binding", "bindings_of"),
     "render_machine": ("sysgraft.firmware.inventory", "render_machine"),
     "replay_event_log": ("sysgraft.seal.replay", "replay_files"),
+    "reprobe_devices": ("sysgraft.firmware.reprobe.engine", "reprobe"),
     "run_lab": ("sysgraft.lab.run", "run_lab"),
     "scan_machine": ("sysgraft.firmware.scan", "scan_machine"),
     "sign_executable": ("sysgraft.build.uki_sign", "sign_executable"),
     "sign_image": ("sysgraft.build.resign", "sign_image"),
     "sign_pcr_policies": ("sysgraft.seal.policies", "signed"),
+    "this_machine": ("sysgraft.firmware.reprobe.access", "this_machine"),
     "trust_certificate": ("sysgraft.sign.verify.files", "certificate"),
     "trust_efivars": ("sysgraft.sign.verify.files", "efivars"),
     "trust_folder": ("sysgraft.sign.verify.files", "folder"),
@@ -178,6 +187,8 @@ __all__ = [
     "PcrPrediction",
     "PcrSettings",
     "Replay",
+    "ReprobeOptions",
+    "ReprobeReport",
     "ScanOptions",
     "SigningPair",
     "SourceOptions",
@@ -213,11 +224,13 @@ __all__ = [
     "read_pcr_bindings",
     "render_machine",
     "replay_event_log",
+    "reprobe_devices",
     "run_lab",
     "scan_machine",
     "sign_executable",
     "sign_image",
     "sign_pcr_policies",
+    "this_machine",
     "trust_certificate",
     "trust_efivars",
     "trust_folder",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from sysgraft.cli import firmware_reprobe_options as reprobing
 from sysgraft.cli import firmware_scan_options as scanning
 from sysgraft.cli import verbs
 from sysgraft.cli.verbs import Verb
@@ -25,6 +26,20 @@ VERBS: Final = [
         scanning.DOCTOR,
         scanning.DOCTOR_EXAMPLE,
         "sysgraft.cli.firmware_doctor",
+    ),
+    Verb(
+        "reprobe",
+        "have drivers look again at devices whose firmware was missing",
+        reprobing.REPROBE,
+        reprobing.REPROBE_EXAMPLE,
+        "sysgraft.cli.firmware_reprobe",
+    ),
+    Verb(
+        "units",
+        "write the units that re-probe devices after extensions are merged",
+        reprobing.UNITS,
+        reprobing.UNITS_EXAMPLE,
+        "sysgraft.cli.firmware_units",
     ),
 ]
 
