@@ -59,7 +59,7 @@ MODULES: Final = (
     *("autofs4", "configfs", "dmi-sysfs", "fuse", "qemu_fw_cfg"),
     # firmware that is missing: a test device, a network card, USB gadgets of ourselves
     *("test_firmware", "e100", "dummy_hcd", "libcomposite", "usb_f_ss_lb"),
-    *("isight_firmware", "ti_usb_3410_5052"),
+    *("isight_firmware", "ti_usb_3410_5052", "bcm203x"),
 )
 SMALL_MODULES: Final = ("efivarfs", "virtio_blk")
 
