@@ -4,6 +4,7 @@
      ├─ UsageError          the call makes no sense
      ├─ InputError          a file cannot be used
      │   ├─ TransferError   it could not be fetched from a server
+     │   │   └─ BrokenTransferError   the connection broke
      │   └─ FormatError     its bytes break the format's rules
      │       ├─ TruncatedError    they end too early
      │       ├─ LimitError        they ask for more than the stated limit
@@ -58,6 +59,12 @@ class TransferError(InputError):
     """A server that does not answer, or not with what was asked for."""
 
     code = "transfer"
+
+
+class BrokenTransferError(TransferError):
+    """A connection that broke; what was asked for may be asked for again."""
+
+    code = "broken-transfer"
 
 
 class FormatError(InputError):

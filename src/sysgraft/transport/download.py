@@ -12,8 +12,7 @@ import threading
 from typing import TYPE_CHECKING, Final, Protocol
 
 from sysgraft.base.blob import check_range, collect
-from sysgraft.errors import FormatError, SysgraftError, TransferError
-from sysgraft.transport.http import BrokenTransferError
+from sysgraft.errors import BrokenTransferError, FormatError, SysgraftError, TransferError
 from sysgraft.transport.waiting import Patience
 
 if TYPE_CHECKING:

@@ -16,7 +16,7 @@ from urllib.parse import urljoin, urlsplit
 import urllib3
 
 from sysgraft.base.text import one_line
-from sysgraft.errors import TransferError
+from sysgraft.errors import BrokenTransferError, TransferError
 from sysgraft.transport.pools import Pools, host_and_port
 from sysgraft.transport.waiting import Patience
 
@@ -32,10 +32,6 @@ _BUSY: Final = frozenset({429, 500, 502, 503, 504})
 # A sender below a kilobyte a second, for this long, will not end today.
 _STALL_SECONDS: Final = 30.0
 _STALL_BYTES: Final = 30 << 10
-
-
-class BrokenTransferError(TransferError):
-    """The connection broke; what was asked for may be asked for again."""
 
 
 class Answer:
