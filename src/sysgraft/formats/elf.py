@@ -44,6 +44,39 @@ class _Section(NamedTuple):
     link: int
 
 
+# e_machine, bits and byte order of the architectures that Linux has modules for.
+_ARCHITECTURES: Final = {
+    (62, 64, "<"): "x86-64",
+    (3, 32, "<"): "x86",
+    (183, 64, "<"): "arm64",
+    (40, 32, "<"): "arm",
+    (243, 64, "<"): "riscv64",
+    (243, 32, "<"): "riscv32",
+    (258, 64, "<"): "loongarch64",
+    (21, 64, "<"): "ppc64-le",
+    (21, 64, ">"): "ppc64",
+    (20, 32, ">"): "ppc",
+    (22, 64, ">"): "s390x",
+    (8, 64, "<"): "mips64-le",
+    (8, 64, ">"): "mips64",
+    (8, 32, "<"): "mips-le",
+    (8, 32, ">"): "mips",
+    (15, 32, ">"): "parisc",
+}
+
+
+def architecture(blob: Blob) -> str:
+    """Systemd's name of the machine a file is for; empty for one that is not in the table.
+
+    Raises:
+        UnsupportedError: another class or byte order than those of the ABI.
+        FormatError: it is no ELF file.
+    """
+    bits, order = _identity(_read(blob, 0, _IDENT_SIZE))
+    (machine,) = struct.unpack(order + "H", _read(blob, _IDENT_SIZE + 2, 2))
+    return _ARCHITECTURES.get((machine, bits, order), "")
+
+
 def is_elf(head: bytes) -> bool:
     """Whether a file that begins with `head` says it is ELF."""
     return head.startswith(_MAGIC)
