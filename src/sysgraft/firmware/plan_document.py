@@ -115,6 +115,18 @@ class Unresolved(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True
     note: str = ""
 
 
+class Terms(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True):
+    """A file with the terms some of the files may be passed on under.
+
+    Attributes:
+        path: relative to the root: below ``usr/lib/firmware`` or ``usr/share/doc``.
+        tree: as a file's.
+    """
+
+    path: str
+    tree: int = 0
+
+
 class Totals(msgspec.Struct, frozen=True, rename="camel"):
     """Sums; sizes in bytes as stored.
 
@@ -151,7 +163,7 @@ class Plan(msgspec.Struct, frozen=True, rename="camel", kw_only=True):
         machines: how many inventories it was made from.
         files: sorted by path.
         links: sorted by path.
-        licenses: paths of licence files to carry, relative to ``usr/lib/firmware``, sorted.
+        licenses: licence files to carry along, sorted by path.
         unresolved: sorted by name.
         notes: what a person should know, in the order of importance.
         totals: see `Totals`.
@@ -165,7 +177,7 @@ class Plan(msgspec.Struct, frozen=True, rename="camel", kw_only=True):
     machines: int
     files: tuple[File, ...]
     links: tuple[Link, ...] = ()
-    licenses: tuple[str, ...] = ()
+    licenses: tuple[Terms, ...] = ()
     unresolved: tuple[Unresolved, ...] = ()
     notes: tuple[str, ...] = ()
     totals: Totals
@@ -191,7 +203,7 @@ def parse_plan(data: bytes) -> Plan:
     if len(plan.files) > MAX_FILES or len(plan.links) > MAX_FILES:
         raise LimitError(f"a firmware plan of more than {MAX_FILES} files or links")
     files, links = (each.path for each in plan.files), (each.path for each in plan.links)
-    for path in (*files, *links, *plan.licenses):
+    for path in (*files, *links, *(each.path for each in plan.licenses)):
         if not is_inside(path):
             raise FormatError(f"not a firmware plan: {path[:120]!r} leads out of its folder")
     return plan
