@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from sysgraft.cli import firmware_plan_options as planning
 from sysgraft.cli import firmware_reprobe_options as reprobing
 from sysgraft.cli import firmware_scan_options as scanning
 from sysgraft.cli import verbs
@@ -26,6 +27,20 @@ VERBS: Final = [
         scanning.DOCTOR,
         scanning.DOCTOR_EXAMPLE,
         "sysgraft.cli.firmware_doctor",
+    ),
+    Verb(
+        "index",
+        "list what kernels ask for and what firmware there is",
+        planning.INDEX,
+        planning.INDEX_EXAMPLE,
+        "sysgraft.cli.firmware_index",
+    ),
+    Verb(
+        "plan",
+        "tell which firmware machines need, and why",
+        planning.PLAN,
+        planning.PLAN_EXAMPLE,
+        "sysgraft.cli.firmware_plan",
     ),
     Verb(
         "reprobe",

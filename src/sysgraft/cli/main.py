@@ -51,7 +51,7 @@ NOUNS: Final = {
         "sysgraft pcr predict --uki linux.efi --extra firmware.sysext.raw",
     ),
     "firmware": (
-        "firmware by hardware: what a machine has, loads and lacks",
+        "firmware by hardware: what a machine has, needs and lacks",
         "sysgraft firmware doctor --extension firmware.sysext.raw",
     ),
     "lab": (

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from sysgraft.firmware.closure import closure
-from sysgraft.formats.modalias import AliasTable
+from sysgraft.formats.alias_table import AliasTable
 from sysgraft.formats.modules_index import underscored
 
 if TYPE_CHECKING:

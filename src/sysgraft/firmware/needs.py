@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from sysgraft.firmware import early
 from sysgraft.firmware.rules import tables
-from sysgraft.formats.modalias import AliasTable
+from sysgraft.formats.alias_table import AliasTable
 from sysgraft.formats.modules_index import underscored
 
 if TYPE_CHECKING:

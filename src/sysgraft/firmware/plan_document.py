@@ -151,11 +151,17 @@ class Totals(msgspec.Struct, frozen=True, rename="camel"):
     all_size: int
 
 
-class Plan(msgspec.Struct, frozen=True, rename="camel", kw_only=True):
+class Plan(
+    msgspec.Struct,
+    frozen=True,
+    rename="camel",
+    kw_only=True,
+    tag_field="schema",
+    tag=SCHEMA,
+):
     """A plan.
 
     Attributes:
-        schema: see `SCHEMA`.
         name: of the class of machines; empty for none.
         level: see `Level`.
         architecture: systemd's name of it.
@@ -169,7 +175,6 @@ class Plan(msgspec.Struct, frozen=True, rename="camel", kw_only=True):
         totals: see `Totals`.
     """
 
-    schema: str = SCHEMA
     name: str = ""
     level: Level
     architecture: str = ""
@@ -198,8 +203,6 @@ def parse_plan(data: bytes) -> Plan:
         plan = msgspec.json.decode(data, type=Plan)
     except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as error:
         raise FormatError(f"not a firmware plan: {str(error)[:120]}") from error
-    if plan.schema != SCHEMA:
-        raise FormatError(f"not a firmware plan: its schema is {plan.schema[:60]!r}")
     if len(plan.files) > MAX_FILES or len(plan.links) > MAX_FILES:
         raise LimitError(f"a firmware plan of more than {MAX_FILES} files or links")
     files, links = (each.path for each in plan.files), (each.path for each in plan.links)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from sysgraft.firmware.plan_document import Terms
 from sysgraft.formats import firmware_file
-from sysgraft.formats.modalias import AliasTable
+from sysgraft.formats.alias_table import AliasTable
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator
