@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import chain
 from typing import TYPE_CHECKING
 
 from sysgraft.firmware.closure import closure
@@ -9,6 +10,8 @@ from sysgraft.formats.alias_table import AliasTable
 from sysgraft.formats.modules_index import underscored
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from sysgraft.firmware.index import Kernel, Module
 
 
@@ -38,7 +41,10 @@ class KernelView:
         soft = {m.name: m.soft + m.weak for m in self.modules.values()}
         self._add(soft, kernel.soft)
         self._add(soft, kernel.weak)
-        self._along = {name: self._needed[name] + soft[name] for name in self._needed}
+        self._along = {
+            name: self._needed[name] + self._named(names) if names else self._needed[name]
+            for name, names in soft.items()
+        }
         self._families: dict[str, frozenset[str]] = {}
 
     @staticmethod
@@ -46,6 +52,11 @@ class KernelView:
         for name, names in more:
             if name in to:
                 to[name] += names
+
+    def _named(self, names: Iterable[str]) -> tuple[str, ...]:
+        """Modules that softdep and weakdep mean: by their names, or by an alias."""
+        found = ((name,) if name in self.modules else self._aliases.look_up(name) for name in names)
+        return tuple(chain.from_iterable(found))
 
     def wanted_by(self, modalias: str) -> tuple[str, ...]:
         """Names of the modules whose aliases match, built-in ones among them."""

@@ -7,10 +7,11 @@ lead nowhere here: what is built of a plan has the folder only.
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from sysgraft.errors import FormatError
 from sysgraft.formats import firmware_file, firmware_search
+from sysgraft.formats.glob import Glob
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -119,7 +120,7 @@ class TreeView:
         found = [""]
         steps = 0
         for number, part in enumerate(parts):
-            expression = re.compile(_expression(part))
+            pattern = _pattern(part)
             is_last = number == len(parts) - 1
             names = []
             for above in found:
@@ -128,7 +129,7 @@ class TreeView:
                     if steps > MAX_GLOB_STEPS:
                         return
                     plain = _plain(name) if is_last else name
-                    if expression.fullmatch(plain) or expression.fullmatch(name):
+                    if pattern is not None and _matches(pattern, part, {plain, name}):
                         names.append(f"{above}/{plain}" if above else plain)
             found = names
         yield from found
@@ -150,24 +151,19 @@ def _inside(target: str) -> str | None:
     return next((path.removeprefix(root) for root in _ROOTS if path.startswith(root)), None)
 
 
-def _expression(part: str) -> str:
-    """The regular expression of one part of a glob; no part matches a hidden file's dot.
+def _pattern(part: str) -> Glob | None:
+    """One part of a glob; None for one that is broken and matches nothing."""
+    try:
+        return Glob(part)
+    except FormatError:
+        return None
 
-    Several ``*`` in a row are one: expressions stay as cheap as they look.
-    """
-    pieces = re.split(r"(\*+|\?|\[[!^]?\]?[^]]*\])", part)
-    found = ["(?!\\.)" if part[:1] in ("*", "?", "[") else ""]
-    for piece in pieces:
-        if piece.startswith("*"):
-            found.append(".*")
-        elif piece == "?":
-            found.append(".")
-        elif piece.startswith("[") and piece.endswith("]") and len(piece) > 2:
-            body = re.sub(r"[\\\[\]&~|]", r"\\\g<0>", piece[1:-1])
-            found.append(f"[{'^' + body[1:] if body[:1] in ('!', '^') else body}]")
-        else:
-            found.append(re.escape(piece))
-    return "".join(found)
+
+def _matches(pattern: Glob, part: str, names: set[str]) -> bool:
+    """Whether a pattern matches one of the names; a leading dot it has to have itself."""
+    return any(
+        pattern.matches(name) for name in names if part[:1] == "." or not name.startswith(".")
+    )
 
 
 def is_glob(name: str) -> bool:

@@ -27,8 +27,9 @@ MAX_LICENCE: Final = 64 << 10
 _SEPARATOR: Final = re.compile(r"-{5,}\s*$")
 _KEY: Final = re.compile(r"(Driver|File|RawFile|Source|Link|Version|Info|Licen[cs]e):\s*(.*)$")
 _ARROW: Final = " -> "
+# Lengths are bounded so that no text makes the search try again and again.
 _LICENCE_FILE: Final = re.compile(
-    r"\b(?:[\w.+-]+/)*(?:LICEN[CS]E|COPYING|GPL)[\w.+-]*(?<![.,])|\b[\w.+-]+/LICEN[CS]E\S*"
+    r"(?<![\w./+-])(?:[\w.+-]{1,64}/){0,4}(?:LICEN[CS]E|COPYING|GPL)[\w.+-]{0,64}(?<![.,])"
 )
 
 
