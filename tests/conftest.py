@@ -3,7 +3,8 @@
 ``@pytest.mark.oracle("veritysetup")`` says that a test compares with that program;
 ``@pytest.mark.oracle("debian-13")`` that it runs programs of the Debian 13 folder which
 ``scripts/setup-oracles`` makes, ``"debian-sid"`` those of its Debian sid folder, ``"stubs"`` that
-it takes the stubs of three systemd releases, ``"kernel-modules"`` the modules of a Debian kernel;
+it takes the stubs of three systemd releases, ``"kernel-modules"`` the modules of a Debian kernel,
+``"firmware-13"`` Debian 13's kernel modules with firmware and the tools that choose of it;
 ``@pytest.mark.root`` that it mounts or changes root. Where one is missing the test is left out and
 named at the end. With the environment variable ``CI``
 set nothing may be left out: a missing tool, or any other skip, makes the run fail.
@@ -40,6 +41,7 @@ CACHE: Final = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache", 
 DEBIAN_13: Final = CACHE / "debian-13"
 DEBIAN_SID: Final = CACHE / "debian-sid"
 KERNEL_MODULES: Final = CACHE / "kernel-modules"
+FIRMWARE_13: Final = CACHE / "firmware-13"
 
 # Loaded machines are slow at random: time limits belong to the few tests that are about time.
 settings.register_profile("default", deadline=None)
@@ -89,6 +91,9 @@ def missing_tool(tool: str) -> str:
         return "" if there else "kernel modules are missing (scripts/setup-oracles fetches some)"
     if tool == "stubs":
         return missing_stubs(CACHE)
+    if tool == "firmware-13":
+        there = (FIRMWARE_13 / "usr/lib/dracut/dracut-install").exists()
+        return "" if there else "Debian's firmware is missing (scripts/setup-oracles fetches it)"
     if which(tool):
         return ""
     package = f" (Debian package {TOOLS[tool].package})" if tool in TOOLS else ""

@@ -92,6 +92,14 @@ def test_a_device_nothing_is_known_of_gets_what_its_driver_may_ask_for(planner: 
     assert paths(plan) == paths(planner.plan([machine(DISK)]))
 
 
+def test_a_rule_that_leads_to_nothing_takes_nothing_away(index: Index) -> None:
+    entries = tuple(entry for entry in index.entries if "-so-a0-gf-a0" not in entry.path)
+    plan = Planner(Index(index.kernels, entries, (), (), ())).plan([machine(WIFI)], DEVICE)
+    assert "iwlwifi-so-a0-hr-b0-89.ucode" in paths(plan)
+    assert "taken whole: iwlwifi" in plan.notes[0]
+    assert "iwlwifi-so-a0-gf-a0-89.ucode" in [each.name for each in plan.unresolved]
+
+
 def test_links_are_part_of_the_plan(planner: Planner) -> None:
     plan = planner.plan([machine(DISK)])
     assert [(each.path, each.target, each.when) for each in plan.links] == [

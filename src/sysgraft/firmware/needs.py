@@ -145,8 +145,11 @@ class Needs:
         covered: set[str] = set()
         if self._level == "device":
             for rule in self._rules_for(device.modalias, family):
-                covered.update(rule.modules)
-                yield from self._names.of_rule(rule, family)
+                asks = self._names.of_rule(rule, family)
+                # A rule that leads to nothing is no reason to leave the rest out.
+                if any(ask.found for ask in asks):
+                    covered.update(rule.modules)
+                yield from asks
         for name in observed:
             yield self._names.observed(name, device.module)
         if observed and self._level == "device":
