@@ -15,6 +15,8 @@ Begin here:
 * `sysgraft.build_uki`, `sysgraft.inspect_uki`, `sysgraft.verify_uki` and `sysgraft.sign_executable`
   are the same for unified kernel images and addons.
 * `sysgraft.generate_keys` makes the keys, `sysgraft.run_lab` boots the result.
+* `sysgraft.index_firmware` lists what kernels ask for and what firmware there is, and
+  `sysgraft.FirmwarePlanner` tells of that which firmware machines need, and why.
 * `sysgraft.predict_pcrs` computes what a boot does to the TPM, `sysgraft.sign_pcr_policies` signs
   that, `sysgraft.check_pcr_signatures` tells whether a volume will unlock, and
   `sysgraft.explain_event_log` why it did not.
@@ -41,7 +43,16 @@ if TYPE_CHECKING:
     from sysgraft.errors import SysgraftError
     from sysgraft.firmware.doctor import Diagnosis as FirmwareDiagnosis
     from sysgraft.firmware.doctor import diagnose_firmware
+    from sysgraft.firmware.index import Index as FirmwareIndex
+    from sysgraft.firmware.index import parse_index as parse_firmware_index
+    from sysgraft.firmware.index import render_index as render_firmware_index
     from sysgraft.firmware.inventory import Machine, parse_machine, render_machine
+    from sysgraft.firmware.make_index import make_index as index_firmware
+    from sysgraft.firmware.plan import Planner as FirmwarePlanner
+    from sysgraft.firmware.plan import PlanOptions as FirmwarePlanOptions
+    from sysgraft.firmware.plan_document import Plan as FirmwarePlan
+    from sysgraft.firmware.plan_document import parse_plan as parse_firmware_plan
+    from sysgraft.firmware.plan_document import render_plan as render_firmware_plan
     from sysgraft.firmware.reprobe.access import this_machine
     from sysgraft.firmware.reprobe.engine import ReprobeOptions
     from sysgraft.firmware.reprobe.engine import reprobe as reprobe_devices
@@ -94,6 +105,10 @@ _HOMES = {
     "Explanation": ("sysgraft.seal.explanation", "Explanation"),
     "Extraction": ("sysgraft.image.extraction", "Extraction"),
     "FirmwareDiagnosis": ("sysgraft.firmware.doctor", "Diagnosis"),
+    "FirmwareIndex": ("sysgraft.firmware.index", "Index"),
+    "FirmwarePlan": ("sysgraft.firmware.plan_document", "Plan"),
+    "FirmwarePlanOptions": ("sysgraft.firmware.plan", "PlanOptions"),
+    "FirmwarePlanner": ("sysgraft.firmware.plan", "Planner"),
     "FirmwareShelf": ("sysgraft.firmware.shelves", "Shelf"),
     "ImageInfo": ("sysgraft.image.inspect", "ImageInfo"),
     "KeySetOptions": ("sysgraft.build.keyset", "KeySetOptions"),
@@ -135,16 +150,21 @@ _HOMES = {
     "folder_shelf": ("sysgraft.firmware.shelves", "folder_shelf"),
     "generate_keys": ("sysgraft.build.keyset", "generate_keys"),
     "host_shelf": ("sysgraft.firmware.shelves", "host_shelf"),
+    "index_firmware": ("sysgraft.firmware.make_index", "make_index"),
     "inspect_image": ("sysgraft.image.inspect", "inspect_image"),
     "inspect_uki": ("sysgraft.image.uki_inspect", "inspect_uki"),
     "lint_images": ("sysgraft.image.lint.lint", "lint_images"),
     "load_pair": ("sysgraft.sign.pair", "load_pair"),
     "load_signer": ("sysgraft.sign.pair", "load_signer"),
     "merge_orders": ("sysgraft.image.merge_order", "merge_orders"),
+    "parse_firmware_index": ("sysgraft.firmware.index", "parse_index"),
+    "parse_firmware_plan": ("sysgraft.firmware.plan_document", "parse_plan"),
     "parse_machine": ("sysgraft.firmware.inventory", "parse_machine"),
     "pcr_policies": ("sysgraft.seal.policies", "policies"),
     "predict_pcrs": ("sysgraft.seal.prediction", "predict"),
     "read_pcr_bindings": ("sysgraft.seal.binding", "bindings_of"),
+    "render_firmware_index": ("sysgraft.firmware.index", "render_index"),
+    "render_firmware_plan": ("sysgraft.firmware.plan_document", "render_plan"),
     "render_machine": ("sysgraft.firmware.inventory", "render_machine"),
     "replay_event_log": ("sysgraft.seal.replay", "replay_files"),
     "reprobe_devices": ("sysgraft.firmware.reprobe.engine", "reprobe"),
@@ -171,6 +191,10 @@ __all__ = [
     "Explanation",
     "Extraction",
     "FirmwareDiagnosis",
+    "FirmwareIndex",
+    "FirmwarePlan",
+    "FirmwarePlanOptions",
+    "FirmwarePlanner",
     "FirmwareShelf",
     "ImageInfo",
     "KeySetOptions",
@@ -212,16 +236,21 @@ __all__ = [
     "folder_shelf",
     "generate_keys",
     "host_shelf",
+    "index_firmware",
     "inspect_image",
     "inspect_uki",
     "lint_images",
     "load_pair",
     "load_signer",
     "merge_orders",
+    "parse_firmware_index",
+    "parse_firmware_plan",
     "parse_machine",
     "pcr_policies",
     "predict_pcrs",
     "read_pcr_bindings",
+    "render_firmware_index",
+    "render_firmware_plan",
     "render_machine",
     "replay_event_log",
     "reprobe_devices",

@@ -174,7 +174,7 @@ def dracut(kernel: Kernel, modules: Iterable[str], into: Path) -> set[str]:
 
 
 def chosen(plan: Plan) -> set[str]:
-    return {each.path for each in (*plan.files, *plan.links)}
+    return {file.path for file in plan.files} | {link.path for link in plan.links}
 
 
 def by_rule_only(plan: Plan) -> set[str]:

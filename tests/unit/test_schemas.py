@@ -13,8 +13,10 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from command import sysgraft
+from firmware_kit import DISK, WIFI, machine, write_firmware, write_kernel
 from golden_images import golden
 from sysgraft.cli.main import main
+from sysgraft.firmware.inventory import render_machine
 from sysgraft.formats.policy_builtin import NAMES
 from sysgraft.image.checks import CHECKS
 from sysgraft.image.lint.finding import RULES
@@ -37,6 +39,8 @@ NAMES_OF_SCHEMAS = {
     "ext.unsign",
     "ext.verify",
     "firmware.doctor",
+    "firmware.index",
+    "firmware.plan",
     "firmware.reprobe",
     "firmware.scan",
     "firmware.units",
@@ -239,6 +243,28 @@ def test_a_lint_with_everything_to_report(tool: Tool, tmp_path: Path) -> None:
     assert all(document[key] for key in ("images", "merges", "findings", "notChecked"))
     found = {each["code"] for each in entries(document, "findings")}
     assert found <= set(RULES)
+
+
+def test_firmware(tool: Tool, tmp_path: Path) -> None:
+    write_kernel(tmp_path)
+    write_firmware(tmp_path)
+    (tmp_path / "usr/lib/firmware/WHENCE").write_text(
+        "File: regulatory.db\nLicence: See LICENCE.kit.\nLink: broken\n"
+    )
+    (tmp_path / "usr/lib/firmware/LICENCE.kit").write_text("terms")
+    index = tmp_path / "firmware.index"
+    trees = ("--kernel-tree", tmp_path, "--firmware-tree", tmp_path, "--digests")
+    made = tool("firmware", "index", *trees, "--output", index)
+    assert made["problems"] != []
+    inventory = tmp_path / "machine.json"
+    inventory.write_bytes(render_machine(machine(WIFI, DISK)))
+    options = ("--index", index, "--machine", inventory, "--class", "kit", "--level", "device")
+    plan = tool("firmware", "plan", *options)
+    for key in ("files", "links", "licenses", "unresolved", "notes"):
+        assert plan[key] != []
+    files = plan["files"]
+    assert isinstance(files, list)
+    assert {"early", "sha256", "license"} <= {key for file in files for key in file}
 
 
 @pytest.mark.parametrize("policy", [*NAMES, "*", "-", "~"])

@@ -130,5 +130,11 @@ def _piece(part: list[tuple[str, str]]) -> str | _Sets:
 def _set(chosen: str) -> str:
     """The regular expression of what is between brackets."""
     negated = chosen[:1] in ("!", "^") and len(chosen) > 1
-    body = re.sub(r"[\\\[\]^&~|]", r"\\\g<0>", chosen[negated:])
-    return f"[{'^' if negated else ''}{body}]"
+    found = []
+    rest = chosen[negated:]
+    while rest:
+        is_range = len(rest) > 2 and rest[1] == "-"
+        ends = (rest[0], rest[2]) if is_range else (rest[0],)
+        found.append("-".join(map(re.escape, ends)))
+        rest = rest[3:] if is_range else rest[1:]
+    return f"[{'^' if negated else ''}{''.join(found)}]"
