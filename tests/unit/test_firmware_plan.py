@@ -228,6 +228,15 @@ def test_packages_name_terms_and_devices_without_a_driver(index: Index) -> None:
     assert plan.licenses == ()
 
 
+def test_metainfo_confirms_what_a_module_asks_for(index: Index) -> None:
+    package = Package("firmware-kit", (f"{DISK[:21]}*",), ("qlogic/v2/fw.bin", "unused.bin"), "")
+    planner = Planner(Index(index.kernels, index.entries, (package,), (), ()))
+    plan = planner.plan([machine(DISK)])
+    assert asked(plan)["qlogic/v2/fw.bin"] == {("qla2xxx", "declared"), ("", "metainfo")}
+    assert plan.files[-1].reasons[-1].source == "firmware-kit"
+    assert "unused.bin" not in paths(plan)
+
+
 def test_another_architecture(planner: Planner) -> None:
     other = Machine(architecture="arm64")
     with pytest.raises(InputError, match="the machine is arm64, the index has a kernel for x86-64"):

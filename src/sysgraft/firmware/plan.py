@@ -157,6 +157,7 @@ class Planner:
 
     def _file(self, draft: _Draft, path: str) -> File:
         entry = draft.files[path]
+        self._confirm(draft, path)
         why = draft.early.get(path, "")
         return File(
             path=path,
@@ -168,6 +169,13 @@ class Planner:
             license=self._terms.of(path),
             tree=entry.tree,
         )
+
+    def _confirm(self, draft: _Draft, path: str) -> None:
+        """Packages that say a file is for a device that asks for it."""
+        for name, device in draft.asked_for(path):
+            package = self._terms.confirms(path, device)
+            if package:
+                draft.confirm(path, Reason(name, "metainfo", "low", "", device, package))
 
     def _totals(self, files: Iterable[File]) -> Totals:
         sizes: dict[When, list[int]] = {"early": [], "late": []}
@@ -229,6 +237,15 @@ class _Draft:
                 self.early.setdefault(each, why)
         self.links.update((link.path, link) for link in ask.found.links)
         self._reasons[path][_reason(need)] = None
+
+    def asked_for(self, path: str) -> list[tuple[str, str]]:
+        """Names a file is asked for by, each with a device that does."""
+        pairs = {(reason.name, reason.device): None for reason in self._reasons[path]}
+        return [pair for pair in pairs if pair[1]]
+
+    def confirm(self, path: str, reason: Reason) -> None:
+        """Take a further reason in for a file of the plan."""
+        self._reasons[path][reason] = None
 
     def reasons_for(self, path: str) -> tuple[Reason, ...]:
         """The reasons of a file, the surest first."""

@@ -27,9 +27,10 @@ class TermsOf:
         self._table: AliasTable | None = None
         self._text: dict[str, str] = {}
         self._files: dict[str, tuple[str, ...]] = {}
+        self._package: dict[str, str] = {}
         for package in index.packages:
             for name in package.firmware:
-                self._text[name] = package.name
+                self._text[name] = self._package[name] = package.name
                 if package.copyright:
                     self._files[name] = (package.copyright,)
         for each in index.licenses:
@@ -51,15 +52,24 @@ class TermsOf:
                 found.setdefault(path, tree)
         return tuple(Terms(path, found[path]) for path in sorted(found))
 
-    def notes(self, devices: Iterable[Hardware], served: Collection[str]) -> Iterator[str]:
-        """Devices no module asks anything for, although a package says it is for them."""
+    def packages_for(self, modalias: str) -> tuple[str, ...]:
+        """Packages that say they are for a device."""
         if self._table is None:
             pairs = ((pattern, each.name) for each in self._packages for pattern in each.modaliases)
             self._table = AliasTable(pairs)
+        return self._table.look_up(modalias)
+
+    def confirms(self, path: str, modalias: str) -> str:
+        """The package that has a file and says it is for a device; empty if there is none."""
+        package = self._package.get(path) or self._package.get(_name(path), "")
+        return package if package in self.packages_for(modalias) else ""
+
+    def notes(self, devices: Iterable[Hardware], served: Collection[str]) -> Iterator[str]:
+        """Devices no module asks anything for, although a package says it is for them."""
         found: dict[str, list[str]] = {}
         for device in devices:
             if device.modalias not in served:
-                for package in self._table.look_up(device.modalias):
+                for package in self.packages_for(device.modalias):
                     found.setdefault(package, []).append(device.modalias)
         for package, modaliases in sorted(found.items()):
             yield (

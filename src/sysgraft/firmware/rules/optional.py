@@ -5,8 +5,7 @@ from __future__ import annotations
 from fnmatch import fnmatchcase
 from typing import Final
 
-# Pattern, and what is known of it.
-_OPTIONAL: Final = (
+OPTIONAL: Final = (
     ("amdgpu/ip_discovery.bin", "only for boards whose own table is broken"),
     ("amdgpu/*_sjt_*", "only for one data centre board"),
     ("amdgpu/*_kicker*", "only for boards with another memory"),
@@ -18,8 +17,9 @@ _OPTIONAL: Final = (
     ("*/cal-*.bin", "calibration of a board"),
     ("ath1?k/*/board*.bin", "one of several board files"),
 )
+"""Pattern, and what is known of it."""
 
 
 def optional_note(name: str) -> str:
     """What is known of a name a driver does without; empty for others."""
-    return next((note for pattern, note in _OPTIONAL if fnmatchcase(name, pattern)), "")
+    return next((note for pattern, note in OPTIONAL if fnmatchcase(name, pattern)), "")
