@@ -20,6 +20,7 @@ from typing import Final
 
 from compress import CompressBench
 from debian13 import inside
+from firmware import FirmwareBench
 from firmware_tree import describe, make
 from measure import Command, Times, interleaved, machine, peak_memory
 from pcr import PcrBench
@@ -40,6 +41,8 @@ PARTS: Final = (
     "pcr sign",
     "pcr predict",
     "registry",
+    "firmware index",
+    "firmware plan",
     "start",
     "memory",
 )
@@ -60,6 +63,9 @@ GOALS: Final = {
     "pcr sign / floor": ("pcr sign", "sysgraft", "floor", 1.3),
     "pcr predict / floor": ("pcr predict", "sysgraft", "floor", 1.5),
     "registry / slowest": ("registry", "sysgraft", "download,gunzip,hash", 1.5),
+    "firmware index / decompress": ("firmware index", "sysgraft", "decompress", 1.3),
+    "firmware update / index": ("firmware index", "update", "sysgraft", 0.1),
+    "firmware plan / load": ("firmware plan", "sysgraft", "load", 2.0),
     "help / python": ("start", "sysgraft --help", "python -c pass", 3.0),
 }
 # The same of the bytes that were made.
@@ -207,6 +213,8 @@ def measure(bench: Bench, parts: list[str], rounds: int) -> Results:
         measure_pcrs(PcrBench(bench.work, bench.tree), parts, rounds, results)
     if "registry" in parts:
         measure_registry(RegistryBench(bench.work, bench.tree), parts, rounds, results)
+    if {"firmware index", "firmware plan"} & set(parts):
+        measure_firmware(FirmwareBench(bench.work, bench.tree), parts, rounds, results)
     return results
 
 
@@ -228,6 +236,17 @@ def measure_compression(
     if "memory" in parts:
         for build in builds:
             results.memory[build.name] = peak_memory(build)
+
+
+def measure_firmware(bench: FirmwareBench, parts: list[str], rounds: int, results: Results) -> None:
+    indexing = bench.index()
+    interleaved(indexing[:1], 1)  # warms up, and makes the index
+    if "firmware index" in parts:
+        results.seconds["firmware index"] = interleaved(indexing, rounds)
+    if "firmware plan" in parts:
+        results.seconds["firmware plan"] = interleaved(bench.plan(), rounds)
+    if "memory" in parts:
+        results.memory["firmware index"] = peak_memory(indexing[0])
 
 
 def measure_ukis(bench: UkiBench, parts: list[str], rounds: int, results: Results) -> None:
