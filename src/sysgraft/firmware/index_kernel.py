@@ -10,10 +10,11 @@ from __future__ import annotations
 
 import hashlib
 import os
+import stat
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from sysgraft.base.blob import BytesBlob
-from sysgraft.errors import InputError, LimitError
+from sysgraft.errors import FormatError, InputError, LimitError
 from sysgraft.firmware.closure import closure
 from sysgraft.firmware.index import MAX_MODULES, Kernel, Module
 from sysgraft.formats import elf, modinfo, modules_index
@@ -21,6 +22,7 @@ from sysgraft.formats.allowance import Allowance, Limits
 from sysgraft.formats.compression import Compression, Decompressor, detect
 from sysgraft.formats.modinfo import ModuleInfo
 from sysgraft.formats.stream import BlobSource
+from sysgraft.host.files import OpenFile, Seen
 from sysgraft.host.folders import walk
 from sysgraft.host.parallel import MAX_SHARDS, Crew
 from sysgraft.host.small import read_small
@@ -44,7 +46,11 @@ _SMALL: Final = 64  # files a worker takes at a time: enough that handing out co
 class _File(NamedTuple):
     path: str
     place: bytes
-    size: int
+    status: os.stat_result
+
+    @property
+    def size(self) -> int:
+        return self.status.st_size
 
 
 class _Read(NamedTuple):
@@ -77,7 +83,7 @@ def find_kernels(folder: str) -> list[str]:
 
 def _is_kernel(folder: str) -> bool:
     marks = ("kernel", "modules.dep", "modules.order", "modules.builtin")
-    return any(os.path.exists(os.path.join(folder, mark)) for mark in marks) and "/" in folder
+    return any(os.path.exists(os.path.join(folder, mark)) for mark in marks)
 
 
 def index_kernel(folder: str, old: Mapping[str, Kernel], progress: Progress) -> Kernel:
@@ -119,12 +125,12 @@ def _module_files(folder: str) -> Iterator[_File]:
     count = 0
     for found in walk(folder):
         path = found.path.decode("utf-8", "backslashreplace")
-        if found.target or not modules_index.name_of(path):
+        if not stat.S_ISREG(found.status.st_mode) or not modules_index.name_of(path):
             continue
         count += 1
         if count > MAX_MODULES:
             raise LimitError(f"more than {MAX_MODULES} modules", file=folder)
-        yield _File(path, found.place, found.status.st_size)
+        yield _File(path, found.place, found.status)
 
 
 def _read_all(
@@ -149,14 +155,23 @@ def _read_all(
 
 def _read(file: _File, known: Module | None) -> _Read:
     try:
-        data = read_small(os.fsdecode(file.place), MAX_STORED, "kernel module")
+        data = _stored(file)
         digest = hashlib.sha256(data).digest()
         if known is not None and known.digest == digest:
             return _Read(file.path, None, "")
         blob = BytesBlob(_decompressed(data))
         return _Read(file.path, _module(file.path, digest, blob), "")
-    except InputError as error:
+    except FormatError as error:
         return _Read(file.path, None, error.message)
+
+
+def _stored(file: _File) -> bytes:
+    """The bytes of a module's file; of the size it has, for thousands are read."""
+    seen = Seen.of(file.status)
+    if seen.size > MAX_STORED:
+        raise LimitError(f"a module of {seen.size} bytes, the limit is {MAX_STORED}")
+    with OpenFile(os.fsdecode(file.place), expected=seen, follow=False) as blob:
+        return blob.read_at(0, seen.size)
 
 
 def _decompressed(data: bytes) -> bytes:
