@@ -213,8 +213,7 @@ def measure(bench: Bench, parts: list[str], rounds: int) -> Results:
         measure_pcrs(PcrBench(bench.work, bench.tree), parts, rounds, results)
     if "registry" in parts:
         measure_registry(RegistryBench(bench.work, bench.tree), parts, rounds, results)
-    if {"firmware index", "firmware plan"} & set(parts):
-        measure_firmware(FirmwareBench(bench.work, bench.tree), parts, rounds, results)
+    measure_firmware(bench, parts, rounds, results)
     return results
 
 
@@ -238,7 +237,10 @@ def measure_compression(
             results.memory[build.name] = peak_memory(build)
 
 
-def measure_firmware(bench: FirmwareBench, parts: list[str], rounds: int, results: Results) -> None:
+def measure_firmware(all_parts: Bench, parts: list[str], rounds: int, results: Results) -> None:
+    if not {"firmware index", "firmware plan"} & set(parts):
+        return
+    bench = FirmwareBench(all_parts.work, all_parts.tree)
     indexing = bench.index()
     interleaved(indexing[:1], 1)  # warms up, and makes the index
     if "firmware index" in parts:

@@ -79,6 +79,13 @@ def _missing(item: pytest.Item) -> Iterator[str]:
         yield missing_root()
 
 
+# What has to be in folders that scripts/setup-oracles fills, and what it is.
+_FETCHED: Final = {
+    "firmware-13": (FIRMWARE_13 / "usr/lib/dracut/dracut-install", "Debian's firmware is"),
+    "kernel-modules": (KERNEL_MODULES / "usr/lib/modules", "a small kernel's modules are"),
+}
+
+
 @functools.cache
 def missing_tool(tool: str) -> str:
     """Why `tool` cannot be used here, or an empty string."""
@@ -86,14 +93,11 @@ def missing_tool(tool: str) -> str:
         return _missing_debian13()
     if tool == "debian-sid":
         return _missing_debian_sid()
-    if tool == "kernel-modules":
-        there = (KERNEL_MODULES / "usr/lib/modules").is_dir()
-        return "" if there else "kernel modules are missing (scripts/setup-oracles fetches some)"
     if tool == "stubs":
         return missing_stubs(CACHE)
-    if tool == "firmware-13":
-        there = (FIRMWARE_13 / "usr/lib/dracut/dracut-install").exists()
-        return "" if there else "Debian's firmware is missing (scripts/setup-oracles fetches it)"
+    if tool in _FETCHED:
+        path, what = _FETCHED[tool]
+        return "" if path.exists() else f"{what} missing (scripts/setup-oracles fetches it)"
     if which(tool):
         return ""
     package = f" (Debian package {TOOLS[tool].package})" if tool in TOOLS else ""

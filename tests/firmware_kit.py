@@ -5,6 +5,7 @@ from __future__ import annotations
 import struct
 from typing import TYPE_CHECKING, Final
 
+from lint_kit import elf
 from sysgraft.firmware.inventory import Device, Machine
 from sysgraft.host.zstd import compress
 
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 RELEASE: Final = "6.12.0-kit"
 X86_64: Final = 62
 ARM64: Final = 183
+_E_MACHINE: Final = 18  # where an ELF header says it
 
 WIFI: Final = "pci:v00008086d000051F1sv00008086sd00000094bc02sc80i00"
 GRAPHICS: Final = "pci:v00008086d0000A7A0sv00008086sd00003037bc03sc00i00"
@@ -25,35 +27,8 @@ VIRTIO: Final = "virtio:d00000001v00001AF4"
 def module(fields: Iterable[tuple[str, str]], *, machine: int = X86_64) -> bytes:
     """A kernel module that is nothing but what it says of itself."""
     modinfo = b"".join(f"{key}={value}".encode() + b"\0" for key, value in fields)
-    names = b"\0.modinfo\0.shstrtab\0"
-    start = 64 + len(modinfo) + len(names)
-    header = struct.pack(
-        "<16sHHIQQQIHHHHHH",
-        b"\x7fELF\x02\x01\x01",
-        1,
-        machine,
-        1,
-        0,
-        0,
-        start,
-        0,
-        64,
-        0,
-        0,
-        64,
-        3,
-        2,
-    )
-    sections = (
-        (0, 0, 0, 0),
-        (1, 1, 64, len(modinfo)),
-        (10, 3, 64 + len(modinfo), len(names)),
-    )
-    table = b"".join(
-        struct.pack("<IIQQQQIIQQ", name, kind, 0, 0, offset, size, 0, 0, 1, 0)
-        for name, kind, offset, size in sections
-    )
-    return header + modinfo + names + table
+    data = elf({b".modinfo": modinfo})
+    return data[:_E_MACHINE] + struct.pack("<H", machine) + data[_E_MACHINE + 2 :]
 
 
 # Path, and what the module says.

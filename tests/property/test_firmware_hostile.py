@@ -30,7 +30,7 @@ from sysgraft.firmware.privacy import redact
 from sysgraft.firmware.search import Reach
 from sysgraft.firmware.shelves import Shelf
 from sysgraft.firmware.verdicts import judge
-from sysgraft.formats import kernel_log, kmsg, lspci, lsusb, metainfo, udev_db
+from sysgraft.formats import kernel_log, kmsg, lspci, lsusb, udev_db
 from sysgraft.formats.kmsg import Record, parse_records, unescape
 
 if TYPE_CHECKING:
@@ -49,7 +49,6 @@ SEEDS: Final = {
     "lspci": (lspci.parse, (LSPCI.encode(), MACHINE_FORM.encode())),
     "lsusb": (lsusb.parse, (LSUSB.encode(),)),
     "udev": (udev_db.parse, (UDEV.encode(),)),
-    "metainfo": (metainfo.parse, (b'<component type="firmware"><name>a</name></component>',)),
 }
 PARSERS: Final = [parse for parse, _ in SEEDS.values()]
 

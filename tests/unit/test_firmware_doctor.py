@@ -140,7 +140,7 @@ def test_a_folder_has_it_and_its_package_is_known(tmp_path: Path, log: Path) -> 
     (tree / "usr/lib/firmware").mkdir(parents=True)
     (tree / "usr/share/metainfo/a.metainfo.xml").write_text(
         '<component type="firmware"><name>firmware-realtek</name>'
-        f'<firmware type="runtime">{DONGLE}</firmware></component>'
+        f'<provides><firmware type="runtime">{DONGLE}</firmware></provides></component>'
     )
     found = document("doctor", "--kmsg", log, "--firmware-tree", tree, code=1)
     (finding,) = found["findings"]

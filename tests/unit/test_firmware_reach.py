@@ -12,7 +12,6 @@ from sysgraft.base.tree import Inode
 from sysgraft.errors import InputError
 from sysgraft.firmware.search import Reach
 from sysgraft.firmware.shelves import Shelf, folder_shelf, host_shelf
-from sysgraft.formats import metainfo
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -197,9 +196,3 @@ def test_a_file_that_changes_meanwhile(root: Path) -> None:
     located = reach.find("c.bin")
     assert located.taken is None
     assert "cannot be read" in located.others[0].problem
-
-
-def test_metainfo_without_firmware() -> None:
-    assert metainfo.parse(b"<component type='desktop'><name>a</name></component>") is None
-    assert metainfo.parse(b'<component type="firmware"></component>') is None
-    assert metainfo.parse(b"\xff\0") is None

@@ -9,21 +9,18 @@ set with ``firmware_class.path`` comes first and is not known here, nor is what 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from sysgraft.base.tree import printable
 from sysgraft.errors import FormatError, InputError
 from sysgraft.firmware.shelves import FIRMWARE
-from sysgraft.formats import firmware_file
+from sysgraft.formats import firmware_file, firmware_search
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from sysgraft.base.tree import Inode
     from sysgraft.firmware.shelves import Shelf
-
-MAX_LINKS: Final = 40
-"""Links on the way to a file, as Linux' MAXSYMLINKS."""
 
 
 class Place(NamedTuple):
@@ -71,11 +68,8 @@ class Reach:
 
     def __init__(self, shelves: Sequence[Shelf], kernel: str = "") -> None:
         self._shelves = tuple(reversed(shelves))
-        release = kernel.encode("utf-8", "surrogateescape")
-        folders = (
-            (b"updates/" + release, b"updates", release, b"") if release else (b"updates", b"")
-        )
-        self._folders = folders
+        folders = firmware_search.folders(kernel)
+        self._folders = [folder.encode("utf-8", "surrogateescape") for folder in folders]
 
     def find(self, name: str) -> Located:
         """What there is of a name."""
@@ -141,7 +135,7 @@ class Reach:
                 reached.append(name)
                 continue
             links += 1
-            if links > MAX_LINKS or inode.target.startswith(b"/"):
+            if links > firmware_search.MAX_LINKS or inode.target.startswith(b"/"):
                 return None
             names += inode.target.split(b"/")[::-1]
         return inode

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final, Literal
 
 from sysgraft.base.tree import Inode, is_below
 from sysgraft.errors import FormatError, InputError
-from sysgraft.formats import metainfo
+from sysgraft.formats import appstream
 from sysgraft.host.files import OpenFile, Seen
 from sysgraft.host.folders import walk
 from sysgraft.host.sysfs import SysfsFolder
@@ -115,11 +115,11 @@ def read_packages(files: SysfsFolder) -> dict[str, str]:
     """Packages by the names of firmware files, as the metainfo files of a system tell."""
     found: dict[str, str] = {}
     for name in files.names(_METAINFO):
-        data = files.read(f"{_METAINFO}/{name}", metainfo.MAX_SIZE)
+        data = files.read(f"{_METAINFO}/{name}", appstream.MAX_SIZE)
         try:
-            package = metainfo.parse(data) if data and name.endswith(".xml") else None
+            package = appstream.parse(data) if data and name.endswith(".xml") else None
         except FormatError:
             continue
         if package is not None:
-            found.update(dict.fromkeys(package.files, package.name))
+            found.update(dict.fromkeys(package.firmware, package.name))
     return found

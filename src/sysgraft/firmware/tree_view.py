@@ -18,8 +18,6 @@ if TYPE_CHECKING:
 
     from sysgraft.firmware.index import Entry
 
-MAX_LINKS: Final = 40
-"""Links on the way to one file, as Linux allows (``MAXSYMLINKS``)."""
 MAX_GLOB_STEPS: Final = 200_000
 """Names one glob is compared with."""
 
@@ -98,7 +96,7 @@ class TreeView:
             if entry is not None and entry.target:
                 links.append(entry)
                 target = _inside(entry.target)
-                if len(links) > MAX_LINKS or target is None:
+                if len(links) > firmware_search.MAX_LINKS or target is None:
                     return None
                 here = "" if entry.target.startswith("/") else here.rpartition("/")[0]
                 pending.extend(target.split("/")[::-1])

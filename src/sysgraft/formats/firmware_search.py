@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 
 UPDATES: Final = b"updates"
 
+MAX_LINKS: Final = 40
+"""Links on the way to one file, as Linux allows (``MAXSYMLINKS``)."""
+
 MAX_NAME: Final = 4096
 """Bytes of a path, PATH_MAX: the loader refuses longer ones."""
 

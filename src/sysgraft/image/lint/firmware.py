@@ -1,16 +1,13 @@
 """Firmware the kernel will not load, because of where it lies or how it is compressed.
 
-Linux ``drivers/base/firmware_loader/main.c``: a driver asks for a name; the plain name is looked
-for in all folders, then the name with ``.zst`` in all folders, then with ``.xz``. The folders are
-``updates/RELEASE``, ``updates``, ``RELEASE`` and the firmware folder itself. A path set with
-``firmware_class.path`` comes before them and is not known here, nor is firmware built in.
+Where the kernel looks, and in which order, is `sysgraft.formats.firmware_search`'s.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from sysgraft.formats import firmware_file
+from sysgraft.formats import firmware_file, firmware_search
 from sysgraft.formats.extension_release import Kind
 from sysgraft.image.lint.finding import found
 from sysgraft.image.lint.kernels import split_path
@@ -18,30 +15,16 @@ from sysgraft.image.lint.kernels import split_path
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from sysgraft.formats.firmware_search import Place
     from sysgraft.image.lint.finding import Finding
     from sysgraft.image.lint.scene import Scene, Subject
     from sysgraft.image.lint.view import Seen, View
 
 FIRMWARE: Final = b"usr/lib/firmware"
-_UPDATES: Final = b"updates"
-
-
-class _Place(NamedTuple):
-    """Where a file stands in the kernel's search.
-
-    Attributes:
-        name: that drivers ask for.
-        release: the only kernel that looks there; empty for all of them.
-        rank: suffix, then folder; the lowest is found first.
-    """
-
-    name: bytes
-    release: bytes
-    rank: tuple[int, int]
 
 
 class _File(NamedTuple):
-    place: _Place
+    place: Place
     path: bytes
     owner: Subject | None
 
@@ -106,24 +89,13 @@ def _releases(scene: Scene) -> frozenset[bytes]:
 def _shadowed(files: dict[bytes, Seen], releases: frozenset[bytes]) -> Iterator[Finding]:
     by_name: dict[bytes, list[_File]] = {}
     for path, seen in files.items():
-        place = _place(path[len(FIRMWARE) + 1 :], releases)
+        place = firmware_search.place(path[len(FIRMWARE) + 1 :], releases)
         by_name.setdefault(place.name, []).append(_File(place, path, seen.owner))
     for candidates in by_name.values():
         for each in candidates:
             first = _always_before(each, candidates, releases)
             if each.owner is not None and first is not None:
                 yield _finding(each, first)
-
-
-def _place(path: bytes, releases: frozenset[bytes]) -> _Place:
-    """Take a path below the firmware folder apart."""
-    name, suffix = firmware_file.split(path)
-    parts = name.split(b"/")
-    in_updates = parts[0] == _UPDATES and len(parts) > 1
-    parts = parts[in_updates:]
-    release = parts[0] if parts[0] in releases and len(parts) > 1 else b""
-    parts = parts[bool(release) :]
-    return _Place(b"/".join(parts), release, (suffix, (0 if in_updates else 2) + (not release)))
 
 
 def _always_before(
