@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tarfile
 from typing import TYPE_CHECKING, NamedTuple
 
 import pytest
@@ -68,6 +69,22 @@ def test_an_index_is_brought_up_to_date(
     assert said.code == 2
     assert "the file exists" in said.err
     assert index.read_bytes() == before
+
+
+def test_firmware_from_an_archive_is_the_same(
+    sysgraft: Callable[..., Said], index: Path, tmp_path: Path
+) -> None:
+    archive = tmp_path / "firmware.tar"
+    with tarfile.open(archive, "w") as file:
+        file.add(tmp_path / "root/usr/lib/firmware", "usr/lib/firmware")
+    packed = tmp_path / "packed.index"
+    trees = ("--kernel-tree", tmp_path / "root", "--firmware-tree", archive)
+    assert sysgraft("firmware", "index", *trees, "--output", packed).code == 0
+    assert packed.read_bytes() == index.read_bytes()
+    (tmp_path / "broken.tar").write_bytes(b"no archive")
+    broken = ("firmware", "index", "--firmware-tree", tmp_path / "broken.tar")
+    assert sysgraft(*broken, "--output", tmp_path / "none").code == 2
+    assert not (tmp_path / "none").exists()
 
 
 def test_a_plan_for_people(sysgraft: Callable[..., Said], index: Path, inventory: Path) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING
 
 from sysgraft.cli.output import counted, human_size
@@ -13,8 +15,9 @@ from sysgraft.host.small import read_small
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
+    from sysgraft.base.tree import Tree
     from sysgraft.cli.output import Output
     from sysgraft.firmware.index import Index, Kernel
 
@@ -24,10 +27,13 @@ def run(arguments: argparse.Namespace, out: Output) -> int:
     if not arguments.kernel_tree and not arguments.firmware_tree:
         raise UsageError("nothing to index", hint="give --kernel-tree, --firmware-tree, or both")
     old = read_index(arguments.update) if arguments.update else None
-    with atomic_output(arguments.output, replace=arguments.force) as file:
+    with (
+        atomic_output(arguments.output, replace=arguments.force) as file,
+        _trees(arguments.firmware_tree, out) as trees,
+    ):
         index = make_index(
             arguments.kernel_tree,
-            arguments.firmware_tree,
+            trees,
             old=old,
             digests=arguments.digests,
             progress=out.progress,
@@ -39,6 +45,28 @@ def run(arguments: argparse.Namespace, out: Output) -> int:
     else:
         _show(index, arguments.output, len(data), out)
     return 0
+
+
+@contextmanager
+def _trees(arguments: Sequence[str], out: Output) -> Iterator[list[str | Tree]]:
+    """Folders as they are, other sources opened."""
+    trees: list[str | Tree] = []
+    with ExitStack() as stack:
+        for argument in arguments:
+            if os.path.isdir(argument) or not _is_source(argument):
+                trees.append(argument)
+                continue
+            from sysgraft.build.collect import Options, open_tree  # noqa: PLC0415  not for folders
+
+            options = Options(layers="all", whiteouts="drop")
+            collected = stack.enter_context(open_tree([argument], options, out.progress))
+            trees.append(collected.tree)
+        yield trees
+
+
+def _is_source(argument: str) -> bool:
+    """Whether it is a file, or says what kind of source it is."""
+    return os.path.isfile(argument) or ":" in argument
 
 
 def read_index(path: str) -> Index:

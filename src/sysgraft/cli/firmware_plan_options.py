@@ -8,9 +8,10 @@ if TYPE_CHECKING:
     from sysgraft.cli.verbs import Options
 
 INDEX_EXAMPLE: Final = """\
-A kernel tree is usr/lib/modules/RELEASE, or a root that has it; a firmware tree is a folder of
-firmware, a root that has usr/lib/firmware, or a checkout of linux-firmware. Of several firmware
-trees later ones lie over earlier ones. The same trees give the same index, with --update or not.
+A kernel tree is usr/lib/modules/RELEASE, or a root that has it. A firmware tree is a folder of
+firmware, a root that has usr/lib/firmware, a checkout of linux-firmware, or a source as ext build
+takes it: a package, an archive, an image. Of several firmware trees later ones lie over earlier
+ones. The same trees give the same index, with --update or not.
 
 examples:
   sysgraft firmware index --kernel-tree ./root --firmware-tree ./root --output firmware.index
@@ -50,10 +51,10 @@ INDEX: Final[Options] = [
     (
         ("--firmware-tree",),
         {
-            "metavar": "DIR",
+            "metavar": "SOURCE",
             "action": "append",
             "default": [],
-            "help": "firmware, or a root with some; again for more",
+            "help": "a folder with firmware, a package or an image; again for more",
         },
     ),
     (("--output",), {"metavar": "FILE", "required": True, "help": "where the index goes"}),

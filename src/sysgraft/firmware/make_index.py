@@ -9,18 +9,19 @@ from sysgraft.base.progress import NoProgress
 from sysgraft.errors import LimitError, UsageError
 from sysgraft.firmware.index import MAX_ENTRIES, Index
 from sysgraft.firmware.index_kernel import find_kernels, index_kernel
-from sysgraft.firmware.index_tree import index_tree
+from sysgraft.firmware.index_tree import index_tree, read_folder
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from sysgraft.base.progress import Progress
+    from sysgraft.base.tree import Tree
     from sysgraft.firmware.index import Entry, Kernel
 
 
 def make_index(
     kernel_trees: Sequence[str],
-    firmware_trees: Sequence[str],
+    firmware_trees: Sequence[str | Tree],
     *,
     old: Index | None = None,
     digests: bool = False,
@@ -30,7 +31,8 @@ def make_index(
 
     Args:
         kernel_trees: folders ``…/lib/modules/RELEASE``, or roots with such.
-        firmware_trees: firmware folders, or roots with one; later ones lie over earlier ones.
+        firmware_trees: firmware folders, roots with one, or trees in memory; later ones lie over
+            earlier ones.
         old: an index of what was there before; modules that are as they were are not read again.
             What comes out does not depend on it.
         digests: whether to hash the firmware files.
@@ -43,19 +45,21 @@ def make_index(
     """
     progress = progress or NoProgress()
     before = {kernel.release: kernel for kernel in old.kernels} if old else {}
-    folders = [folder for tree in kernel_trees for folder in find_kernels(tree)]
+    folders = [folder for root in kernel_trees for folder in find_kernels(root)]
     kernels = [index_kernel(folder, before, progress) for folder in folders]
     trees = [
-        index_tree(folder, number, progress, digests=digests)
-        for number, folder in enumerate(firmware_trees)
+        index_tree(
+            read_folder(tree) if isinstance(tree, str) else tree, number, progress, digests=digests
+        )
+        for number, tree in enumerate(firmware_trees)
     ]
-    packages = {package.name: package for tree in trees for package in tree.packages}
+    packages = {package.name: package for each in trees for package in each.packages}
     return Index(
         kernels=_by_release(kernels),
-        entries=_merged(tree.entries for tree in trees),
+        entries=_merged(each.entries for each in trees),
         packages=tuple(packages[name] for name in sorted(packages)),
-        licenses=tuple(itertools.chain.from_iterable(tree.licenses for tree in trees)),
-        problems=tuple(itertools.chain.from_iterable(tree.problems for tree in trees)),
+        licenses=tuple(itertools.chain.from_iterable(each.licenses for each in trees)),
+        problems=tuple(itertools.chain.from_iterable(each.problems for each in trees)),
     )
 
 
