@@ -179,6 +179,16 @@ def test_what_was_loaded_does_not_take_away_what_the_system_shares(planner: Plan
     assert "iwlwifi-cc-a0-77.ucode" in paths(plan)
 
 
+def test_what_was_loaded_and_is_not_there_takes_nothing_away(planner: Planner) -> None:
+    loaded = (
+        Loaded("ql2500_fw.bin", device="pci:0000:00:00.0"),
+        Loaded("gone.bin", device="pci:0000:00:00.0"),
+    )
+    plan = planner.plan([machine(DISK, loaded=loaded)], DEVICE)
+    assert "helper/a.bin" in paths(plan)
+    assert "taken whole: helper_late, qla2xxx" in plan.notes[0]
+
+
 def test_a_fleet_gets_one_set(planner: Planner) -> None:
     loaded = (Loaded("ql2500_fw.bin", device="pci:0000:00:00.0"),)
     plan = planner.plan([machine(WIFI), machine(GRAPHICS), machine(DISK, loaded=loaded)], DEVICE)

@@ -257,8 +257,8 @@ def _more(
     found: Mapping[str, tuple[str, ...]], own: Mapping[str, Iterable[str]]
 ) -> tuple[Names, ...]:
     """What was found of modules that they do not say themselves."""
-    rest = (
-        (name, _unique(n for n in names if n not in set(own.get(name, ()))))
-        for name, names in sorted(found.items())
-    )
+    rest = []
+    for name, names in sorted(found.items()):
+        known = frozenset(own.get(name, ()))
+        rest.append((name, _unique(each for each in names if each not in known)))
     return tuple((name, names) for name, names in rest if names)

@@ -150,9 +150,10 @@ class Needs:
                 if any(ask.found for ask in asks):
                     covered.update(rule.modules)
                 yield from asks
-        for name in observed:
-            yield self._names.observed(name, device.module)
-        if observed and self._level == "device":
+        loaded = [self._names.observed(name, device.module) for name in observed]
+        yield from loaded
+        # What was loaded elsewhere and is not here says nothing of what is loaded from here.
+        if self._level == "device" and loaded and all(ask.found for ask in loaded):
             covered |= family
         for module in sorted(family):
             if module in covered:
