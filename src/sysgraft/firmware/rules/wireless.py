@@ -16,7 +16,8 @@ _ATH11K: Final = "drivers/net/wireless/ath/ath11k/core.c (ath11k_hw_params)"
 _ATH12K: Final = "drivers/net/wireless/ath/ath12k/hw.c (ath12k_hw_params)"
 
 # Subsystem devices that are Garfield Peak radios (AX211), and those that are its successor (AX411).
-_GF: Final = "0090 0094 0098 009C"
+_SUBSYSTEMS: Final = "https://pci-ids.ucw.cz/read/PC/8086/51f0"
+_GF: Final = "0090 0094 0098 4090"
 _GF4: Final = "00B0 00B4"
 _SO_DEVICES: Final = ("51F0", "51F1", "54F0", "7A70", "7AF0")
 
@@ -26,8 +27,8 @@ def _so(subsystems: str) -> tuple[str, ...]:
     return pci("8086", " ".join(words))
 
 
-def _iwlwifi(what: str, devices: tuple[str, ...], *asks: str) -> Rule:
-    return Rule(f"Intel Wi-Fi: {what}", ("iwlwifi",), devices, asks, _IWLWIFI)
+def _iwlwifi(what: str, devices: tuple[str, ...], *asks: str, source: str = _IWLWIFI) -> Rule:
+    return Rule(f"Intel Wi-Fi: {what}", ("iwlwifi",), devices, asks, source)
 
 
 def _intel(devices: str) -> tuple[str, ...]:
@@ -35,7 +36,7 @@ def _intel(devices: str) -> tuple[str, ...]:
 
 
 RULES: Final = (
-    _iwlwifi("AX211", _so(_GF), "iwlwifi-so-a0-gf-a0*"),
+    _iwlwifi("AX211", _so(_GF), "iwlwifi-so-a0-gf-a0*", source=f"{_IWLWIFI}, {_SUBSYSTEMS}"),
     _iwlwifi("AX411", _so(_GF4), "iwlwifi-so-a0-gf4-a0*"),
     _iwlwifi("radios with So", _intel(" ".join((*_SO_DEVICES, "7F70"))), "iwlwifi-so-a0-*"),
     _iwlwifi("AX210", _intel("2725"), "iwlwifi-ty-a0-gf-a0*", "iwlwifi-so-a0-gf*"),
