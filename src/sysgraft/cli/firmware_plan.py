@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -73,7 +72,7 @@ def _show(plan: Plan, out: Output) -> None:
 
 
 def _row(file: File) -> tuple[str, str, str]:
-    who = Counter(reason.module or "?" for reason in file.reasons)
+    who = dict.fromkeys(reason.module for reason in file.reasons if reason.module) or ("no module",)
     surest = file.reasons[0]
     why = f"{surest.evidence}, {surest.confidence}"
     behind = f" ({file.early})" if file.early else ""
