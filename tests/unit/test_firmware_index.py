@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
+import time
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -237,3 +238,21 @@ def test_an_index_that_grows(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(index_module, "MAX_PLAIN", 1 << 20)
     with pytest.raises(LimitError):
         parse_index(MAGIC + b"".join(compress([bytes(16 << 20)], 3)))
+
+
+def test_a_long_chain_of_dependencies(tmp_path: Path) -> None:
+    """Each of many modules needs all before it, as ``modules.dep`` lists them."""
+    names = [f"m{number}" for number in range(1500)]
+    folder = tmp_path / "6.1"
+    (folder / "kernel").mkdir(parents=True)
+    for name, needed in zip(names, ["", *names], strict=False):
+        (folder / f"kernel/{name}.ko").write_bytes(module([("depends", needed)]))
+    lines = (
+        f"kernel/{name}.ko: {' '.join(f'kernel/{n}.ko' for n in names[:number])}\n"
+        for number, name in enumerate(names)
+    )
+    (folder / "modules.dep").write_text("".join(lines))
+    began = time.process_time()
+    (kernel,) = make_index([str(folder)], []).kernels
+    assert kernel.depends == ()
+    assert time.process_time() - began < 20

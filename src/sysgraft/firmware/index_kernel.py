@@ -39,8 +39,11 @@ MAX_STORED: Final = 256 << 20
 MAX_PLAIN: Final = 512 << 20
 """Bytes of a module, decompressed."""
 
+MAX_REACHED: Final = 5_000_000
+"""Dependencies of all modules that are followed; Debian's are 40,000."""
+
 _PLACES: Final = ("usr/lib/modules", "lib/modules")
-_SMALL: Final = 64  # files a worker takes at a time: enough that handing out costs nothing
+_SMALL: Final = 64  # files that are not worth a second worker
 
 
 class _File(NamedTuple):
@@ -240,8 +243,14 @@ def _more_aliases(folder: str, modules: Iterable[Module]) -> tuple[tuple[str, st
 def _more_dependencies(folder: str, modules: Iterable[Module]) -> tuple[Names, ...]:
     listed = modules_index.dependencies(_text_file(folder, "modules.dep"))
     own = {module.name: module.depends for module in modules}
-    closed = {name: closure((name,), own) - {name} for name in listed}
-    return _more(listed, {name: tuple(found) for name, found in closed.items()})
+    closed: dict[str, frozenset[str]] = {}
+    steps = 0
+    for name in listed:
+        # Beyond the limit what a module says itself is listed once more, which does no harm.
+        within = steps < MAX_REACHED
+        closed[name] = frozenset(closure((name,), own) if within else own.get(name, ()))
+        steps += len(closed[name])
+    return _more(listed, closed)
 
 
 def _soft_file(folder: str) -> dict[str, tuple[str, ...]]:
