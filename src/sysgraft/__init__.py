@@ -33,9 +33,18 @@ from __future__ import annotations
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from sysgraft.build.extension import BuildOptions, BuildReport, build_extension
+    from sysgraft.build.firmware_set.build import (
+        FirmwareOptions,
+        FirmwareReport,
+        build_firmware,
+    )
     from sysgraft.build.keyset import KeySetOptions, generate_keys
     from sysgraft.build.resign import sign_image, unsign_image
     from sysgraft.build.sources.model import Options as SourceOptions
+    from sysgraft.build.strip.initrd import strip_initrd
+    from sysgraft.build.strip.report import Keeping as StripKeeping
+    from sysgraft.build.strip.report import StripReport
+    from sysgraft.build.strip.root import strip_root
     from sysgraft.build.uki.build import build_uki
     from sysgraft.build.uki.options import PcrKey, UkiOptions
     from sysgraft.build.uki.report import UkiReport
@@ -106,9 +115,11 @@ _HOMES = {
     "Extraction": ("sysgraft.image.extraction", "Extraction"),
     "FirmwareDiagnosis": ("sysgraft.firmware.doctor", "Diagnosis"),
     "FirmwareIndex": ("sysgraft.firmware.index", "Index"),
+    "FirmwareOptions": ("sysgraft.build.firmware_set.build", "FirmwareOptions"),
     "FirmwarePlan": ("sysgraft.firmware.plan_document", "Plan"),
     "FirmwarePlanOptions": ("sysgraft.firmware.plan", "PlanOptions"),
     "FirmwarePlanner": ("sysgraft.firmware.plan", "Planner"),
+    "FirmwareReport": ("sysgraft.build.firmware_set.build", "FirmwareReport"),
     "FirmwareShelf": ("sysgraft.firmware.shelves", "Shelf"),
     "ImageInfo": ("sysgraft.image.inspect", "ImageInfo"),
     "KeySetOptions": ("sysgraft.build.keyset", "KeySetOptions"),
@@ -130,6 +141,8 @@ _HOMES = {
     "ScanOptions": ("sysgraft.firmware.scan", "ScanOptions"),
     "SigningPair": ("sysgraft.sign.pair", "SigningPair"),
     "SourceOptions": ("sysgraft.build.sources.model", "Options"),
+    "StripKeeping": ("sysgraft.build.strip.report", "Keeping"),
+    "StripReport": ("sysgraft.build.strip.report", "StripReport"),
     "SysgraftError": ("sysgraft.errors", "SysgraftError"),
     "TrustStore": ("sysgraft.sign.verify.trust", "TrustStore"),
     "UkiInfo": ("sysgraft.image.uki_inspect", "UkiInfo"),
@@ -140,6 +153,7 @@ _HOMES = {
     "Verification": ("sysgraft.image.verify", "Verification"),
     "VerifyOptions": ("sysgraft.image.verify", "VerifyOptions"),
     "build_extension": ("sysgraft.build.extension", "build_extension"),
+    "build_firmware": ("sysgraft.build.firmware_set.build", "build_firmware"),
     "build_uki": ("sysgraft.build.uki.build", "build_uki"),
     "check_pcr_signatures": ("sysgraft.seal.check", "check"),
     "compare_images": ("sysgraft.image.difference", "compare_images"),
@@ -173,6 +187,8 @@ _HOMES = {
     "sign_executable": ("sysgraft.build.uki_sign", "sign_executable"),
     "sign_image": ("sysgraft.build.resign", "sign_image"),
     "sign_pcr_policies": ("sysgraft.seal.policies", "signed"),
+    "strip_initrd": ("sysgraft.build.strip.initrd", "strip_initrd"),
+    "strip_root": ("sysgraft.build.strip.root", "strip_root"),
     "this_machine": ("sysgraft.firmware.reprobe.access", "this_machine"),
     "trust_certificate": ("sysgraft.sign.verify.files", "certificate"),
     "trust_efivars": ("sysgraft.sign.verify.files", "efivars"),
@@ -192,9 +208,11 @@ __all__ = [
     "Extraction",
     "FirmwareDiagnosis",
     "FirmwareIndex",
+    "FirmwareOptions",
     "FirmwarePlan",
     "FirmwarePlanOptions",
     "FirmwarePlanner",
+    "FirmwareReport",
     "FirmwareShelf",
     "ImageInfo",
     "KeySetOptions",
@@ -216,6 +234,8 @@ __all__ = [
     "ScanOptions",
     "SigningPair",
     "SourceOptions",
+    "StripKeeping",
+    "StripReport",
     "SysgraftError",
     "TrustStore",
     "UkiInfo",
@@ -226,6 +246,7 @@ __all__ = [
     "Verification",
     "VerifyOptions",
     "build_extension",
+    "build_firmware",
     "build_uki",
     "check_pcr_signatures",
     "compare_images",
@@ -259,6 +280,8 @@ __all__ = [
     "sign_executable",
     "sign_image",
     "sign_pcr_policies",
+    "strip_initrd",
+    "strip_root",
     "this_machine",
     "trust_certificate",
     "trust_efivars",

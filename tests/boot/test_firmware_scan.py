@@ -8,13 +8,13 @@ to say what is loaded, as ``firmware scan --enable-debug`` does.
 from __future__ import annotations
 
 import hashlib
-import tarfile
 from typing import TYPE_CHECKING, Final
 
 import pytest
 
 from boot.conftest import initrd
 from command import sysgraft
+from guest_kit import COPY, results_of, unpack_machine
 from sysgraft.build.extension import BuildOptions, build_extension
 from sysgraft.formats import udev_db
 from sysgraft.host.kernel_messages import CONTROLS, LOADER_MESSAGES
@@ -46,24 +46,11 @@ for interface in /sys/class/net/*; do
     ip link set "${{interface##*/}}" up
 done
 printf '{LOADED}' > /sys/devices/virtual/misc/test_firmware/trigger_request
-dd if=/dev/kmsg iflag=nonblock bs=8192 > "$SYSGRAFT_RESULTS/kmsg" 2> /dev/null
 dmesg > "$SYSGRAFT_RESULTS/dmesg"
 for form in {" ".join(JOURNAL)}; do
     journalctl --dmesg "--output=$form" > "$SYSGRAFT_RESULTS/$form"
 done
 udevadm info --export-db > "$SYSGRAFT_RESULTS/udev"
-cd /
-find sys/bus sys/devices sys/class sys/dev sys/module sys/firmware/devicetree \\
-    -type l -o -type f -a '(' -name modalias -o -name uevent -o -name ifindex -o -name initstate \\
-    -o -name 'subsystem_*' -o -path 'sys/devices/virtual/dmi/id/*' \\
-    -o -path sys/module/firmware_class/parameters/path ')' > /run/list
-mkdir /run/copy
-cp --parents proc/modules proc/sys/kernel/osrelease proc/sys/kernel/arch /run/copy
-cp --parents usr/lib/os-release /run/copy
-# tar fills attributes up with zeros, as anybody's copy may be.
-tar --create --gzip --no-recursion --ignore-failed-read --file "$SYSGRAFT_RESULTS/machine.tar.gz" \\
-    --files-from /run/list --recursion --directory /run/copy proc usr 2> /dev/null
-exit 0
 """
 
 
@@ -86,7 +73,7 @@ def test_a_machine_as_its_files_and_its_log_tell(
         {"usr/lib/verity.d/extension.crt": (keys.folder / "extension.pem").read_bytes()},
     )
     report = lab.boot(
-        SETTLE,
+        SETTLE + COPY + "exit 0\n",
         uki=uki(tmp_path / "guest.efi", "debian", initrds=(trust,)),
         extras=(merged,),
         qemu_arguments=(
@@ -97,10 +84,8 @@ def test_a_machine_as_its_files_and_its_log_tell(
         output=str(tmp_path / "result"),
     )
     assert report.succeeded, report
-    found = {path.name.removeprefix("result-"): path for path in (tmp_path / "result").iterdir()}
-    root = tmp_path / "machine"
-    with tarfile.open(found["machine.tar.gz"]) as archive:
-        archive.extractall(root, filter="data")
+    found = results_of(tmp_path / "result")
+    root = unpack_machine(found, tmp_path / "machine")
 
     document = tmp_path / "machine.json"
     scanned = sysgraft("firmware", "scan", "--root", root, "--kmsg", found["kmsg"],

@@ -189,6 +189,25 @@ def test_what_was_loaded_and_is_not_there_takes_nothing_away(planner: Planner) -
     assert "taken whole: helper_late, qla2xxx" in plan.notes[0]
 
 
+def test_what_is_loaded_for_others_asks_for_its_own_devices_only(tmp_path: Path) -> None:
+    """kvm_amd wants functions of ccp, which has firmware for a device of its own."""
+    modules = {
+        "kernel/arch/x86/kvm/kvm-amd.ko": (("alias", "cpu:type:x86*"), ("depends", "ccp")),
+        "kernel/drivers/crypto/ccp/ccp.ko": (
+            ("alias", "pci:v00001022d00001456sv*sd*bc*sc*i*"),
+            ("firmware", "amd/amd_sev.sbin"),
+        ),
+    }
+    write_kernel(tmp_path, modules)
+    write_firmware(tmp_path, {"amd/amd_sev.sbin": "sev"})
+    planner = Planner(make_index([str(tmp_path)], [str(tmp_path)]))
+    device, driver = PlanOptions(level="device"), PlanOptions(level="driver")
+    processor, security = "cpu:type:x86,ven0002", "pci:v00001022d00001456sv0sd0bc10sc80i00"
+    assert not planner.plan([machine(processor)], device).files
+    assert [file.path for file in planner.plan([machine(processor)], driver).files]
+    assert [file.path for file in planner.plan([machine(processor, security)], device).files]
+
+
 def test_a_fleet_gets_one_set(planner: Planner) -> None:
     loaded = (Loaded("ql2500_fw.bin", device="pci:0000:00:00.0"),)
     plan = planner.plan([machine(WIFI), machine(GRAPHICS), machine(DISK, loaded=loaded)], DEVICE)

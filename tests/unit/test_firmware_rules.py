@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sysgraft.firmware.rules import tables
+from sysgraft.firmware.rules import other, tables
 from sysgraft.firmware.rules.optional import OPTIONAL
 
 if TYPE_CHECKING:
@@ -72,6 +72,10 @@ def body() -> str:
             )
             for each in tables.LADDERS
         ),
+    )
+    lines += ["", "## Modules whose firmware is for devices of their own", ""]
+    lines += table(
+        ("Module", "Why", "Source"), ((f"`{name}`", *more) for name, *more in other.HELPERS)
     )
     lines += ["", "## Names that drivers do without", ""]
     lines += table(("Name", "Why"), ((f"`{name}`", why) for name, why in OPTIONAL))

@@ -38,11 +38,13 @@ NAMES_OF_SCHEMAS = {
     "ext.sign",
     "ext.unsign",
     "ext.verify",
+    "firmware.build",
     "firmware.doctor",
     "firmware.index",
     "firmware.plan",
     "firmware.reprobe",
     "firmware.scan",
+    "firmware.strip",
     "firmware.units",
     "keys.certify",
     "keys.enroll-vars",
@@ -265,6 +267,24 @@ def test_firmware(tool: Tool, tmp_path: Path) -> None:
     files = plan["files"]
     assert isinstance(files, list)
     assert {"early", "sha256", "license"} <= {key for file in files for key in file}
+
+
+def test_firmware_sets_and_roots_without_firmware(tool: Tool, tmp_path: Path) -> None:
+    root, trees = tmp_path / "root", ("--firmware-tree", tmp_path / "root")
+    write_kernel(root)
+    write_firmware(root)
+    index, inventory, plan = (tmp_path / name for name in ("index", "machine.json", "plan.json"))
+    tool("firmware", "index", "--kernel-tree", root, *trees, "--output", index)
+    inventory.write_bytes(render_machine(machine(WIFI, DISK)))
+    tool("firmware", "plan", "--index", index, "--machine", inventory, "--output", plan)
+    early = ("--early-initrd", tmp_path / "early", "--early-microcode", tmp_path / "microcode")
+    options = ("--plan", plan, *trees, "--output", tmp_path, "--unsigned")
+    built = tool("firmware", "build", "fw", *options, *early)
+    assert built["extension"]
+    assert built["earlyInitrd"]
+    stripped = tool("firmware", "strip", root, "--plan", plan, "--output", tmp_path / "slim.tar")
+    assert stripped["largest"]
+    assert stripped["sizeBefore"] is None
 
 
 @pytest.mark.parametrize("policy", [*NAMES, "*", "-", "~"])

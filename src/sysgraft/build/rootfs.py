@@ -18,6 +18,7 @@ from sysgraft.build.path_rules import Rules
 from sysgraft.build.sources.model import new_directory
 from sysgraft.build.sources.opening import open_source
 from sysgraft.build.tree_merge import TreeMerger
+from sysgraft.build.tree_paths import paths_of
 from sysgraft.errors import InputError, in_file
 from sysgraft.formats import cpio
 from sysgraft.host.zstd import compress
@@ -104,16 +105,10 @@ def open_rootfs(spec: SourceSpec, workspace: Workspace, stack: ExitStack) -> Roo
 
 
 def _flatten(root: Node, workspace: Workspace) -> MutableTree:
-    tree: MutableTree = {}
-    pending: list[tuple[bytes, Node]] = [(b"", root)]
-    while pending:
-        path, node = pending.pop()
-        if node.is_whiteout:
-            continue
-        tree[path] = node.inode or new_directory(workspace.options)
-        for name, child in (node.children or {}).items():
-            pending.append((path + b"/" + name if path else name, child))
-    return tree
+    """All paths, the root's too, without deletions."""
+    found = paths_of(root, workspace.options)
+    tree = {path: inode for path, inode in found if not inode.is_whiteout}
+    return {b"": root.inode or new_directory(workspace.options), **tree}
 
 
 def _cleaned(everything: Tree, workspace: Workspace) -> Tree:

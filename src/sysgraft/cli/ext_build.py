@@ -48,7 +48,7 @@ def run(arguments: argparse.Namespace, out: Output) -> int:
     if out.json_wanted:
         out.json("ext.build", 1, as_json(report))
     else:
-        _show(report, out)
+        show(report, out)
     return 0
 
 
@@ -176,7 +176,8 @@ def _left_out_json(item: LeftOut) -> dict[str, object]:
     }
 
 
-def _show(report: BuildReport, out: Output) -> None:
+def show(report: BuildReport, out: Output) -> None:
+    """Tell a person what was built."""
     content = report.content
     for source in report.sources:
         out.note(f"source: {source}")

@@ -74,7 +74,7 @@ examples:
   sysgraft ext order linux.efi.extra.d/*.raw --json
 """
 
-_SIGNING: Final[Options] = [
+SIGNING: Final[Options] = [
     (("--private-key",), {"metavar": "KEY", "help": _KEY_HELP}),
     (("--certificate",), {"metavar": "CERT", "help": _CERTIFICATE_HELP}),
     (
@@ -160,7 +160,7 @@ BUILD: Final[Options] = [
         ("--output",),
         {"metavar": "DIR", "default": ".", "help": "folder for NAME.sysext.raw (default: here)"},
     ),
-    *_SIGNING,
+    *SIGNING,
     (("--unsigned",), {"action": "store_true", "help": "dm-verity without a signature"}),
     (
         ("--also-unsigned",),
@@ -325,7 +325,7 @@ SIGN: Final[Options] = [
         ("--output",),
         {"metavar": "FILE", "help": "where the result goes (default: FILE itself, with --force)"},
     ),
-    *_SIGNING,
+    *SIGNING,
     (
         ("--join-signature",),
         {

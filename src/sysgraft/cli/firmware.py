@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from sysgraft.cli import firmware_build_options as building
 from sysgraft.cli import firmware_plan_options as planning
 from sysgraft.cli import firmware_reprobe_options as reprobing
 from sysgraft.cli import firmware_scan_options as scanning
@@ -41,6 +42,20 @@ VERBS: Final = [
         planning.PLAN,
         planning.PLAN_EXAMPLE,
         "sysgraft.cli.firmware_plan",
+    ),
+    Verb(
+        "build",
+        "make an extension and an early set of planned firmware",
+        building.BUILD,
+        building.BUILD_EXAMPLE,
+        "sysgraft.cli.firmware_build",
+    ),
+    Verb(
+        "strip",
+        "take the firmware out of a root file system or an initrd",
+        building.STRIP,
+        building.STRIP_EXAMPLE,
+        "sysgraft.cli.firmware_strip",
     ),
     Verb(
         "reprobe",

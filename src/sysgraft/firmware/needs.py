@@ -115,6 +115,8 @@ class Needs:
             family = frozenset(each for name in primary for each in self._kernel.family(name))
             reached |= family
             observed = hardware.observed.get(device.modalias, ())
+            # Loaded for another module's sake, these ask for nothing.
+            family -= tables.HELPERS.difference(primary) if self._level == "device" else set()
             for ask in self._of_device(device, family, observed):
                 yield self._need(ask, device.modalias)
         for name in hardware.observed.get("", ()):

@@ -14,6 +14,7 @@ from sysgraft.base.tree import parent
 from sysgraft.build.path_rules import Rules
 from sysgraft.build.sources.model import Entry, Layer, new_directory
 from sysgraft.build.tree_merge import WHITEOUT_PREFIX, TreeMerger
+from sysgraft.build.tree_paths import paths_of
 from sysgraft.build.usr_merge import merge_usr, same_but_time
 from sysgraft.errors import UsageError
 
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from sysgraft.base.tree import Inode
-    from sysgraft.build.nodes import Node
     from sysgraft.build.sources.image import ImageSource
     from sysgraft.build.sources.model import Options
 
@@ -94,17 +94,7 @@ def _tree(image: ImageSource, options: Options) -> Mapping[bytes, Inode]:
         merger.add(layer)
     if Rules(options).covers_usr:
         merge_usr(merger.root)
-    return dict(_flattened(merger.root, options))
-
-
-def _flattened(root: Node, options: Options) -> Iterator[tuple[bytes, Inode]]:
-    pending = [(b"", root)]
-    while pending:
-        path, node = pending.pop()
-        if path:
-            yield path, node.inode or new_directory(options)
-        below = node.children or {}
-        pending += [(path + b"/" + name if path else name, child) for name, child in below.items()]
+    return dict(paths_of(merger.root, options))
 
 
 def _with_folders(paths: list[bytes]) -> list[bytes]:

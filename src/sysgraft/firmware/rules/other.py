@@ -32,6 +32,16 @@ def _undeclared(what: str, modules: tuple[str, ...], source: str, *asks: str) ->
     return Rule(what, modules, (), asks, source, "medium")
 
 
+HELPERS: Final = (
+    (
+        "ccp",
+        "AMD's security processor loads it for itself; kvm_amd wants the module's functions",
+        "drivers/crypto/ccp/sev-dev.c (sev_get_firmware, from sev_update_firmware)",
+    ),
+)
+"""Modules with devices of their own that others load too: their firmware is for those devices.
+Name, what is known, and the source."""
+
 RULES: Final = (
     _undeclared(
         "Sound Open Firmware on Intel",

@@ -20,5 +20,7 @@ DEVICE_RULES: Final[tuple[Rule, ...]] = tuple(rule for rule in _ALL if rule.devi
 """What certain devices ask for."""
 MODULE_RULES: Final[tuple[Rule, ...]] = tuple(rule for rule in _ALL if not rule.devices)
 """What modules ask for beyond what they declare."""
+HELPERS: Final = frozenset(name for name, *_ in other.HELPERS)
+"""Modules whose firmware is for devices of their own, whoever else loads them."""
 LADDERS: Final[tuple[Ladder, ...]] = wireless.LADDERS
 """Names with a number that is counted down."""

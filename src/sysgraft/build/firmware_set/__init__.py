@@ -1,0 +1,1 @@
+"""From a firmware plan to the files of an extension and of an early initrd."""

@@ -1,0 +1,119 @@
+"""What goes along with firmware: its terms, WHENCE, and a bill of materials.
+
+They lie below ``usr/share/licenses/NAME`` and ``usr/share/sbom``, where distributions have them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import stat
+from typing import TYPE_CHECKING, Final
+
+from sysgraft.base.blob import BytesBlob
+from sysgraft.base.text import one_line
+from sysgraft.base.tree import Inode
+from sysgraft.build.firmware_set.trees import FIRMWARE
+from sysgraft.formats import spdx, whence
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from sysgraft.base.blob import Blob
+    from sysgraft.build.firmware_set.packing import Packed
+    from sysgraft.build.firmware_set.trees import FirmwareTree
+    from sysgraft.build.sources.model import Workspace
+    from sysgraft.firmware.plan_document import Plan
+
+_CHUNK: Final = 1 << 20
+_WHENCE: Final = "WHENCE"
+_TOOL: Final = "sysgraft"  # without a version, which would be all that changes with a new one
+
+
+def raw_names(trees: Iterable[FirmwareTree]) -> frozenset[str]:
+    """What WHENCE says must not be compressed."""
+    return frozenset(
+        entry.path
+        for tree in trees
+        for record in _whence(tree).records
+        for entry in record.entries
+        if entry.is_raw
+    )
+
+
+def _whence(tree: FirmwareTree) -> whence.Whence:
+    inode = tree.files.get(_WHENCE)
+    content = inode.content if inode else None
+    if content is None:
+        return whence.parse(b"")
+    return whence.parse(content.read_at(0, min(content.size, whence.MAX_SIZE + 1)))
+
+
+def licence_files(
+    name: str, plan: Plan | None, trees: Sequence[FirmwareTree], workspace: Workspace
+) -> dict[str, Inode]:
+    """The terms and WHENCE by their path in the root; of equal names the last tree's."""
+    found = {}
+    for tree in trees:
+        if _WHENCE in tree.files:
+            found[_WHENCE] = tree.files[_WHENCE]
+    for terms in plan.licenses if plan else ():
+        inode = _find(terms.path, trees)
+        if inode is None:
+            workspace.note(f"no firmware tree has the terms {one_line(terms.path)}")
+        else:
+            found[_short(terms.path)] = inode
+    folder = f"usr/share/licenses/{name}"
+    return {f"{folder}/{path}": inode for path, inode in found.items()}
+
+
+def _find(path: str, trees: Sequence[FirmwareTree]) -> Inode | None:
+    for tree in reversed(trees):
+        inode = tree.papers.get(path) or tree.files.get(path.removeprefix(f"{FIRMWARE}/"))
+        if inode is not None and inode.is_file:
+            return inode
+    return None
+
+
+def _short(path: str) -> str:
+    """``PACKAGE/copyright`` of Debian's folder, else the path below the firmware folder."""
+    return path.removeprefix(f"{FIRMWARE}/").removeprefix("usr/share/doc/")
+
+
+def bill_of_materials(name: str, packed: Sequence[Packed], *, epoch: int) -> dict[str, Inode]:
+    """The bill by its path in the root."""
+    files = [_described(each) for each in packed if each.chosen.inode.content is not None]
+    data = spdx.render(name, "", files, tool=_TOOL, created=epoch)
+    inode = Inode(mode=stat.S_IFREG | 0o644, mtime=epoch, content=BytesBlob(data))
+    return {f"usr/share/sbom/{name}.spdx.json": inode}
+
+
+def _described(packed: Packed) -> spdx.SpdxFile:
+    chosen = packed.chosen
+    planned = chosen.planned
+    sha1, sha256 = _digests(chosen.inode.content or BytesBlob(b""))
+    return spdx.SpdxFile(
+        path=f"{FIRMWARE}/{packed.path}",
+        sha1=sha1,
+        sha256=sha256,
+        terms=planned.license if planned else "",
+        comment=_why(packed),
+    )
+
+
+def _why(packed: Packed) -> str:
+    planned = packed.chosen.planned
+    if planned is None or not planned.reasons:
+        return ""
+    reason = planned.reasons[0]
+    whom = f" by {reason.module}" if reason.module else ""
+    more = f" and {len(planned.reasons) - 1} more" if len(planned.reasons) > 1 else ""
+    return f"{reason.evidence}{whom} as {reason.name}{more}"
+
+
+def _digests(content: Blob) -> tuple[str, str]:
+    states = hashlib.sha1(usedforsecurity=False), hashlib.sha256()
+    for start in range(0, content.size, _CHUNK):
+        data = content.read_at(start, min(_CHUNK, content.size - start))
+        for state in states:
+            state.update(data)
+    return states[0].hexdigest(), states[1].hexdigest()
