@@ -74,6 +74,8 @@ def test_a_pin_is_in_a_file(source: str, path: str) -> None:
         "pkcs11:slot-id=",
         "pkcs11:slot-id=%d9%a1",  # an Arabic digit
         "pkcs11:token=%ff",  # no UTF-8
+        "pkcs11:token=\udcff",  # likewise, as Python has such a byte of the command line
+        "pkcs11:id=\udcff",
         "pkcs11:token=a%00b",
         "pkcs11:object=x?pin-source=|echo 1234",
         "pkcs11:object=x?pin-source=file://elsewhere/pin",

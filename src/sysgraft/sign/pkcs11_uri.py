@@ -97,7 +97,10 @@ def _attributes(part: str, separator: str, known: frozenset[str]) -> dict[str, b
             raise UsageError(f"a PKCS#11 URI has the attribute {name!r}, which is not known here")
         if name in found:
             raise UsageError(f"a PKCS#11 URI has the attribute {name!r} twice")
-        found[name] = unquote_to_bytes(value)
+        try:
+            found[name] = unquote_to_bytes(value)
+        except UnicodeEncodeError:  # a byte of the command line that is not UTF-8
+            raise UsageError(f"the attribute {name!r} of a PKCS#11 URI is not UTF-8") from None
     return found
 
 
