@@ -192,6 +192,8 @@ def test_a_registry_that_stays_busy_or_wants_too_much_patience(pauses: list[floa
         "ftp://{other}/blob",
         "https://user:secret@{other}/x",
         "gopher:x",
+        "https://[::1",  # no address at all
+        "//user:secret@[x]/",
     ],
 )
 def test_redirects_that_lead_out_of_security(target: str) -> None:
@@ -309,7 +311,15 @@ def test_a_manifest_of_the_first_format() -> None:
 
 @pytest.mark.parametrize(
     "challenge",
-    ["", "Bearer", 'Bearer realm=""', 'Bearer realm="file:///etc/passwd"', "Digest x=1", "Basic,,"],
+    [
+        "",
+        "Bearer",
+        'Bearer realm=""',
+        'Bearer realm="file:///etc/passwd"',
+        'Bearer realm="https://[::1"',
+        "Digest x=1",
+        "Basic,,",
+    ],
 )
 def test_challenges_that_lead_nowhere(challenge: str) -> None:
     refusal = Reply(401, b"", {"WWW-Authenticate": challenge})

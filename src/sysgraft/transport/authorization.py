@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import base64
 from typing import TYPE_CHECKING, Final
-from urllib.parse import urlencode, urlsplit, urlunsplit
+from urllib.parse import urlencode, urlunsplit
 
 import msgspec
 
 from sysgraft.errors import TransferError
 from sysgraft.formats.http_challenge import parse_challenges
+from sysgraft.transport.pools import split_address
 
 if TYPE_CHECKING:
     from sysgraft.formats.docker_config import Credentials
@@ -101,7 +102,7 @@ def _ask(http: Http, realm: str, credentials: Credentials | None, asked: dict[st
 
 
 def _with_query(url: str, fields: dict[str, str]) -> str:
-    parts = urlsplit(url)
+    parts = split_address(url)
     query = "&".join(part for part in (parts.query, urlencode(fields)) if part)
     return urlunsplit(parts._replace(query=query))
 

@@ -11,13 +11,13 @@ from __future__ import annotations
 
 import time
 from typing import TYPE_CHECKING, Final, Self
-from urllib.parse import urljoin, urlsplit
+from urllib.parse import urljoin
 
 import urllib3
 
 from sysgraft.base.text import one_line
 from sysgraft.errors import BrokenTransferError, TransferError
-from sysgraft.transport.pools import Pools, host_and_port
+from sysgraft.transport.pools import Pools, host_and_port, split_address
 from sysgraft.transport.waiting import Patience
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ class Answer:
         self._response = response
         self.status = response.status
         self.url = url
-        self.host = host_and_port(urlsplit(url))
+        self.host = host_and_port(split_address(url))
         self._since = time.monotonic()
         self._bytes = 0
 
@@ -156,8 +156,8 @@ class Http:
             if answer.status not in _REDIRECTS:
                 return answer
             with answer:
-                target = urljoin(url, answer.header("Location"))
-            if host_and_port(urlsplit(target)) != answer.host:
+                target = _joined(url, answer.header("Location"))
+            if host_and_port(split_address(target)) != answer.host:
                 asked = {name: text for name, text in asked.items() if name != "Authorization"}
             self._check_redirect(answer, target)
             url = target
@@ -167,7 +167,7 @@ class Http:
         self, method: str, url: str, headers: Mapping[str, str], body: bytes | None = None
     ) -> Answer:
         """One request without redirects, tried again while the server is busy; raises as `get`."""
-        host = host_and_port(urlsplit(url))
+        host = host_and_port(split_address(url))
         patience = Patience(self.pause, host)
         while True:
             try:
@@ -208,26 +208,32 @@ class Http:
         except urllib3.exceptions.SSLError as error:
             raise self._tls_failure(url, error) from error
         except (urllib3.exceptions.HTTPError, OSError, ValueError) as error:
-            host = host_and_port(urlsplit(url))
+            host = host_and_port(split_address(url))
             raise BrokenTransferError(f"no connection: {_reason(error)}", file=host) from error
         return Answer(response, url)
 
     def _tls_failure(self, url: str, error: Exception) -> TransferError:
         return TransferError(
             f"no secure connection: {_reason(error)}",
-            file=host_and_port(urlsplit(url)),
+            file=host_and_port(split_address(url)),
             hint="add the certificate of its authority to the system (or name it in SSL_CERT_FILE)"
             "; --insecure-registry HOST checks none",
         )
 
     def _check_redirect(self, answer: Answer, target: str) -> None:
         """A redirect must not lead out of TLS, nor to anything but HTTP."""
-        parts = urlsplit(target)
+        parts = split_address(target)
         host = host_and_port(parts)
         if parts.scheme == "https" or (parts.scheme == "http" and self.is_insecure(host)):
             return
         shown = one_line(f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"[:100])
         raise TransferError(f"it redirects to {shown}, which is not secure", file=answer.host)
+
+
+def _joined(url: str, location: str) -> str:
+    """Where a redirect leads."""
+    split_address(location)
+    return urljoin(url, location)
 
 
 def _reason(error: Exception) -> str:

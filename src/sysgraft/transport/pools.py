@@ -52,7 +52,7 @@ class Pools:
             TransferError: it is neither HTTPS nor plain HTTP to a host that may have that, or
                 the proxy's address makes no sense.
         """
-        parts = urlsplit(url)
+        parts = split_address(url)
         host = host_and_port(parts)
         insecure = self.is_insecure(host)
         if parts.scheme != "https" and not (parts.scheme == "http" and insecure):
@@ -65,6 +65,19 @@ class Pools:
 
 
 _INSECURE_HINT: Final = "if that is all right, name it: --insecure-registry HOST:PORT"
+
+
+def split_address(url: str) -> SplitResult:
+    """The parts of an address that may come from anywhere.
+
+    Raises:
+        TransferError: it is none.
+    """
+    try:
+        return urlsplit(url)
+    except ValueError as error:
+        shown = one_line(url.rpartition("@")[2][:100])  # before it there may be a password
+        raise TransferError(f"not an address: {shown}") from error
 
 
 def host_and_port(parts: SplitResult) -> str:
