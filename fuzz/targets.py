@@ -1,0 +1,22 @@
+"""All targets: every parser of sysgraft that takes bytes or text from outside."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import targets_archives
+import targets_efi
+import targets_images
+import targets_network
+import targets_tpm
+from target import Target
+
+TARGETS: Final[tuple[Target, ...]] = (
+    *targets_images.TARGETS,
+    *targets_archives.TARGETS,
+    *targets_network.TARGETS,
+    *targets_efi.TARGETS,
+    *targets_tpm.TARGETS,
+)
+
+__all__ = ["TARGETS", "Target"]
