@@ -270,6 +270,12 @@ def test_an_unknown_name_is_refused(name: str) -> None:
         policy_builtin.builtin(name)
 
 
+def test_a_name_that_is_a_book_is_not_repeated() -> None:
+    with pytest.raises(UsageError) as caught:
+        policy_builtin.parse_or_builtin("@" + "x" * 10_000)
+    assert len(str(caught.value)) < 100
+
+
 def test_a_policy_may_be_given_by_name_or_as_text() -> None:
     assert str(policy_builtin.parse_or_builtin("@confext-strict")) == "root=signed+absent"
     assert str(policy_builtin.parse_or_builtin("root=signed")) == "root=signed"

@@ -45,7 +45,8 @@ def builtin(name: str, *, systemd_version: int = systemd.LATEST) -> ImagePolicy:
         UnsupportedError: the version has no image policies.
     """
     if name not in _TEXTS:
-        raise UsageError(f"no built-in policy {name!r}", hint=f"there are: {', '.join(NAMES)}")
+        known = ", ".join(NAMES)
+        raise UsageError(f"no built-in policy {name[:60]!r}", hint=f"there are: {known}")
     return parse(_TEXTS[name]).at(systemd_version)
 
 
