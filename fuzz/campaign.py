@@ -17,7 +17,6 @@ import platform
 import sys
 import tempfile
 import time
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -27,7 +26,7 @@ sys.path[:0] = [str(ROOT / "fuzz"), str(ROOT / "tests")]
 
 from mutate import Mutator  # noqa: E402  found by the line before
 from targets import TARGETS, Target  # noqa: E402
-from worker import MIB, Child, Finding, Limits, Outcome, in_order, read_range, shrink  # noqa: E402
+from worker import MIB, Child, Finding, Limits, Outcome, hopeless, in_order, read_range, shrink  # noqa: E402
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -36,7 +35,6 @@ CORPUS: Final = ROOT / "fuzz/corpus"
 FINDINGS: Final = ROOT / "fuzz/findings"
 CHUNK: Final = 10_000
 """Inputs that one process reads."""
-_TICK: Final = 20.0
 
 
 @dataclass(slots=True)
@@ -119,18 +117,17 @@ def run_target(target: Target, count: int, seed: int, jobs: int, limits: Limits)
     """The inputs of one target, in chunks."""
     mutator = mutator_of(target)
     total = Outcome()
-    chunks = [range(at, min(at + CHUNK, count)) for at in range(0, count, CHUNK)]
-
-    def read(chunk: range) -> Outcome:
-        return read_range(target.read, lambda n: mutator.make(seed, n), chunk, limits)
-
-    if jobs == 1:
-        for chunk in chunks:
-            total.join(read(chunk))
-    else:
-        with ThreadPoolExecutor(jobs) as pool:
-            for part in pool.map(read, chunks):
-                total.join(part)
+    waiting = [range(at, min(at + CHUNK, count)) for at in range(0, count, CHUNK)]
+    running: list[Child] = []
+    while waiting or running:
+        while waiting and len(running) < jobs:
+            chunk = waiting.pop(0)
+            running.append(Child(target.read, lambda n: mutator.make(seed, n), chunk, limits))
+        child = running.pop(0)
+        part, after = child.wait()
+        total.join(part)
+        if after < child.numbers.stop and not hopeless(total):
+            waiting.insert(0, range(after, child.numbers.stop))
     return total
 
 

@@ -6,7 +6,10 @@ import functools
 import hashlib
 import json
 import lzma
+import os
+import shutil
 from contextlib import suppress
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from command import Result, sysgraft
@@ -19,7 +22,7 @@ from sysgraft.build.resign import Target as Target_
 from sysgraft.build.resign import sign_image, unsign_image
 from sysgraft.build.sources.model import Options
 from sysgraft.cli.ext_inspect import as_json
-from sysgraft.errors import SysgraftError
+from sysgraft.errors import LimitError, SysgraftError
 from sysgraft.formats import (
     fstype,
     gpt_check,
@@ -38,6 +41,7 @@ from sysgraft.image import dissect
 from sysgraft.image.content import release_candidates, summarise
 from sysgraft.image.difference import compare_images
 from sysgraft.image.examination import Examination
+from sysgraft.image.extraction import extract_image
 from sysgraft.image.inspect import inspect_blob
 from sysgraft.image.matching import match_host
 from sysgraft.image.merge_order import merge_orders
@@ -69,6 +73,24 @@ def foreign_images() -> Sequence[bytes]:
     return tuple(
         lzma.decompress((ASSETS / f"images/{name}.raw.xz").read_bytes()) for name in names
     )
+
+
+@functools.cache
+def compressed() -> Sequence[bytes]:
+    """File systems that mkfs.erofs compressed."""
+    files = sorted((Path(__file__).parent / "images").glob("*.xz"))
+    return tuple(lzma.decompress(path.read_bytes()) for path in files)
+
+
+def extractable() -> Sequence[bytes]:
+    """Images, and bare file systems."""
+    return (images()[1], with_attributes(), *compressed()[-2:])
+
+
+def extraction_repair(data: bytearray) -> None:
+    """Of both kinds."""
+    image(data)
+    erofs(data)
 
 
 def first_partition(data: bytes) -> bytes:
@@ -251,6 +273,24 @@ def _other_image() -> str:
     return File("other.sysext.raw").put(images()[0])
 
 
+OUTPUT: Final = File("extracted")
+_MOST_EXTRACTED: Final = 8 << 20
+
+
+def extract(data: bytes) -> None:
+    """``ext extract``: nothing may be written but into its folder."""
+    path = IMAGE.put(data)
+    info = inspect_blob(BytesBlob(data), NAME, files=True)
+    content = info.content
+    if content is not None and content.content_bytes > _MOST_EXTRACTED:
+        raise LimitError("that much is not written to memory")
+    folder = Path(OUTPUT.put(b"")).parent
+    target = folder / "tree"
+    shutil.rmtree(target, ignore_errors=True)
+    extract_image(path, target)
+    assert sorted(os.listdir(folder)) == ["extracted", "tree"]
+
+
 def compare(data: bytes) -> bool:
     """``ext diff``."""
     found = compare_images(_other_image(), IMAGE.put(data))
@@ -328,6 +368,10 @@ TARGETS: Final = (
     ),
     Target(name="raw-source", seeds=images, read=read_raw_source, repair=image, weight=8),
     Target(name="ext-sign", seeds=images, read=sign_again, repair=image, weight=4),
+    Target(name="ext-extract", seeds=extractable, read=extract, repair=extraction_repair, weight=4),
+    Target(
+        name="erofs-compressed", seeds=compressed, read=read_erofs, repair=erofs, weight=30
+    ),
     Target(name="ext-diff", seeds=images, read=compare, repair=image, weight=8),
     Target(
         name="erofs-foreign",

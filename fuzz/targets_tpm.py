@@ -26,6 +26,7 @@ from sysgraft.build.uki.config import parse as parse_config
 from sysgraft.cli.pcr_explain import as_json as explained_json
 from sysgraft.cli.pcr_predict import as_json as predicted_json
 from sysgraft.errors import SysgraftError
+from sysgraft.firmware import inventory
 from sysgraft.formats import (
     cel,
     eventlog,
@@ -512,6 +513,12 @@ def read_cmdline(data: bytes) -> None:
             sidecars.skipped(place, entries, release)  # type: ignore[arg-type]
 
 
+def read_machine(data: bytes) -> None:
+    """An inventory of a machine."""
+    found = inventory.parse_machine(data)
+    assert inventory.parse_machine(inventory.render_machine(found)) == found
+
+
 _JSON: Final = (b'{"a": [1, -2.5e3, true, null, "\\u00e9\\n"], "b": {}}', b"[]", b'"x"')
 
 TARGETS: Final = (
@@ -615,6 +622,17 @@ TARGETS: Final = (
         read=read_answers,
         tokens=(b"kernel ", b"sysext 10\n", b"end 0\n\n", b"file:a ", b"\x1e{", b"status 1\n0\n"),
         weight=15,
+    ),
+    Target(
+        name="machine-inventory",
+        seeds=lambda: (
+            b'{"schema": "sysgraft.firmware.scan/1", "architecture": "x86-64", "devices": [{"bus": "pci",'
+            b' "name": "0000:00:02.0", "modalias": "pci:v1d2", "properties": {"a": "b"}}], "loaded": [],'
+            b' "failures": [], "modules": ["e1000e"], "sources": ["sysfs"]}',
+        ),
+        read=read_machine,
+        tokens=(b'"devices"', b'"loaded"', b'"failures"', b'"schema"', b'"properties"'),
+        weight=8,
     ),
     Target(
         name="ukify-config",

@@ -40,6 +40,7 @@ _SOURCE: Final = "/sysgraft/"
 _SAME_ARENA: Final = (-8, 1)  # mallopt(M_ARENA_MAX, 1): threads would reserve 128 MiB each
 # The most inputs between two looks at the memory that was used at the most.
 _LOOK: Final = 128
+_ENOUGH: Final = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -266,13 +267,15 @@ def read_range(
     """
     total = Outcome()
     start = numbers.start
-    while start < numbers.stop:
-        child = Child(read, make, range(start, numbers.stop), limits)
-        part, start = child.wait()
+    while start < numbers.stop and not hopeless(total):
+        part, start = Child(read, make, range(start, numbers.stop), limits).wait()
         total.join(part)
-        if sum(total.counts.values()) > 200 and any(k[0] == "hang" for k in total.counts):
-            break
     return total
+
+
+def hopeless(outcome: Outcome) -> bool:
+    """Whether a reader broke rules so often that the rest is not worth waiting for."""
+    return sum(outcome.counts.values()) > _ENOUGH
 
 
 class Child:
@@ -287,7 +290,7 @@ class Child:
     ) -> None:
         self._read = read
         self._make = make
-        self._numbers = numbers
+        self.numbers = numbers
         self._limits = limits
         self._state = mmap.mmap(-1, mmap.PAGESIZE)
         self._state[: _STATE.size] = _STATE.pack(numbers.start, time.monotonic())
@@ -304,7 +307,7 @@ class Child:
         try:
             os.close(self._pipe)
             guard = _Guard(self._state, writer, self._limits)
-            inputs = ((number, self._make(number)) for number in self._numbers)
+            inputs = ((number, self._make(number)) for number in self.numbers)
             guard.run(self._read, inputs, self._make(0))
             status = 0
         except BaseException:  # noqa: BLE001  a defect of the campaign itself
@@ -327,14 +330,14 @@ class Child:
         if done is not None:
             outcome.inputs, outcome.accepted, outcome.seconds = done[:3]
             outcome.slowest, outcome.slowest_number, outcome.memory = done[3:]
-            after = self._numbers.start + outcome.inputs
+            after = self.numbers.start + outcome.inputs
             if suspects is not None:
                 outcome.add(self._find_hog(suspects))
             return outcome, after
         number, _ = _STATE.unpack(self._state[: _STATE.size])
         if os.waitstatus_to_exitcode(status) >= 0:
             raise RuntimeError(f"the campaign itself failed before input {number}")
-        outcome.inputs = number + 1 - self._numbers.start
+        outcome.inputs = number + 1 - self.numbers.start
         code = -os.waitstatus_to_exitcode(status)
         if code == signal.SIGKILL:
             kind, error = "hang", "no answer, and no signal gets in"
