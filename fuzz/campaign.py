@@ -24,9 +24,10 @@ from typing import TYPE_CHECKING, Final
 ROOT: Final = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT / "fuzz"), str(ROOT / "tests")]
 
-from mutate import Mutator  # noqa: E402  found by the line before
+from findings import in_order, shrink  # noqa: E402  found by the line before
+from mutate import Mutator  # noqa: E402
 from targets import TARGETS, Target  # noqa: E402
-from worker import MIB, Child, Finding, Limits, Outcome, hopeless, in_order, read_range, shrink  # noqa: E402
+from worker import MIB, Child, Finding, Limits, Outcome, hopeless, judge, read_range  # noqa: E402
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -116,6 +117,8 @@ def run(
 def run_target(target: Target, count: int, seed: int, jobs: int, limits: Limits) -> Outcome:
     """The inputs of one target, in chunks."""
     mutator = mutator_of(target)
+    # What is loaded at the first use is loaded here once, and no input is blamed for it.
+    judge(target.read, mutator.make(seed, 0), 0)
     total = Outcome()
     waiting = [range(at, min(at + CHUNK, count)) for at in range(0, count, CHUNK)]
     running: list[Child] = []
@@ -207,7 +210,9 @@ def table(report: Report) -> str:
             f"{mean:.2f} | {1000 * each.slowest:.0f} | {each.memory / MIB:.0f} |"
         )
     accepted = sum(each.accepted for each in report.outcomes.values())
-    rows.append(f"| **all** | {report.inputs:,} | {accepted:,} | {report.inputs - accepted:,} | | | |")
+    rows.append(
+        f"| **all** | {report.inputs:,} | {accepted:,} | {report.inputs - accepted:,} | | | |"
+    )
     return "\n".join(rows)
 
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import re
 from random import Random
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Literal
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -31,16 +31,16 @@ _EDGES: Final = tuple(
         | {2, 3, 10, 100, 255 * 255, 511, 513, 1000, 4095, 4097, 65534, 10**6, 10**9}
     )
 )
-_BYTES: Final = (0, 1, 2, 0x0A, 0x1E, 0x20, 0x22, 0x2F, 0x30, 0x39, 0x5C, 0x7F, 0x80, 0xC0, 0xFE, 0xFF)
+_BYTES: Final = bytes.fromhex("0001020a1e20222f30395c7f80c0feff")
 _WIDTHS: Final = (1, 2, 2, 4, 4, 4, 8, 8, 3, 5, 6, 7)
 _DIGITS: Final = re.compile(rb"[0-9]{1,20}")
 _WORDS: Final = (
-    b"-1", b"0", b"1", b"00", b"0x", b"1e999", b"NaN", b"9" * 20, b"9" * 5000, b"\0", b"\n", b"\r\n",
-    b"../", b"/", b"//", b"\\", b"%s", b"\xff\xfe", b"\xef\xbb\xbf", b"\xed\xa0\x80", b"\xc3\xa9",
-    b"\xd9\xa3", b"\xe2\x80\xae", b"\x1b[31m", b"{", b"}", b"[", b"]", b'"', b"'", b":", b",", b"=", b"+",
-    b"{}", b"[]", b"null", b"true", b"[" * 2000, b'{"a":' * 1500, b"\\ud800", b"\\u0000", b"=" * 300,
-    b" " * 300, b"\xc2\xb2", b"A" * 5000,
-)  # fmt: skip
+    *(b"-1", b"0", b"1", b"00", b"0x", b"1e999", b"NaN", b"9" * 20, b"9" * 5000, b"\0", b"\n"),
+    *(b"\r\n", b"../", b"/", b"//", b"\\", b"%s", b"\xff\xfe", b"\xef\xbb\xbf", b"\xed\xa0\x80"),
+    *(b"\xc3\xa9", b"\xd9\xa3", b"\xe2\x80\xae", b"\x1b[31m", b"{", b"}", b"[", b"]", b'"', b"'"),
+    *(b":", b",", b"=", b"+", b"{}", b"[]", b"null", b"true", b"[" * 2000, b'{"a":' * 1500),
+    *(b"\\ud800", b"\\u0000", b"=" * 300, b" " * 300, b"\xc2\xb2", b"A" * 5000),
+)
 # Where in a file of mostly zeros something stands: units of so many bytes are looked at.
 _UNIT: Final = 16
 
@@ -74,7 +74,7 @@ class Mutator:
         """The input of this number."""
         if number < len(self._seeds):
             return self._seeds[number]
-        rng = Random(f"{self._name}/{campaign}/{number}")  # noqa: S311  has to be repeatable
+        rng = Random(f"{self._name}/{campaign}/{number}")  # has to be repeatable
         chosen = rng.randrange(len(self._seeds))
         data = bytearray(self._seeds[chosen])
         limit = 2 * len(data) + MAX_GROWTH
@@ -90,27 +90,12 @@ class Mutator:
 
     def _change(self, data: bytearray, rng: Random, spots: Sequence[int]) -> None:
         kind = rng.random()
-        if kind < 0.16:
-            _flip(data, rng, spots)
-        elif kind < 0.28:
-            _set_byte(data, rng, spots)
-        elif kind < 0.52:
-            _set_number(data, rng, spots)
-        elif kind < 0.60:
-            _add_to_number(data, rng, spots)
-        elif kind < 0.70:
-            _move_chunk(data, rng, spots)
-        elif kind < 0.78:
-            _remove(data, rng, spots)
-        elif kind < 0.84:
-            _swap(data, rng, spots)
-        elif kind < 0.88:
-            _fill(data, rng, spots)
-        elif kind < 0.91:
-            _cut_or_grow(data, rng)
-        elif kind < 0.94:
+        change = next((each for below, each in _CHANGES if kind < below), None)
+        if change is not None:
+            change(data, rng, spots)
+        elif kind < _SPLICES:
             self._splice(data, rng)
-        elif kind < 0.97 or not self._has_tokens:
+        elif kind < _DIGITS_BELOW or not self._has_tokens:
             _set_digits(data, rng, spots)
         else:
             self._put_word(data, rng, spots)
@@ -187,14 +172,14 @@ def _set_number(data: bytearray, rng: Random, spots: Sequence[int]) -> None:
 
 def _add_to_number(data: bytearray, rng: Random, spots: Sequence[int]) -> None:
     at, width = _number_place(data, rng, spots)
-    order = "little" if rng.random() < 0.6 else "big"
+    order: Literal["little", "big"] = "little" if rng.random() < 0.6 else "big"
     found = bytes(data[at : at + width])
     if not found:
         return
-    value = int.from_bytes(found, "little" if order == "little" else "big")
+    value = int.from_bytes(found, order)
     value += rng.choice((-16, -2, -1, 1, 2, 16, 255, 256)) * rng.choice((1, 1, 1, 8, 512))
     raw = value % (1 << 8 * len(found))
-    data[at : at + len(found)] = raw.to_bytes(len(found), "little" if order == "little" else "big")
+    data[at : at + len(found)] = raw.to_bytes(len(found), order)
 
 
 def _move_chunk(data: bytearray, rng: Random, spots: Sequence[int]) -> None:
@@ -224,7 +209,7 @@ def _fill(data: bytearray, rng: Random, spots: Sequence[int]) -> None:
     data[at : at + length] = bytes((rng.choice(_BYTES),)) * length
 
 
-def _cut_or_grow(data: bytearray, rng: Random) -> None:
+def _cut_or_grow(data: bytearray, rng: Random, _spots: Sequence[int]) -> None:
     kind = rng.random()
     if kind < 0.6:
         del data[rng.randrange(len(data) + 1) :]
@@ -246,3 +231,19 @@ def _set_digits(data: bytearray, rng: Random, spots: Sequence[int]) -> None:
     if rng.random() < 0.6:
         new = new[: len(old)].rjust(len(old), b"0")
     data[found.start() : found.end()] = new
+
+
+# How likely each change is: numbers between 0 and 1, below which one is made.
+_CHANGES: Final = (
+    (0.16, _flip),
+    (0.28, _set_byte),
+    (0.52, _set_number),
+    (0.60, _add_to_number),
+    (0.70, _move_chunk),
+    (0.78, _remove),
+    (0.84, _swap),
+    (0.88, _fill),
+    (0.91, _cut_or_grow),
+)
+_SPLICES: Final = 0.94
+_DIGITS_BELOW: Final = 0.97

@@ -94,7 +94,7 @@ def luks2(data: bytearray) -> None:
     """Both copies of a LUKS2 header (LUKS2 On-Disk Format Specification 1.1, §2.1)."""
     at = 0
     for magic in _LUKS:
-        if data[at : at + 6] != magic or at + 4096 > len(data):
+        if not data.startswith(magic, at) or at + 4096 > len(data):
             return
         size = struct.unpack_from(">Q", data, at + 8)[0]
         name = bytes(data[at + 72 : at + 104]).rstrip(b"\0")

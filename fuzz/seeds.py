@@ -1,4 +1,4 @@
-"""Good files, the same bytes in every process: keys, images, archives that several targets begin with.
+"""Good files that several targets begin with, the same bytes in every process.
 
 Nothing here is random and nothing depends on the day: an input of the campaign can be made again
 from three numbers only if its seeds can.
@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Final
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from executables import make_pe, signed_pe, uki_pieces
 from sysgraft.build.extension import BuildOptions, build_extension
@@ -48,7 +49,8 @@ def rsa_identity() -> Identity:
     key = serialization.load_pem_private_key((ASSETS / "keys/signer.key").read_bytes(), None)
     certificate = x509.load_pem_x509_certificate((ASSETS / "keys/signer.crt").read_bytes())
     der = certificate.public_bytes(serialization.Encoding.DER)
-    return Identity(key, parse_certificate(der))  # type: ignore[arg-type]  an RSA key, as it says
+    assert isinstance(key, rsa.RSAPrivateKey)
+    return Identity(key, parse_certificate(der))
 
 
 @functools.cache
@@ -61,7 +63,7 @@ def ec_identity(name: str = "fuzz", *, authority: bool = False) -> Identity:
     builder = x509.CertificateBuilder(
         above, subject, key.public_key(), sum(name.encode()), NOT_BEFORE, NOT_AFTER
     ).add_extension(x509.BasicConstraints(ca=True, path_length=2), critical=True)
-    usage = x509.ExtendedKeyUsage([x509.ExtendedKeyUsageOID.CODE_SIGNING])
+    usage = x509.ExtendedKeyUsage([ExtendedKeyUsageOID.CODE_SIGNING])
     builder = builder.add_extension(usage, critical=False)
     signer = issuer.key if issuer else key
     made = builder.sign(signer, hashes.SHA256(), ecdsa_deterministic=True)
@@ -95,7 +97,7 @@ def extension(*, kind: str = "sysext", signed: bool = True, rich: bool = False) 
     top = {"sysext": "usr", "confext": "etc"}[kind]
     files = {name.replace("usr/", f"{top}/", 1): data for name, data in FILES.items()}
     if rich:
-        files |= {f"{top}/lib/many/{number:03}{'x' * (number % 90)}": b"n" for number in range(120)}
+        files |= {f"{top}/lib/many/{number:03}{'x' * (number % 90)}": b"n" for number in range(48)}
     with tempfile.TemporaryDirectory() as work:
         tree = Path(work, "tree")
         _write(tree, files)
@@ -132,7 +134,11 @@ def with_attributes() -> bytes:
     from sysgraft.base.tree import Inode  # noqa: PLC0415
     from sysgraft.formats.erofs import writer  # noqa: PLC0415
 
-    pairs = ((b"security.capability", bytes(20)), (b"trusted.overlay.opaque", b"y"), (b"user.a", b"1"))
+    pairs = (
+        (b"security.capability", bytes(20)),
+        (b"trusted.overlay.opaque", b"y"),
+        (b"user.a", b"1"),
+    )
     shared = Inode(0o100644, content=BytesBlob(b"data" * 2000), xattrs=pairs)
     tree = {
         b"": Inode(0o040755),
@@ -153,10 +159,23 @@ def with_attributes() -> bytes:
 @functools.cache
 def uki(*, signatures: int = 1, more: bool = False) -> bytes:
     """A small UKI, signed so many times."""
-    further = [(".pcrpkey", public_pem(rsa_identity())), (".sbat", b"sbat,1,SBAT,sbat,1,u\nuki,1,U,u,1,h\n")]
-    profiles = [(".profile", b"ID=one\nTITLE=One\n"), (".cmdline", b"debug"), (".profile", b"ID=two\n")]
-    unsigned = make_pe(uki_pieces(*(further if more else ()), *(profiles if more else ())), alignment=64)
-    return signed_pe(unsigned, *([ec_identity(), rsa_identity()][:signatures])) if signatures else unsigned
+    further = [
+        (".pcrpkey", public_pem(rsa_identity())),
+        (".sbat", b"sbat,1,SBAT,sbat,1,u\nuki,1,U,u,1,h\n"),
+    ]
+    profiles = [
+        (".profile", b"ID=one\nTITLE=One\n"),
+        (".cmdline", b"debug"),
+        (".profile", b"ID=two\n"),
+    ]
+    unsigned = make_pe(
+        uki_pieces(*(further if more else ()), *(profiles if more else ())), alignment=64
+    )
+    return (
+        signed_pe(unsigned, *([ec_identity(), rsa_identity()][:signatures]))
+        if signatures
+        else unsigned
+    )
 
 
 __all__ = [

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import atexit
 import itertools
 import os
+import shutil
 import tempfile
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
@@ -13,7 +15,7 @@ if TYPE_CHECKING:
 
     from sysgraft.base.blob import Blob
 
-MEMORY: Final = "/dev/shm"  # noqa: S108  names below it are made by tempfile
+MEMORY: Final = "/dev/shm"
 """Where files are put that a reader wants by name."""
 _MOST_READ: Final = 8 << 20
 """Bytes of content that a target reads of one input; sparse files may claim terabytes."""
@@ -58,23 +60,38 @@ def drain(blob: Blob) -> None:
 
 
 class File:
-    """A file in memory, under one name for each process; `put` gives its path."""
+    """A file in memory, in a folder of its own for each process; `put` gives its path."""
 
     _numbers = itertools.count()
 
     def __init__(self, name: str) -> None:
         self._name = name
         self._number = next(self._numbers)
-        self._folder = tempfile.gettempdir() if not os.path.isdir(MEMORY) else MEMORY
 
     def put(self, data: bytes) -> str:
         """Write the input; the path of the file."""
-        folder = f"{self._folder}/sysgraft-fuzz-{os.getpid()}-{self._number}"
+        folder = os.path.join(process_folder(os.getpid()), str(self._number))
         os.makedirs(folder, exist_ok=True)
-        path = f"{folder}/{self._name}"
+        path = os.path.join(folder, self._name)
         with open(path, "wb") as file:
             file.write(data)
         return path
 
-    def remove(self) -> None:
-        """Forget the file of this process."""
+
+def process_folder(pid: int) -> str:
+    """Where the files of a process are."""
+    return f"{MEMORY if os.path.isdir(MEMORY) else tempfile.gettempdir()}/sysgraft-fuzz-{pid}"
+
+
+def clean(pid: int) -> None:
+    """Remove the files of a process that is gone, or is about to go."""
+    shutil.rmtree(process_folder(pid), ignore_errors=True)
+
+
+_FIRST: Final = os.getpid()
+
+
+@atexit.register
+def _clean_up() -> None:
+    if os.getpid() == _FIRST:
+        clean(_FIRST)

@@ -12,7 +12,7 @@ import stat
 import sys
 import tarfile
 from contextlib import ExitStack
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Self
 
 from image_kit import Layout, docker_archive, tar_of
 from repair import cpio as repair_cpio
@@ -82,9 +82,7 @@ def make_tar(form: int, *, links: bool = True, prefix: str = "") -> bytes:
         if links:
             target = f"{prefix}usr/lib/firmware/two.bin"
             archive.addfile(*_member(f"{prefix}usr/hard", type=tarfile.LNKTYPE, linkname=target))
-            archive.addfile(
-                *_member(f"{prefix}usr/soft", type=tarfile.SYMTYPE, linkname="t" * 120)
-            )
+            archive.addfile(*_member(f"{prefix}usr/soft", type=tarfile.SYMTYPE, linkname="t" * 120))
             archive.addfile(*_member(f"{prefix}lib", type=tarfile.SYMTYPE, linkname="usr/lib"))
             archive.addfile(*_member(f"{prefix}usr/.wh.gone"))
             archive.addfile(*_member(f"{prefix}usr/lib/.wh..wh..opq"))
@@ -95,9 +93,8 @@ def make_tar(form: int, *, links: bool = True, prefix: str = "") -> bytes:
 def tars() -> Sequence[bytes]:
     """Archives of three dialects."""
     forms = (tarfile.USTAR_FORMAT, tarfile.GNU_FORMAT, tarfile.PAX_FORMAT)
-    return tuple(make_tar(form) for form in forms[1:]) + (
-        tar_of({"usr/a": b"a", "usr/b": "->a", "usr/c": "=usr/a"}),
-    )
+    few = tar_of({"usr/a": b"a", "usr/b": "->a", "usr/c": "=usr/a"})
+    return (*map(make_tar, forms[1:]), few)
 
 
 def read_tar(data: bytes) -> None:
@@ -203,7 +200,7 @@ def read_deb(data: bytes) -> None:
     """A package, and the tree that is made of it."""
     blob = BytesBlob(data)
     for member in ar.read_members(blob):
-        assert member
+        assert member.name
     assert deb.read_package(blob).data.size >= 0
     _collect(DEB.put(data), Options(whiteouts="drop"))
 
@@ -264,7 +261,10 @@ def read_bomb(data: bytes) -> None:
 @functools.cache
 def layouts() -> Sequence[bytes]:
     """OCI layouts as archives."""
-    layers = (tar_of({"usr/a": b"a", "usr/x/b": b"b"}), tar_of({"usr/x/.wh.b": b"", "usr/c": "->a"}))
+    layers = (
+        tar_of({"usr/a": b"a", "usr/x/b": b"b"}),
+        tar_of({"usr/x/.wh.b": b"", "usr/c": "->a"}),
+    )
     one = Layout()
     one.add(one.manifest(*layers), annotations={"org.opencontainers.image.ref.name": "one"})
     two = Layout()
@@ -274,7 +274,7 @@ def layouts() -> Sequence[bytes]:
             two.manifest(*layers, arch=arch, pack=lambda d: gzip.compress(d, mtime=0)),
             platform=platform,
         )
-    return tuple(tar_of(each.files()) for each in (one, two))  # type: ignore[arg-type]
+    return tuple(tar_of(each.files()) for each in (one, two))
 
 
 @functools.cache
@@ -296,15 +296,15 @@ SAVED: Final = File("saved.tar")
 def read_docker_archive(data: bytes) -> None:
     """A saved image, both as what it is and by its last layer."""
     path = SAVED.put(data)
-    _collect(f"docker-archive:{path}", Options(layers="all", whiteouts="drop", architecture="arm64"))
+    _collect(
+        f"docker-archive:{path}", Options(layers="all", whiteouts="drop", architecture="arm64")
+    )
 
 
 def read_oci_archive(data: bytes) -> None:
     """An OCI layout."""
     path = SAVED.put(data)
-    _collect(
-        f"oci-archive:{path}", Options(layers="all", whiteouts="drop", architecture="x86-64")
-    )
+    _collect(f"oci-archive:{path}", Options(layers="all", whiteouts="drop", architecture="x86-64"))
 
 
 def read_any_source(data: bytes) -> None:
@@ -316,7 +316,9 @@ def _documents() -> Sequence[bytes]:
     files = Layout()
     files.add(files.manifest(b"layer"), platform={"architecture": "amd64", "os": "linux"})
     found = [d for n, d in files.files().items() if d[:1] in (b"{", b"[")]
-    saved_images = [{"Config": f"{_HEX}.json", "RepoTags": ["a:1"], "Layers": [f"{_HEX}/layer.tar"]}]
+    saved_images = [
+        {"Config": f"{_HEX}.json", "RepoTags": ["a:1"], "Layers": [f"{_HEX}/layer.tar"]}
+    ]
     return (*found, json.dumps(saved_images).encode(), f"sha256:{_HEX}".encode())
 
 
@@ -388,7 +390,7 @@ class _Token:
     def __init__(self, data: bytes) -> None:
         self._data = data
 
-    def __enter__(self) -> _Token:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -461,9 +463,7 @@ def read_catalog(data: bytes) -> None:
 
 TARGETS: Final = (
     Target(name="tar", seeds=tars, read=read_tar, repair=repair_tar, weight=30),
-    Target(
-        name="tar-source", seeds=tars, read=read_tar_source, repair=repair_tar, weight=15
-    ),
+    Target(name="tar-source", seeds=tars, read=read_tar_source, repair=repair_tar, weight=15),
     Target(name="rootfs", seeds=roots, read=read_rootfs, repair=repair_tar, weight=8),
     Target(name="cpio", seeds=cpios, read=read_cpio, repair=repair_cpio, weight=30),
     Target(
@@ -481,13 +481,11 @@ TARGETS: Final = (
         weight=10,
     ),
     Target(name="compression", seeds=streams, read=read_stream, weight=25),
-    Target(name="bombs", seeds=bombs, read=read_bomb, weight=0.02),
+    Target(name="bombs", seeds=bombs, read=read_bomb, weight=0.01),
     Target(
         name="docker-archive", seeds=saved, read=read_docker_archive, repair=repair_tar, weight=10
     ),
-    Target(
-        name="oci-archive", seeds=layouts, read=read_oci_archive, repair=repair_tar, weight=10
-    ),
+    Target(name="oci-archive", seeds=layouts, read=read_oci_archive, repair=repair_tar, weight=10),
     Target(
         name="any-source",
         seeds=lambda: (*saved(), *layouts(), *tars()),
@@ -499,14 +497,24 @@ TARGETS: Final = (
         name="oci-documents",
         seeds=_documents,
         read=read_documents,
-        tokens=(b'"manifests"', b'"layers"', b'"digest"', b'"sha512:', b'"mediaType"', b'"platform"'),
+        tokens=(
+            b'"manifests"',
+            b'"layers"',
+            b'"digest"',
+            b'"sha512:',
+            b'"mediaType"',
+            b'"platform"',
+        ),
         weight=20,
     ),
     Target(
         name="image-reference",
         seeds=lambda: (
-            b"debian", b"example.org:5000/a/b:1.2", f"a/b@sha256:{_HEX}".encode(), b"[::1]:80/x",
-        ),  # fmt: skip
+            b"debian",
+            b"example.org:5000/a/b:1.2",
+            f"a/b@sha256:{_HEX}".encode(),
+            b"[::1]:80/x",
+        ),
         read=read_reference,
         tokens=(b"docker.io/", b"localhost", b":latest", b"@sha256:", b"library/", b"[::1]"),
         weight=15,
@@ -514,8 +522,10 @@ TARGETS: Final = (
     Target(
         name="docker-config",
         seeds=lambda: (
-            b'{"auths": {"docker.io": {"auth": "YTpi"}, "https://index.docker.io/v1/": '
-            b'{"identitytoken": "x"}}, "credsStore": "pass", "credHelpers": {"a": "b"}}',
+            (
+                b'{"auths": {"docker.io": {"auth": "YTpi"}, "https://index.docker.io/v1/": '
+                b'{"identitytoken": "x"}}, "credsStore": "pass", "credHelpers": {"a": "b"}}'
+            ),
         ),
         read=read_docker_config,
         tokens=(b'"auth"', b'"auths"', b"YTpi", b"Og==", b'"credHelpers"', b'"username"'),
@@ -531,12 +541,24 @@ TARGETS: Final = (
     Target(
         name="http-challenge",
         seeds=lambda: (
-            b'Bearer realm="https://auth.example.org/token",service="r",scope="a:b:pull"\0'
-            b'{"token": "abc", "access_token": "d"}',
+            (
+                b'Bearer realm="https://auth.example.org/token",service="r",scope="a:b:pull"\0'
+                b'{"token": "abc", "access_token": "d"}'
+            ),
             b'Basic realm="x", Digest nonce=1\0{}',
         ),
         read=read_challenge,
-        tokens=(b"Bearer ", b"Basic ", b'realm="', b"https://", b"[::1", b":99999/", b'\\"', b"//[", b"@"),
+        tokens=(
+            b"Bearer ",
+            b"Basic ",
+            b'realm="',
+            b"https://",
+            b"[::1",
+            b":99999/",
+            b'\\"',
+            b"//[",
+            b"@",
+        ),
         weight=15,
     ),
     Target(

@@ -177,9 +177,22 @@ def build(data: bytes) -> bool:
     """``uki build`` with a stub, a kernel or an initrd from somebody else."""
     path, good = STUB.put(data), _good_stub()
     result = sysgraft(
-        "uki", "build", "--stub", path, "--linux", good, "--initrd", path, "--os-release", "ID=x\n",
-        "--join-profile", path, "--output", RESULT.put(b""), "--force",
-    )  # fmt: skip
+        "uki",
+        "build",
+        "--stub",
+        path,
+        "--linux",
+        good,
+        "--initrd",
+        path,
+        "--os-release",
+        "ID=x\n",
+        "--join-profile",
+        path,
+        "--output",
+        RESULT.put(b""),
+        "--force",
+    )
     return _clean(result)
 
 
@@ -207,8 +220,11 @@ def kernels() -> Sequence[bytes]:
 
     inner = gzip.compress(b"Linux version 6.1.0 (b@h) #1\n" * 20, mtime=0)
     zboot = b"MZ\0\0zimg" + struct.pack("<II8x", 64, len(inner)) + b"gzip\0" + bytes(35)
-    return (make_pe([(".text", bytes(head))]), zboot[:64].ljust(64, b"\0") + inner,
-            b"x" * 70_000 + b"Linux version 6.2.0-1 (b@h) #2\n")  # fmt: skip
+    return (
+        make_pe([(".text", bytes(head))]),
+        zboot[:64].ljust(64, b"\0") + inner,
+        b"x" * 70_000 + b"Linux version 6.2.0-1 (b@h) #2\n",
+    )
 
 
 def read_kernel(data: bytes) -> None:
@@ -234,9 +250,18 @@ def devicetrees() -> Sequence[bytes]:
     body += struct.pack(">I8s", 1, b"child\0\0\0") + struct.pack(">III", 2, 2, 9)
     at = 40 + 16
     head = struct.pack(
-        ">10I", 0xD00DFEED, at + len(body) + len(strings), at, at + len(body), 40, 17, 16, 0,
-        len(strings), len(body),
-    )  # fmt: skip
+        ">10I",
+        0xD00DFEED,
+        at + len(body) + len(strings),
+        at,
+        at + len(body),
+        40,
+        17,
+        16,
+        0,
+        len(strings),
+        len(body),
+    )
     return (head + bytes(16) + body + strings,)
 
 
@@ -340,7 +365,11 @@ def certificates() -> Sequence[bytes]:
     """Certificates, DER and PEM."""
     leaf = ec_identity("leaf", authority=True)
     ders = [each.certificate.der for each in (ec_identity(), rsa_identity(), leaf)]
-    return (*ders, rsa_identity().certificate_pem, leaf.certificate_pem + ec_identity().certificate_pem)
+    return (
+        *ders,
+        rsa_identity().certificate_pem,
+        leaf.certificate_pem + ec_identity().certificate_pem,
+    )
 
 
 def read_certificate(data: bytes) -> None:
@@ -387,9 +416,14 @@ def keys() -> Sequence[bytes]:
     """Keys in their forms; those that are encrypted have salt from nowhere, so none is."""
     one, two = ec_identity(), rsa_identity()
     return (
-        one.key_pem, one.encode_key(pem=False), one.encode_key(traditional=True), two.key_pem,
-        two.encode_key(pem=False), public_pem(two), public_pem(one),
-    )  # fmt: skip
+        one.key_pem,
+        one.encode_key(pem=False),
+        one.encode_key(traditional=True),
+        two.key_pem,
+        two.encode_key(pem=False),
+        public_pem(two),
+        public_pem(one),
+    )
 
 
 # --- Variables -----------------------------------------------------------------------------------
@@ -398,7 +432,9 @@ def keys() -> Sequence[bytes]:
 @functools.cache
 def signature_lists() -> Sequence[bytes]:
     """Databases of signatures."""
-    some = certificate_list(ec_identity().certificate.der, rsa_identity().certificate.der, owner=_OWNER)
+    some = certificate_list(
+        ec_identity().certificate.der, rsa_identity().certificate.der, owner=_OWNER
+    )
     hashes = signature_input.hash_list((bytes(32), _ROOT_HASH), _OWNER)
     tbs = UUID("3bd2a492-96c0-4079-b420-fcf98ef103ed")
     revoked = esl.SignatureList(tbs, (esl.Signature(_OWNER, _ROOT_HASH + bytes(16)),))
@@ -413,7 +449,9 @@ def read_signature_list(data: bytes) -> None:
     assert esl.parse(esl.serialise(lists)) == lists
     list(esl.image_digests(lists))
     revocations = Revocations.from_lists(lists)
-    revocations.is_revoked(ec_identity("leaf", authority=True).certificate, (ec_identity().certificate,))
+    revocations.is_revoked(
+        ec_identity("leaf", authority=True).certificate, (ec_identity().certificate,)
+    )
     values = secure_boot_values(databases={"db": data, "dbx": data})
     trust_store.from_efivars(FakeEfiVariables(values), for_executables=True)
 
@@ -500,7 +538,7 @@ def read_store(data: bytes) -> None:
 
 @functools.cache
 def volumes() -> Sequence[bytes]:
-    """FAT in three widths, the middle one cut: it has more clusters than anybody wants to mutate."""
+    """FAT with entries of 12 and 32 bits; with 16 it is too large to be read so often."""
     made = []
     for bits in (12, 32):
         image = FatImage(bits)
@@ -590,16 +628,18 @@ TARGETS: Final = (
     Target(name="uki-inspect", seeds=ukis, read=inspect, weight=15),
     Target(name="uki-verify", seeds=ukis, read=verify, weight=20),
     Target(name="uki-sign", seeds=ukis, read=sign_again, weight=6),
-    Target(name="uki-build", seeds=ukis, read=build, weight=1),
-    Target(name="cli-uki-inspect", seeds=ukis, read=cli_uki_inspect, weight=2),
+    Target(name="uki-build", seeds=ukis, read=build, weight=0.7),
+    Target(name="cli-uki-inspect", seeds=ukis, read=cli_uki_inspect, weight=1),
     Target(name="kernel", seeds=kernels, read=read_kernel, weight=15),
     Target(name="devicetree", seeds=devicetrees, read=read_devicetree, weight=20),
     Target(name="hwids", seeds=hardware, read=read_hardware, weight=20),
     Target(
         name="hwids-json",
         seeds=lambda: (
-            b'{"type": "devicetree", "name": "n", "compatible": "a,b", '
-            b'"hwids": ["5eed5eed-0000-4000-8000-000000000001"]}',
+            (
+                b'{"type": "devicetree", "name": "n", "compatible": "a,b", '
+                b'"hwids": ["5eed5eed-0000-4000-8000-000000000001"]}'
+            ),
         ),
         read=read_description,
         tokens=(b'"hwids"', b'"type"', b'"uefi-fw"', b'"compatible"'),
@@ -618,7 +658,8 @@ TARGETS: Final = (
     Target(
         name="wincert",
         seeds=lambda: tuple(
-            wincert.serialise([wincert.Entry(s) for s in authenticodes()[:count]]) for count in (1, 2)
+            wincert.serialise([wincert.Entry(s) for s in authenticodes()[:count]])
+            for count in (1, 2)
         ),
         read=read_wincert,
         weight=15,
@@ -636,9 +677,12 @@ TARGETS: Final = (
     Target(
         name="signature-input",
         seeds=lambda: (
-            *signature_lists(), *updates()[:1], *certificates(), ukis()[0],
+            *signature_lists(),
+            *updates()[:1],
+            *certificates(),
+            ukis()[0],
             b"# hashes\n" + b"ab" * 32 + b"\n" + b"CD" * 32 + b"\n",
-        ),  # fmt: skip
+        ),
         read=read_signature_input,
         weight=15,
     ),
@@ -658,13 +702,24 @@ TARGETS: Final = (
             b"y.efi\nlinux /v\ninitrd /i\r\nprofile 1\narchitecture x64\n",
         ),
         read=read_entry,
-        tokens=(b"uki ", b"efi ", b"extra ", b"profile ", b"options ", b"+3-1.efi", b"'", b"sort-key "),
+        tokens=(
+            b"uki ",
+            b"efi ",
+            b"extra ",
+            b"profile ",
+            b"options ",
+            b"+3-1.efi",
+            b"'",
+            b"sort-key ",
+        ),
         weight=15,
     ),
     Target(
-        name="device-path", seeds=lambda: (_image_path("\\EFI\\Linux\\x.efi"),),
-        read=read_device_path, weight=15,
-    ),  # fmt: skip
+        name="device-path",
+        seeds=lambda: (_image_path("\\EFI\\Linux\\x.efi"),),
+        read=read_device_path,
+        weight=15,
+    ),
     Target(
         name="stub-archive",
         seeds=lambda: (b"a.raw\nb.cred\nc.addon.efi",),

@@ -14,7 +14,17 @@ from typing import TYPE_CHECKING, Final
 
 from command import Result, sysgraft
 from repair import erofs, gpt, image
-from seeds import ASSETS, NOW, OS_RELEASE, ec_identity, extension, file_system, rsa_identity, trust, with_attributes
+from seeds import (
+    ASSETS,
+    NOW,
+    OS_RELEASE,
+    ec_identity,
+    extension,
+    file_system,
+    rsa_identity,
+    trust,
+    with_attributes,
+)
 from sysgraft.base.blob import BytesBlob
 from sysgraft.base.progress import NoProgress
 from sysgraft.build.collect import open_tree
@@ -70,9 +80,7 @@ def images() -> Sequence[bytes]:
 def foreign_images() -> Sequence[bytes]:
     """Images that systemd-repart made."""
     names = ("sysext-262", "confext-257", "sysext-257-lz4hc", "sysext-252-squashfs")
-    return tuple(
-        lzma.decompress((ASSETS / f"images/{name}.raw.xz").read_bytes()) for name in names
-    )
+    return tuple(lzma.decompress((ASSETS / f"images/{name}.raw.xz").read_bytes()) for name in names)
 
 
 @functools.cache
@@ -162,15 +170,14 @@ def read_verity(data: bytes) -> None:
 def read_verity_signature(data: bytes) -> bool:
     """A signature partition, and the verdict about it."""
     signature = verity_signature.parse(BytesBlob(data))
-    assert verity_signature.parse(BytesBlob(verity_signature.render(signature, 4 << 20)))
+    again = verity_signature.parse(BytesBlob(verity_signature.render(signature, 4 << 20)))
+    assert again.pkcs7 == signature.pkcs7
     return _judged(signature.pkcs7, signature.root_hash)
 
 
 @functools.cache
 def _signed_hashes() -> frozenset[bytes]:
-    return frozenset(
-        verity_signature.parse(BytesBlob(part)).root_hash for part in partitions(2)
-    )
+    return frozenset(verity_signature.parse(BytesBlob(part)).root_hash for part in partitions(2))
 
 
 def _judged(pkcs7: bytes, root_hash: bytes) -> bool:
@@ -351,7 +358,7 @@ TARGETS: Final = (
         seeds=lambda: (file_system(), file_system(rich=True), with_attributes()),
         read=read_erofs,
         repair=erofs,
-        weight=40,
+        weight=25,
     ),
     Target(name="verity", seeds=lambda: partitions(1), read=read_verity, weight=15),
     Target(
@@ -361,40 +368,52 @@ TARGETS: Final = (
         tokens=(b'"rootHash"', b'"certificateFingerprint"', b'"signature"', b"\0"),
         weight=20,
     ),
-    Target(name="ext-inspect", seeds=images, read=read_image, repair=image, weight=20),
-    Target(name="ext-verify", seeds=images, read=verify, repair=image, weight=20),
-    Target(
-        name="ext-verify-foreign", seeds=foreign_images, read=verify, repair=image, weight=1
-    ),
-    Target(name="raw-source", seeds=images, read=read_raw_source, repair=image, weight=8),
-    Target(name="ext-sign", seeds=images, read=sign_again, repair=image, weight=4),
-    Target(name="ext-extract", seeds=extractable, read=extract, repair=extraction_repair, weight=4),
-    Target(
-        name="erofs-compressed", seeds=compressed, read=read_erofs, repair=erofs, weight=30
-    ),
-    Target(name="ext-diff", seeds=images, read=compare, repair=image, weight=8),
+    Target(name="ext-inspect", seeds=images, read=read_image, repair=image, weight=12),
+    Target(name="ext-verify", seeds=images, read=verify, repair=image, weight=10),
+    Target(name="ext-verify-foreign", seeds=foreign_images, read=verify, repair=image, weight=0.5),
+    Target(name="raw-source", seeds=images, read=read_raw_source, repair=image, weight=6),
+    Target(name="ext-sign", seeds=images, read=sign_again, repair=image, weight=3),
+    Target(name="ext-extract", seeds=extractable, read=extract, repair=extraction_repair, weight=2),
+    Target(name="erofs-compressed", seeds=compressed, read=read_erofs, repair=erofs, weight=18),
+    Target(name="ext-diff", seeds=images, read=compare, repair=image, weight=3),
     Target(
         name="erofs-foreign",
         seeds=lambda: tuple(map(first_partition, foreign_images()[:3])),
         read=read_erofs,
         repair=erofs,
-        weight=2,
+        weight=0.5,
     ),
-    Target(name="cli-ext-inspect", seeds=images, read=cli_inspect, repair=image, weight=2),
-    Target(name="cli-ext-verify", seeds=images, read=cli_verify, repair=image, weight=2),
+    Target(name="cli-ext-inspect", seeds=images, read=cli_inspect, repair=image, weight=1),
+    Target(name="cli-ext-verify", seeds=images, read=cli_verify, repair=image, weight=1),
     Target(
         name="image-policy",
         seeds=lambda: (
             b"root=verity+signed+encrypted+unprotected+absent:usr=signed+absent:=ignore",
-            b"*", b"-", b"~", b"@sysext-strict", b"@confext", b"esp=unprotected+read-only-on:home=encrypted",
-        ),  # fmt: skip
+            b"*",
+            b"-",
+            b"~",
+            b"@sysext-strict",
+            b"@confext",
+            b"esp=unprotected+read-only-on:home=encrypted",
+        ),
         read=read_policy,
-        tokens=(b"root", b"usr-verity", b"signed", b"verity", b"unused", b"read-only-off", b"growfs-on"),
+        tokens=(
+            b"root",
+            b"usr-verity",
+            b"signed",
+            b"verity",
+            b"unused",
+            b"read-only-off",
+            b"growfs-on",
+        ),
         weight=20,
     ),
     Target(
         name="os-release",
-        seeds=lambda: (OS_RELEASE, b"ID=_any\nEXTENSION_RELOAD_MANAGER=1\nSYSEXT_SCOPE=system portable\n"),
+        seeds=lambda: (
+            OS_RELEASE,
+            b"ID=_any\nEXTENSION_RELOAD_MANAGER=1\nSYSEXT_SCOPE=system portable\n",
+        ),
         read=read_release,
         tokens=(b"ID=", b"VERSION_ID=", b"SYSEXT_SCOPE=", b"$'", b"\\\n", b"'\"'", b"export "),
         weight=20,

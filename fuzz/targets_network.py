@@ -8,7 +8,7 @@ from __future__ import annotations
 import gzip
 import io
 import json
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 from unittest import mock
 
 import urllib3
@@ -16,22 +16,26 @@ from urllib3.connection import HTTPConnection
 from urllib3.connectionpool import HTTPConnectionPool
 
 from image_kit import Layout, tar_of
-from sysgraft.base.blob import BytesBlob
 from sysgraft.build.collect import open_tree
 from sysgraft.build.sources import registry
 from sysgraft.build.sources.model import Options
 from sysgraft.build.sources.spec import SourceSpec
 from sysgraft.errors import ToolError
-from sysgraft.formats import gpt
 from sysgraft.formats.image_reference import parse_reference
+from sysgraft.formats.kairos_catalog import RAW_TYPE
 from sysgraft.host.unix_http import UnixConnection
 from sysgraft.transport import credentials, daemon, waiting
 from sysgraft.transport.http import Http
+from sysgraft.transport.registry import Repository
 from target import File, Target, drain
 from targets_images import images
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+
+    from urllib3._base_connection import BaseHTTPConnection
+
+    from sysgraft.formats.image_reference import ImageReference
 
 _NEXT: Final = b"\n=====\n"
 """Between two answers of an input."""
@@ -49,7 +53,7 @@ class _Socket:
 
     def makefile(self, *_: object, **__: object) -> io.BufferedReader:
         """What is to be read."""
-        return io.BufferedReader(io.BytesIO(self._data))  # type: ignore[arg-type]  reads alike
+        return io.BufferedReader(io.BytesIO(self._data))
 
     def settimeout(self, _seconds: float) -> None:
         """It never waits."""
@@ -71,13 +75,13 @@ class _Connection(HTTPConnection):
     def connect(self) -> None:
         if not _answers:
             raise ConnectionRefusedError(111, "Connection refused")
-        self.sock = _Socket(_answers.pop(0))  # type: ignore[assignment]  all of one that is used
+        self.sock = _Socket(_answers.pop(0))
 
 
 class _Pool(HTTPConnectionPool):
-    ConnectionCls = _Connection  # type: ignore[assignment]  see _Socket
+    ConnectionCls = _Connection
 
-    def _get_conn(self, timeout: float | None = None) -> Any:
+    def _get_conn(self, timeout: float | None = None) -> BaseHTTPConnection:
         del timeout
         return self._new_conn()
 
@@ -109,9 +113,7 @@ def read_registry(data: bytes) -> None:
                 drain(inode.content)
 
 
-def _repository(http: Http, reference: Any) -> Any:
-    from sysgraft.transport.registry import Repository  # noqa: PLC0415  the one that is replaced
-
+def _repository(http: Http, reference: ImageReference) -> Repository:
     return Repository(http, reference, credentials=lambda _: None)
 
 
@@ -152,8 +154,7 @@ def _conversations() -> Sequence[bytes]:
 def _extension() -> Sequence[bytes]:
     layout = Layout()
     image = images()[1]
-    assert gpt.parse(BytesBlob(image))
-    raw = layout.put(image, registry.RAW_TYPE)
+    raw = layout.put(image, RAW_TYPE)
     config = layout.put_json({}, "config")
     manifest = layout.put_json({"schemaVersion": 2, "config": config, "layers": [raw]}, "manifest")
     return (_answer(layout.blobs[str(manifest["digest"])]), _answer(image))
@@ -166,7 +167,7 @@ def read_daemon(data: bytes) -> None:
     """Docker's or Podman's API."""
 
     def connect(self: UnixConnection) -> None:
-        self.sock = _Socket(data)  # type: ignore[assignment]  as above
+        self.sock = _Socket(data)
 
     with mock.patch.object(UnixConnection, "connect", connect):
         found = daemon.Daemon("/run/docker.sock")
@@ -195,11 +196,21 @@ TARGETS: Final = (
         seeds=_conversations,
         read=read_registry,
         tokens=(
-            _NEXT, b"HTTP/1.1 401 U\r\n", b"HTTP/1.1 307 T\r\n", b"HTTP/1.1 206 P\r\n", b"HTTP/1.1 503 S\r\n",
-            b"Location: https://[::1\r\n", b"Location: //", b"Retry-After: ", b"Content-Range: bytes 0-1/2\r\n",
-            b"Content-Length: ", b"Transfer-Encoding: chunked\r\n", b"WWW-Authenticate: Bearer realm=\"",
-            b"Content-Encoding: gzip\r\n", b"\r\n\r\n",
-        ),  # fmt: skip
+            _NEXT,
+            b"HTTP/1.1 401 U\r\n",
+            b"HTTP/1.1 307 T\r\n",
+            b"HTTP/1.1 206 P\r\n",
+            b"HTTP/1.1 503 S\r\n",
+            b"Location: https://[::1\r\n",
+            b"Location: //",
+            b"Retry-After: ",
+            b"Content-Range: bytes 0-1/2\r\n",
+            b"Content-Length: ",
+            b"Transfer-Encoding: chunked\r\n",
+            b'WWW-Authenticate: Bearer realm="',
+            b"Content-Encoding: gzip\r\n",
+            b"\r\n\r\n",
+        ),
         weight=8,
     ),
     Target(
@@ -222,7 +233,14 @@ TARGETS: Final = (
             b'{"auths": {"https://registry.example.org/a": {"username": "u", "password": "p"}}}',
         ),
         read=read_credentials,
-        tokens=(b'"registry.example.org"', b'"auth"', b'"credsStore"', b"Og==", b"\\ud800", b"/w=="),
+        tokens=(
+            b'"registry.example.org"',
+            b'"auth"',
+            b'"credsStore"',
+            b"Og==",
+            b"\\ud800",
+            b"/w==",
+        ),
         weight=8,
     ),
 )

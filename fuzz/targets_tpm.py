@@ -56,7 +56,7 @@ from targets_efi import stores, ukis
 from targets_images import _clean
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
 _SMALL_LOG: Final = 24_000
 LOG: Final = File("log")
@@ -69,14 +69,13 @@ VALUES: Final = File("pcrs.json")
 DOCUMENT: Final = File("approved.json")
 
 
-# --- Files of a boot, in one folder for all processes ------------------------------------------------
+# --- Files of a boot, in one folder for all processes --------------------------------------------
 
 
 @functools.cache
 def boot() -> BootRequest:
     """A UKI with sidecars; the folder goes away with the process that made it."""
-    folder = Path(tempfile.mkdtemp(prefix="sysgraft-fuzz-boot-"))
-    (folder / "x.efi").write_bytes(make_uki())
+    folder = Path(File("x.efi").put(make_uki())).parent
     extra = folder / "extra"
     extra.mkdir()
     for name, data in (("a.raw", b"a"), ("c.cred", b"c"), ("d.addon.efi", make_addon(b"debug"))):
@@ -89,7 +88,11 @@ def logs() -> Sequence[bytes]:
     """Event logs, of both forms, and a real one."""
     events = boot_events(boot())
     real = lzma.decompress((ASSETS / "eventlog/ovmf-stub-257.bin.xz").read_bytes())
-    return (make_log(events), old_log(events), real[:_SMALL_LOG] if len(real) > _SMALL_LOG else real)
+    return (
+        make_log(events),
+        old_log(events),
+        real[:_SMALL_LOG] if len(real) > _SMALL_LOG else real,
+    )
 
 
 def read_log(data: bytes) -> None:
@@ -183,8 +186,11 @@ def other_logs() -> Sequence[bytes]:
             extra.mkdir()
             for file, data in files.items():
                 (extra / file).write_bytes(data)
-            for uki in (boot().uki, str(folder / "x.efi")):
-                made.append(make_log(boot_events(BootRequest(uki=uki, extras=(str(extra),)))))
+            requests = [
+                BootRequest(uki=uki_, extras=(str(extra),))
+                for uki_ in (boot().uki, str(folder / "x.efi"))
+            ]
+            made += [make_log(boot_events(request)) for request in requests]
     return tuple(made)
 
 
@@ -265,8 +271,16 @@ def read_signatures(data: bytes) -> None:
 
 def check_signatures(data: bytes) -> bool:
     """``pcr check``: none of these is a signature that opens anything."""
-    result = sysgraft("pcr", "check", SIGNATURES.put(data), *_boot_words(), "--pcr", "11+13",
-                      "--public-key", _public_key())  # fmt: skip
+    result = sysgraft(
+        "pcr",
+        "check",
+        SIGNATURES.put(data),
+        *_boot_words(),
+        "--pcr",
+        "11+13",
+        "--public-key",
+        _public_key(),
+    )
     assert result.code or b'"sig":' in data, "a policy counts that nobody signed"
     return _clean(result)
 
@@ -347,7 +361,9 @@ def luks_volumes() -> Sequence[bytes]:
         "tpm2_srk": "AAAA",
         "tpm2_salt": "AAAA",
     }
-    found = metadata(tokens={"0": TPM2_TOKEN, "1": signed, "2": {"type": "systemd-recovery", "keyslots": []}})
+    found = metadata(
+        tokens={"0": TPM2_TOKEN, "1": signed, "2": {"type": "systemd-recovery", "keyslots": []}}
+    )
     return (volume(found), volume(metadata(tokens={"0": signed}), seqids=(4, 5)))
 
 
@@ -366,9 +382,7 @@ def read_luks_json(data: bytes) -> None:
 
 def luks_documents() -> Sequence[bytes]:
     """The JSON of headers."""
-    return tuple(
-        data[4096:16384].rstrip(b"\0") for data in luks_volumes()
-    )
+    return tuple(data[4096:16384].rstrip(b"\0") for data in luks_volumes())
 
 
 # --- Whole partitions ----------------------------------------------------------------------------
@@ -442,9 +456,16 @@ def _old_partition() -> str:
 def plan_partition(data: bytes) -> bool:
     """``pcr plan``: from a good partition to a damaged one."""
     result = sysgraft(
-        "pcr", "plan", "--from", _old_partition(), "--to", ESP.put(data), "--json",
-        "--public-key", _public_key(),
-    )  # fmt: skip
+        "pcr",
+        "plan",
+        "--from",
+        _old_partition(),
+        "--to",
+        ESP.put(data),
+        "--json",
+        "--public-key",
+        _public_key(),
+    )
     if result.code == 0:
         json.loads(result.out)
     return _clean(result)
@@ -462,8 +483,14 @@ def cli_replay(data: bytes) -> bool:
 def guest_answers() -> Sequence[bytes]:
     """What the probe in a guest sends."""
     real = lzma.decompress((ASSETS / "lab/debian-257.answers.xz").read_bytes())
-    items = (("kernel", b"6.1"), ("sysext", b'[{"hierarchy": "/usr", "extensions": ["a"]}]'),
-             ("os-release", OS_RELEASE), ("status", b"0"), ("output", b"hello"), ("end", b""))  # fmt: skip
+    items = (
+        ("kernel", b"6.1"),
+        ("sysext", b'[{"hierarchy": "/usr", "extensions": ["a"]}]'),
+        ("os-release", OS_RELEASE),
+        ("status", b"0"),
+        ("output", b"hello"),
+        ("end", b""),
+    )
     made = b"".join(name.encode() + b" %d\n" % len(d) + d + b"\n" for name, d in items)
     return (made, real[:16000])
 
@@ -479,7 +506,7 @@ def read_answers(data: bytes) -> None:
 
 
 def read_config(data: bytes) -> None:
-    """ukify's config file."""
+    """The config file."""
     parse_config(as_text(data), "ukify.conf")
 
 
@@ -499,7 +526,7 @@ def read_versions(data: bytes) -> None:
 def read_cmdline(data: bytes) -> None:
     """Command lines, by the rules of each stub; and names of sidecars."""
     text = as_text(data)
-    places: Mapping[str, None] = dict.fromkeys(kind.place for kind in sidecars.KINDS)
+    places = dict.fromkeys(kind.place for kind in sidecars.KINDS)
     entries = [sidecars.Entry(name) for name in text.split("\n")]
     for release in (252, 254, 255, 257, 258, 262):
         profile, rest = cmdline.split_profile(text, release)
@@ -509,8 +536,8 @@ def read_cmdline(data: bytes) -> None:
         cmdline.of_addons([text], [rest], release)
         cmdline.from_smbios(text, release)
         for place in places:
-            sidecars.choose(place, entries, release)  # type: ignore[arg-type]  it is one
-            sidecars.skipped(place, entries, release)  # type: ignore[arg-type]
+            sidecars.choose(place, entries, release)
+            sidecars.skipped(place, entries, release)
 
 
 def read_machine(data: bytes) -> None:
@@ -567,7 +594,16 @@ TARGETS: Final = (
         name="pcrsig",
         seeds=signature_documents,
         read=read_signatures,
-        tokens=(b'"pcrs"', b'"pkfp"', b'"pol"', b'"sig"', b'"ref"', b'"tbs"', b'"sha384"', b"[11,13]"),
+        tokens=(
+            b'"pcrs"',
+            b'"pkfp"',
+            b'"pol"',
+            b'"sig"',
+            b'"ref"',
+            b'"tbs"',
+            b'"sha384"',
+            b"[11,13]",
+        ),
         weight=25,
     ),
     Target(
@@ -575,7 +611,7 @@ TARGETS: Final = (
         seeds=signed_documents,
         read=check_signatures,
         tokens=(b'"pcrs"', b'"pkfp"', b'"sig"', b'"ref"'),
-        weight=2,
+        weight=1,
     ),
     Target(
         name="pcrlock",
@@ -585,37 +621,52 @@ TARGETS: Final = (
         weight=15,
     ),
     Target(
-        name="strict-json", seeds=lambda: _JSON, read=read_json, tokens=_JSON, weight=20,
-    ),  # fmt: skip
+        name="strict-json",
+        seeds=lambda: _JSON,
+        read=read_json,
+        tokens=_JSON,
+        weight=20,
+    ),
     Target(
         name="tpm-answers",
         seeds=lambda: (
             bytes.fromhex("8001000000230000000001000000050000000200040300000a000b030008c1000000"),
-            bytes.fromhex("80010000003e00000000000000070000000100" + "0b0300080000000001" + "0020" + "ab" * 32),
+            bytes.fromhex(
+                "80010000003e00000000000000070000000100" + "0b0300080000000001" + "0020" + "ab" * 32
+            ),
         ),
         read=read_tpm,
         weight=15,
     ),
     Target(
-        name="tpm-name", seeds=lambda: (public_pem(rsa_identity()),), read=read_public_name,
+        name="tpm-name",
+        seeds=lambda: (public_pem(rsa_identity()),),
+        read=read_public_name,
         weight=5,
-    ),  # fmt: skip
+    ),
     Target(name="luks2", seeds=luks_volumes, read=read_luks, repair=repair_luks2, weight=20),
     Target(
         name="luks2-json",
         seeds=luks_documents,
         read=read_luks_json,
-        tokens=(b'"tokens"', b'"keyslots"', b'"tpm2-pcrs"', b'"tpm2_pubkey_pcrs"', b'"type"', b'"tpm2-blob"'),
+        tokens=(
+            b'"tokens"',
+            b'"keyslots"',
+            b'"tpm2-pcrs"',
+            b'"tpm2_pubkey_pcrs"',
+            b'"type"',
+            b'"tpm2-blob"',
+        ),
         weight=15,
     ),
     Target(
-        name="pcr-predict", seeds=partitions, read=predict_partition, repair=repair_fat, weight=5
+        name="pcr-predict", seeds=partitions, read=predict_partition, repair=repair_fat, weight=4
     ),
-    Target(name="pcr-predict-all", seeds=ukis, read=predict_everything, weight=8),
+    Target(name="pcr-predict-all", seeds=ukis, read=predict_everything, weight=6),
     Target(name="pcr-7", seeds=stores, read=predict_with_keys, weight=8),
-    Target(name="pcr-explain-more", seeds=other_logs, read=explain_more, weight=5),
-    Target(name="pcr-plan", seeds=partitions, read=plan_partition, repair=repair_fat, weight=1),
-    Target(name="cli-pcr-replay", seeds=logs, read=cli_replay, weight=1),
+    Target(name="pcr-explain-more", seeds=other_logs, read=explain_more, weight=3),
+    Target(name="pcr-plan", seeds=partitions, read=plan_partition, repair=repair_fat, weight=0.7),
+    Target(name="cli-pcr-replay", seeds=logs, read=cli_replay, weight=0.7),
     Target(
         name="guest-answers",
         seeds=guest_answers,
@@ -626,9 +677,12 @@ TARGETS: Final = (
     Target(
         name="machine-inventory",
         seeds=lambda: (
-            b'{"schema": "sysgraft.firmware.scan/1", "architecture": "x86-64", "devices": [{"bus": "pci",'
-            b' "name": "0000:00:02.0", "modalias": "pci:v1d2", "properties": {"a": "b"}}], "loaded": [],'
-            b' "failures": [], "modules": ["e1000e"], "sources": ["sysfs"]}',
+            (
+                b'{"schema": "sysgraft.firmware.scan/1", "architecture": "x86-64", "devices": '
+                b'[{"bus": "pci", "name": "0000:00:02.0", "modalias": "pci:v1d2", "properties": '
+                b'{"a": "b"}}], "loaded": [], "failures": [], "modules": ["e1000e"], "sources": '
+                b'["sysfs"]}'
+            ),
         ),
         read=read_machine,
         tokens=(b'"devices"', b'"loaded"', b'"failures"', b'"schema"', b'"properties"'),
@@ -637,11 +691,22 @@ TARGETS: Final = (
     Target(
         name="ukify-config",
         seeds=lambda: (
-            b"[UKI]\nLinux=/v\nInitrd=a b\nCmdline=quiet\n splash\nSecureBootSigningTool=x\n"
-            b"[PCRSignature:a]\nPhases=enter-initrd\nPCRPrivateKey=k\nPCRPublicKey=p\n# c\n",
+            (
+                b"[UKI]\nLinux=/v\nInitrd=a b\nCmdline=quiet\n splash\nSecureBootSigningTool=x\n"
+                b"[PCRSignature:a]\nPhases=enter-initrd\nPCRPrivateKey=k\nPCRPublicKey=p\n# c\n"
+            ),
         ),
         read=read_config,
-        tokens=(b"[UKI]", b"[PCRSignature:", b"]", b"Linux=", b" # ", b"\n\t", b"PCRBanks=", b"SignKernel=yes"),
+        tokens=(
+            b"[UKI]",
+            b"[PCRSignature:",
+            b"]",
+            b"Linux=",
+            b" # ",
+            b"\n\t",
+            b"PCRBanks=",
+            b"SignKernel=yes",
+        ),
         weight=10,
     ),
     Target(

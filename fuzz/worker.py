@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import faulthandler
 import gc
 import json
 import mmap
@@ -20,6 +21,7 @@ import selectors
 import signal
 import struct
 import sys
+import tempfile
 import time
 import traceback
 import warnings
@@ -29,9 +31,10 @@ from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 from sysgraft.base.text import one_line
 from sysgraft.errors import SysgraftError
+from target import clean
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator
     from types import FrameType
 
 MIB: Final = 1 << 20
@@ -41,6 +44,7 @@ _SAME_ARENA: Final = (-8, 1)  # mallopt(M_ARENA_MAX, 1): threads would reserve 1
 # The most inputs between two looks at the memory that was used at the most.
 _LOOK: Final = 128
 _ENOUGH: Final = 500
+_SAY_WHERE: Final = 0.2
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,7 +153,7 @@ def address_space(what: str = "VmPeak") -> int:
 
 
 def judge(read: Callable[[bytes], object], data: bytes, number: int) -> tuple[bool, Finding | None]:
-    """Read one input: whether it was accepted, and which rule it broke. For `_Late` see `_Guard`."""
+    """Read one input: whether it was accepted, and which rule it broke."""
     try:
         return read(data) is not False, None
     except SysgraftError as error:
@@ -189,28 +193,19 @@ class _Guard:
         self._pipe = pipe
         self._limits = limits
 
-    def tell(self, **what: Any) -> None:
+    def tell(self, **what: object) -> None:
         data = json.dumps(what).encode() + b"\n"
         while data:
             data = data[os.write(self._pipe, data) :]
-
-    def _warm_up(self, read: Callable[[bytes], object], good: bytes) -> None:
-        """Load what the reader loads at its first use, which no input is to be blamed for."""
-        with contextlib.suppress(_Late):
-            signal.setitimer(signal.ITIMER_REAL, self._limits.seconds)
-            judge(read, good, 0)
-            signal.setitimer(signal.ITIMER_REAL, 0)
 
     def run(
         self,
         read: Callable[[bytes], object],
         inputs: Iterator[tuple[int, bytes]],
-        first: bytes,
     ) -> None:
-        """Read the inputs; `first` is one that was read before."""
+        """Read the inputs."""
         signal.signal(signal.SIGALRM, _on_alarm)
         prepare()
-        self._warm_up(read, first)
         gc.collect()
         before = address_space("VmSize")
         hard = before + self._limits.memory + 512 * MIB
@@ -294,6 +289,7 @@ class Child:
         self._limits = limits
         self._state = mmap.mmap(-1, mmap.PAGESIZE)
         self._state[: _STATE.size] = _STATE.pack(numbers.start, time.monotonic())
+        self._trace = tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace")  # noqa: SIM115
         self._pipe, writer = os.pipe()
         sys.stdout.flush()
         sys.stderr.flush()
@@ -307,8 +303,9 @@ class Child:
         try:
             os.close(self._pipe)
             guard = _Guard(self._state, writer, self._limits)
-            inputs = ((number, self._make(number)) for number in self.numbers)
-            guard.run(self._read, inputs, self._make(0))
+            faulthandler.enable(self._trace)
+            faulthandler.register(signal.SIGUSR1, self._trace)
+            guard.run(self._read, ((number, self._make(number)) for number in self.numbers))
             status = 0
         except BaseException:  # noqa: BLE001  a defect of the campaign itself
             traceback.print_exc()
@@ -327,6 +324,7 @@ class Child:
             else:
                 done = line["done"]
         _, status = os.waitpid(self._pid, 0)
+        clean(self._pid)
         if done is not None:
             outcome.inputs, outcome.accepted, outcome.seconds = done[:3]
             outcome.slowest, outcome.slowest_number, outcome.memory = done[3:]
@@ -343,7 +341,8 @@ class Child:
             kind, error = "hang", "no answer, and no signal gets in"
         else:
             kind, error = "crash", signal.Signals(code).name
-        outcome.add(Finding(number, kind, error, "", f"input {number}: {error}"))
+        self._trace.seek(0)
+        outcome.add(Finding(number, kind, error, "", self._trace.read()[-4000:]))
         return outcome, number + 1
 
     def _lines(self) -> Iterator[dict[str, Any]]:
@@ -355,6 +354,9 @@ class Child:
                 if not waiting.select(0.2):
                     _, since = _STATE.unpack(self._state[: _STATE.size])
                     if time.monotonic() - since > 2 * self._limits.seconds + 1:
+                        # Says where it is, even if Python's own handlers are never called.
+                        os.kill(self._pid, signal.SIGUSR1)
+                        time.sleep(_SAY_WHERE)
                         os.kill(self._pid, signal.SIGKILL)
                     continue
                 data = os.read(self._pipe, 1 << 16)
@@ -377,47 +379,3 @@ class Child:
                     return found
         text = f"inputs {suspects.start} to {suspects.stop - 1} together, none of them alone"
         return Finding(suspects.start, "memory", "too much together", "", text)
-
-
-def breaks(
-    read: Callable[[bytes], object], data: bytes, limits: Limits
-) -> tuple[str, str, str] | None:
-    """Which rule an input breaks, read in a process of its own; None for none."""
-    outcome, _ = Child(read, lambda _: data, range(1), limits).wait()
-    return outcome.findings[0].key if outcome.findings else None
-
-
-def shrink(
-    read: Callable[[bytes], object],
-    data: bytes,
-    limits: Limits,
-    *,
-    most: float = 60.0,
-) -> bytes:
-    """A smaller input that breaks the same rule: parts are left out as long as that goes on.
-
-    Args:
-        read: the reader.
-        data: breaks a rule.
-        limits: as for the campaign.
-        most: seconds to spend.
-    """
-    wanted = breaks(read, data, limits)
-    end = time.monotonic() + most
-    size = len(data) // 2
-    while wanted is not None and size and time.monotonic() < end:
-        at, smaller = 0, False
-        while at < len(data) and time.monotonic() < end:
-            candidate = data[:at] + data[at + size :]
-            if breaks(read, candidate, limits) == wanted:
-                data, smaller = candidate, True
-            else:
-                at += size
-        if not smaller or size > len(data):
-            size //= 2
-    return data
-
-
-def in_order(findings: Sequence[Finding]) -> list[Finding]:
-    """By what they are."""
-    return sorted(findings, key=lambda each: (each.key, each.number))
