@@ -11,7 +11,9 @@ import lzma
 import stat
 import sys
 import tarfile
+import tempfile
 from contextlib import ExitStack
+from pathlib import Path
 from typing import TYPE_CHECKING, Final, Self
 
 from image_kit import Layout, docker_archive, tar_of
@@ -280,9 +282,6 @@ def layouts() -> Sequence[bytes]:
 @functools.cache
 def saved() -> Sequence[bytes]:
     """What ``docker save`` writes."""
-    import tempfile  # noqa: PLC0415
-    from pathlib import Path  # noqa: PLC0415
-
     layers = (tar_of({"usr/a": b"a"}), make_tar(tarfile.GNU_FORMAT))
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "saved.tar")
@@ -305,6 +304,27 @@ def read_oci_archive(data: bytes) -> None:
     """An OCI layout."""
     path = SAVED.put(data)
     _collect(f"oci-archive:{path}", Options(layers="all", whiteouts="drop", architecture="x86-64"))
+
+
+@functools.cache
+def _base() -> str:
+    return File("base.tar").put(saved()[0])
+
+
+def read_since(data: bytes) -> None:
+    """What a saved image has that another one has not."""
+    options = Options(whiteouts="drop", architecture="arm64", since=f"docker-archive:{_base()}")
+    _collect(f"docker-archive:{SAVED.put(data)}", options)
+
+
+@functools.cache
+def grown() -> Sequence[bytes]:
+    """The saved image with a further layer."""
+    layers = (tar_of({"usr/a": b"a"}), make_tar(tarfile.GNU_FORMAT), tar_of({"usr/new": b"new"}))
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "saved.tar")
+        docker_archive(path, *layers, tags=["fuzz:2"])
+        return (path.read_bytes(),)
 
 
 def read_any_source(data: bytes) -> None:
@@ -486,6 +506,7 @@ TARGETS: Final = (
         name="docker-archive", seeds=saved, read=read_docker_archive, repair=repair_tar, weight=10
     ),
     Target(name="oci-archive", seeds=layouts, read=read_oci_archive, repair=repair_tar, weight=10),
+    Target(name="since-source", seeds=grown, read=read_since, repair=repair_tar, weight=3),
     Target(
         name="any-source",
         seeds=lambda: (*saved(), *layouts(), *tars()),

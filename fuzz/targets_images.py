@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import importlib
 import json
 import lzma
 import os
@@ -44,6 +45,7 @@ from sysgraft.formats import (
     verity_tree,
 )
 from sysgraft.formats import gpt as gpt_format
+from sysgraft.formats.erofs.lz4_block import decompress_start
 from sysgraft.formats.erofs.reader import Reader
 from sysgraft.formats.extension_release import Kind, fields_for_host, parse, render
 from sysgraft.formats.image_policy_algebra import intersect, union
@@ -88,6 +90,26 @@ def compressed() -> Sequence[bytes]:
     """File systems that mkfs.erofs compressed."""
     files = sorted((Path(__file__).parent / "images").glob("*.xz"))
     return tuple(lzma.decompress(path.read_bytes()) for path in files)
+
+
+_MOST_OF_A_BLOCK: Final = 1 << 20
+
+
+@functools.cache
+def blocks() -> Sequence[bytes]:
+    """Blocks of LZ4, with and without zeros behind them."""
+    lz4 = importlib.import_module("lz4.block")
+    texts = (b"some text and some text " * 90, bytes(range(256)) * 4, bytes(60_000))
+    made = [bytes(lz4.compress(text, store_size=False)) for text in texts]
+    return (*made, made[0] + bytes(100))
+
+
+def read_block(data: bytes) -> None:
+    """The start of a block of LZ4."""
+    with suppress(SysgraftError):
+        decompress_start(data, _MOST_OF_A_BLOCK)
+    for length in (1, 1000):
+        assert len(decompress_start(data, length)) == length
 
 
 def extractable() -> Sequence[bytes]:
@@ -375,6 +397,7 @@ TARGETS: Final = (
     Target(name="ext-sign", seeds=images, read=sign_again, repair=image, weight=3),
     Target(name="ext-extract", seeds=extractable, read=extract, repair=extraction_repair, weight=2),
     Target(name="erofs-compressed", seeds=compressed, read=read_erofs, repair=erofs, weight=18),
+    Target(name="lz4-block", seeds=blocks, read=read_block, weight=5),
     Target(name="ext-diff", seeds=images, read=compare, repair=image, weight=3),
     Target(
         name="erofs-foreign",

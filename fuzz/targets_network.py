@@ -6,8 +6,10 @@ The answers go through urllib3 and http.client as they would from a connection; 
 from __future__ import annotations
 
 import gzip
+import hashlib
 import io
 import json
+import os
 from typing import TYPE_CHECKING, Final
 from unittest import mock
 
@@ -17,7 +19,7 @@ from urllib3.connectionpool import HTTPConnectionPool
 
 from image_kit import Layout, tar_of
 from sysgraft.build.collect import open_tree
-from sysgraft.build.sources import registry
+from sysgraft.build.sources import catalog, registry
 from sysgraft.build.sources.model import Options
 from sysgraft.build.sources.spec import SourceSpec
 from sysgraft.errors import ToolError
@@ -28,6 +30,7 @@ from sysgraft.transport import credentials, daemon, waiting
 from sysgraft.transport.http import Http
 from sysgraft.transport.registry import Repository
 from target import File, Target, drain
+from targets_archives import saved
 from targets_images import images
 
 if TYPE_CHECKING:
@@ -85,6 +88,10 @@ class _Pool(HTTPConnectionPool):
         del timeout
         return self._new_conn()
 
+    def _put_conn(self, conn: BaseHTTPConnection | None) -> None:
+        if conn is not None:
+            conn.close()
+
 
 def _pool_manager(*_: object) -> urllib3.PoolManager:
     made = urllib3.PoolManager()
@@ -111,6 +118,32 @@ def read_registry(data: bytes) -> None:
         for inode in found.tree.values():
             if inode.content is not None:
                 drain(inode.content)
+
+
+def read_catalog_source(data: bytes) -> None:
+    """A catalog somewhere on the network, and the registry it leads to."""
+    _answers[:] = data.split(_NEXT)[:20]
+    place = f"https://{_HOST}/catalog.json"
+    options = Options(whiteouts="drop", architecture="x86-64", catalogs=(place,))
+    with (
+        mock.patch("sysgraft.transport.pools._make", _pool_manager),
+        mock.patch.object(registry, "Http", _Http),
+        mock.patch.object(catalog, "Http", _Http),
+        mock.patch.object(registry, "Repository", _repository),
+        mock.patch.object(waiting, "FIRST_PAUSE", 0.0),
+        open_tree([SourceSpec("catalog", "fuzz")], options) as found,
+    ):
+        assert found.tree
+
+
+def _with_catalog() -> Sequence[bytes]:
+    manifest, image = _extension()
+    body = manifest.partition(b"\r\n\r\n")[2]
+    digest = hashlib.sha256(body).hexdigest()
+    place = {"amd64": {"oci": f"{_HOST}/a/b@sha256:{digest}"}}
+    tags = [{"tag": "1.0.0", "sysext": place, "confext": {}}]
+    listed = json.dumps({"layers": [{"name": "fuzz", "latest": "1.0.0", "tags": tags}]}).encode()
+    return (_NEXT.join((_answer(listed), manifest, image)),)
 
 
 def _repository(http: Http, reference: ImageReference) -> Repository:
@@ -175,6 +208,28 @@ def read_daemon(data: bytes) -> None:
         found.export("debian:13", len)
 
 
+def read_daemon_source(data: bytes) -> None:
+    """An image of a daemon, as the tree that is made of it; the answer is the same each time."""
+
+    def connect(self: UnixConnection) -> None:
+        self.sock = _Socket(data)
+
+    environment = mock.patch.dict(os.environ, {"DOCKER_HOST": "unix:///run/docker.sock"})
+    options = Options(layers="all", whiteouts="drop", architecture="arm64")
+    with (
+        mock.patch.object(UnixConnection, "connect", connect),
+        environment,
+        open_tree([SourceSpec("docker-daemon", "fuzz:1")], options) as found,
+    ):
+        assert found.tree
+
+
+def _exported() -> Sequence[bytes]:
+    image = saved()[0]
+    chunked = _answer(b"").replace(b"Content-Length: 0", b"Transfer-Encoding: chunked")
+    return (_answer(image), chunked + b"%x\r\n" % len(image) + image + b"\r\n0\r\n\r\n")
+
+
 # --- Credentials ---------------------------------------------------------------------------------
 
 _CREDENTIALS: Final = File("auth.json")
@@ -224,6 +279,14 @@ TARGETS: Final = (
         read=read_daemon,
         tokens=(b"HTTP/1.1 ", b"\r\n", b"ffffffff\r\n", b"Content-Length: -1\r\n", b'"message":"'),
         weight=8,
+    ),
+    Target(name="daemon-source", seeds=_exported, read=read_daemon_source, weight=3),
+    Target(
+        name="catalog-source",
+        seeds=_with_catalog,
+        read=read_catalog_source,
+        tokens=(_NEXT, b"HTTP/1.1 302 F\r\nLocation: ", b'"oci"', b"@sha256:"),
+        weight=3,
     ),
     Target(
         name="credentials",

@@ -44,13 +44,16 @@ from sysgraft.lab import afterwards, answers, measured, serial
 from sysgraft.measure import cmdline, sidecars
 from sysgraft.measure.hints import hints
 from sysgraft.measure.tpm_name import pem_name
-from sysgraft.seal import approved, plan_signatures
+from sysgraft.seal import approved, enrolment, plan_signatures
 from sysgraft.seal.binding import bindings_of
+from sysgraft.seal.enrolment_checks import Enrolment
 from sysgraft.seal.explanation import ExplainRequest, explain
 from sysgraft.seal.firmware_keys import read_keys
+from sysgraft.seal.machine import read_machine as read_machine_files
 from sysgraft.seal.pcrlock import components
 from sysgraft.seal.prediction import BootRequest, predict
 from sysgraft.seal.replay import replay_files
+from sysgraft.sign.pcr_public import from_pem
 from target import File, Target, as_text
 from targets_efi import stores, ukis
 from targets_images import _clean
@@ -505,6 +508,24 @@ def read_answers(data: bytes) -> None:
     log.read()
 
 
+def enroll(data: bytes) -> bool:
+    """``pcr enroll``: whether anything speaks against it, by a machine's log and a volume."""
+    log, _, header = data.partition(_VOLUME)
+    key, (_, tpm, _) = from_pem(public_pem(rsa_identity())), _further()
+    wanted = Enrolment(device=LUKS.put(_VOLUME + header), public_key=_public_key(), key=key)
+    machine = read_machine_files(LOG.put(log), log=LOG.put(log), values=tpm)
+    document = pcrsig.parse(signed_documents()[0])
+    return enrolment.plan(wanted, machine, document).ok
+
+
+_VOLUME: Final = b"LUKS\xba\xbe\0\2"
+
+
+def machines() -> Sequence[bytes]:
+    """A log, and the volume behind it."""
+    return tuple(log + luks_volumes()[0] for log in logs())
+
+
 def read_config(data: bytes) -> None:
     """The config file."""
     parse_config(as_text(data), "ukify.conf")
@@ -688,6 +709,7 @@ TARGETS: Final = (
         tokens=(b'"devices"', b'"loaded"', b'"failures"', b'"schema"', b'"properties"'),
         weight=8,
     ),
+    Target(name="pcr-enroll", seeds=machines, read=enroll, weight=3),
     Target(
         name="ukify-config",
         seeds=lambda: (

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import dataclasses
 import faulthandler
 import gc
 import json
@@ -41,10 +42,13 @@ MIB: Final = 1 << 20
 _STATE: Final = struct.Struct("<qd")
 _SOURCE: Final = "/sysgraft/"
 _SAME_ARENA: Final = (-8, 1)  # mallopt(M_ARENA_MAX, 1): threads would reserve 128 MiB each
-# The most inputs between two looks at the memory that was used at the most.
+# Inputs between two looks at the memory that was used at the most.
 _LOOK: Final = 128
 _ENOUGH: Final = 500
 _SAY_WHERE: Final = 0.2
+# Address space beyond the limit, so that what asks for more is seen rather than refused it.
+_ROOM: Final = 512 * MIB
+_FIGURES: Final = ("inputs", "accepted", "seconds", "slowest", "slowest_number", "memory")
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +111,14 @@ class Outcome:
     memory: int = 0
     findings: list[Finding] = field(default_factory=list)
     counts: dict[tuple[str, str, str], int] = field(default_factory=dict)
+
+    def count(self, seconds: float, number: int, *, good: bool) -> None:
+        """One more input."""
+        self.inputs += 1
+        self.accepted += good
+        self.seconds += seconds
+        if seconds > self.slowest:
+            self.slowest, self.slowest_number = seconds, number
 
     def add(self, found: Finding) -> None:
         """One more finding."""
@@ -186,64 +198,66 @@ def _finding(number: int, kind: str, error: BaseException) -> Finding:
 
 
 class _Guard:
-    """The child's side: reads a range and writes lines into a pipe."""
+    """The child's side: reads inputs and writes lines into a pipe."""
 
     def __init__(self, state: mmap.mmap, pipe: int, limits: Limits) -> None:
         self._state = state
         self._pipe = pipe
         self._limits = limits
-
-    def tell(self, **what: object) -> None:
-        data = json.dumps(what).encode() + b"\n"
-        while data:
-            data = data[os.write(self._pipe, data) :]
+        self._outcome = Outcome()
+        self._before = 0
+        self._since = 0
 
     def run(
-        self,
-        read: Callable[[bytes], object],
-        inputs: Iterator[tuple[int, bytes]],
+        self, read: Callable[[bytes], object], make: Callable[[int], bytes], numbers: range
     ) -> None:
-        """Read the inputs."""
+        """Read the inputs of these numbers, up to the first one that takes too much memory."""
         signal.signal(signal.SIGALRM, _on_alarm)
         prepare()
         gc.collect()
-        before = address_space("VmSize")
-        hard = before + self._limits.memory + 512 * MIB
-        resource.setrlimit(resource.RLIMIT_AS, (hard, hard))
-        count = accepted = 0
-        slowest, slowest_number, spent = 0.0, -1, 0.0
-        since = -1
-        for number, data in inputs:
-            since = number if since < 0 else since
+        self._before = address_space("VmSize")
+        most = self._before + self._limits.memory + _ROOM
+        resource.setrlimit(resource.RLIMIT_AS, (most, most))
+        self._since = numbers.start
+        for number in numbers:
+            data = make(number)
             self._state[: _STATE.size] = _STATE.pack(number, time.monotonic())
-            start = time.perf_counter()
-            found = None
-            good = False
-            try:
-                signal.setitimer(signal.ITIMER_REAL, self._limits.seconds)
-                good, found = judge(read, data, number)
-                signal.setitimer(signal.ITIMER_REAL, 0)
-            except _Late as error:  # the very moment an answer came
-                found = _finding(number, "hang", error)
-            took = time.perf_counter() - start
-            spent += took
-            count += 1
-            accepted += good
-            if took > slowest:
-                slowest, slowest_number = took, number
+            found = self._read(read, data, number)
             if found is not None:
-                self.tell(finding=[found.number, found.kind, found.error, found.place, found.text])
-            if count % _LOOK == 0 or found is not None:
-                used = address_space() - before
-                if used > self._limits.memory:
-                    self.tell(memory=[since, number + 1])
-                    break
-                since = -1
+                self._tell(finding=dataclasses.astuple(found))
+            if (found is not None and found.kind == "memory") or self._is_over(number):
+                break
         else:
-            used = address_space() - before
-            if used > self._limits.memory:
-                self.tell(memory=[since, number + 1])
-        self.tell(done=[count, accepted, spent, slowest, slowest_number, used])
+            self._is_over(numbers.stop - 1, always=True)
+        self._tell(done={name: getattr(self._outcome, name) for name in _FIGURES})
+
+    def _read(self, read: Callable[[bytes], object], data: bytes, number: int) -> Finding | None:
+        start = time.perf_counter()
+        good, found = False, None
+        try:
+            signal.setitimer(signal.ITIMER_REAL, self._limits.seconds)
+            good, found = judge(read, data, number)
+            signal.setitimer(signal.ITIMER_REAL, 0)
+        except _Late as error:  # the very moment an answer came
+            found = _finding(number, "hang", error)
+        self._outcome.count(time.perf_counter() - start, number, good=good)
+        return found
+
+    def _is_over(self, number: int, *, always: bool = False) -> bool:
+        """Whether an input since the last look took too much; the parent finds out which."""
+        if not always and self._outcome.inputs % _LOOK:
+            return False
+        self._outcome.memory = address_space() - self._before
+        is_over = self._outcome.memory > self._limits.memory
+        if is_over:
+            self._tell(memory=[self._since, number + 1])
+        self._since = number + 1
+        return is_over
+
+    def _tell(self, **what: object) -> None:
+        data = json.dumps(what).encode() + b"\n"
+        while data:
+            data = data[os.write(self._pipe, data) :]
 
 
 def read_range(
@@ -305,7 +319,7 @@ class Child:
             guard = _Guard(self._state, writer, self._limits)
             faulthandler.enable(self._trace)
             faulthandler.register(signal.SIGUSR1, self._trace)
-            guard.run(self._read, ((number, self._make(number)) for number in self.numbers))
+            guard.run(self._read, self._make, self.numbers)
             status = 0
         except BaseException:  # noqa: BLE001  a defect of the campaign itself
             traceback.print_exc()
@@ -315,6 +329,10 @@ class Child:
 
     def wait(self) -> tuple[Outcome, int]:
         """What became of the inputs, and the number to go on with."""
+        with self._trace, self._state:
+            return self._wait()
+
+    def _wait(self) -> tuple[Outcome, int]:
         outcome, done, suspects = Outcome(), None, None
         for line in self._lines():
             if "finding" in line:
@@ -326,8 +344,8 @@ class Child:
         _, status = os.waitpid(self._pid, 0)
         clean(self._pid)
         if done is not None:
-            outcome.inputs, outcome.accepted, outcome.seconds = done[:3]
-            outcome.slowest, outcome.slowest_number, outcome.memory = done[3:]
+            for name, value in done.items():
+                setattr(outcome, name, value)
             after = self.numbers.start + outcome.inputs
             if suspects is not None:
                 outcome.add(self._find_hog(suspects))
