@@ -35,7 +35,7 @@ lock: $(VENV)/dev.stamp ## Renew requirements/*.txt
 
 clean: ## Remove the environment, the demo's output and all caches of this folder
 	rm -rf $(VENV) demo build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
-	find src tests benchmarks examples -name __pycache__ -prune -exec rm -rf {} +
+	find src tests benchmarks examples fuzz -name __pycache__ -prune -exec rm -rf {} +
 
 $(VENV)/runtime.stamp: requirements/runtime.txt pyproject.toml scripts/setup-venv
 	PYTHON="$(PYTHON)" scripts/setup-venv $(VENV) requirements/runtime.txt

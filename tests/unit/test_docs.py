@@ -30,6 +30,7 @@ PAGES = sorted(
         *(ROOT / "docs").rglob("*.md"),
         *(ROOT / "examples").rglob("*.md"),
         *(ROOT / "benchmarks").rglob("*.md"),
+        *(ROOT / "fuzz").rglob("*.md"),
     ]
 )
 GUIDES = sorted((ROOT / "docs/guide").glob("*.md"))
