@@ -48,7 +48,7 @@ def from_text(text: str) -> bytes:
         _apply(clause, sets)
     given = sets["p"] | sets["i"]
     if sets["e"] and given & ~sets["e"]:
-        raise FormatError(f"capabilities no file can have: {text!r}")
+        raise FormatError(f"capabilities no file can have: {text[:80]!r}")
     flags = _REVISION_2 | (_EFFECTIVE if sets["e"] else 0)
     permitted, inheritable = sets["p"], sets["i"]
     low = (permitted & _LOW, inheritable & _LOW)
