@@ -8,6 +8,7 @@ import targets_archives
 import targets_efi
 import targets_images
 import targets_network
+import targets_packages
 import targets_tpm
 from target import Target
 
@@ -15,6 +16,7 @@ TARGETS: Final[tuple[Target, ...]] = (
     *targets_images.TARGETS,
     *targets_archives.TARGETS,
     *targets_network.TARGETS,
+    *targets_packages.TARGETS,
     *targets_efi.TARGETS,
     *targets_tpm.TARGETS,
 )
