@@ -204,7 +204,9 @@ def _stub_version(executable: Executable) -> int:
 
 
 def _kernel(parts: tuple[Part, ...]) -> Executable | None:
-    content = next(part.content for part in parts if part.name == KERNEL)
+    content = next((part.content for part in parts if part.name == KERNEL), None)
+    if content is None:
+        raise FormatError("in this profile the section .linux is empty or missing")
     try:
         image = pe.parse(content)
         return Executable(KERNEL, content, image, coverage(image))
