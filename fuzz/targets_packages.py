@@ -12,7 +12,7 @@ import struct
 from typing import TYPE_CHECKING, Any, Final
 from unittest import mock
 
-from rpm_kit import F, Kit, archive, string
+from rpm_kit import F, Kit, archive, string, without_digests
 from sysgraft.base.blob import BytesBlob
 from sysgraft.build.collect import open_tree
 from sysgraft.build.sources.model import Options
@@ -46,16 +46,7 @@ def packages() -> Sequence[bytes]:
         Kit(_FILES, is_short=True),
         Kit(_FILES, packed, values={1125: string(b"gzip")}),
     ]
-    bare = [
-        Kit(
-            kit.files,
-            kit.payload,
-            kit.is_short,
-            {**kit.values, 5092: None, 1035: None},
-            {1000: string(b"")},
-        )
-        for kit in kits
-    ]
+    bare = [*map(without_digests, kits)]
     return tuple(kit.bytes() for kit in (kits[0], *bare, *bare, *bare))
 
 
