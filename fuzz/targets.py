@@ -9,6 +9,7 @@ import targets_efi
 import targets_images
 import targets_network
 import targets_packages
+import targets_shapes
 import targets_tpm
 from target import Target
 
@@ -17,6 +18,7 @@ TARGETS: Final[tuple[Target, ...]] = (
     *targets_archives.TARGETS,
     *targets_network.TARGETS,
     *targets_packages.TARGETS,
+    *targets_shapes.TARGETS,
     *targets_efi.TARGETS,
     *targets_tpm.TARGETS,
 )
