@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 
 from sysgraft.build.uki.config import PCR_KEYS, UKI_KEYS, Config, parse
@@ -162,3 +164,21 @@ def test_an_unknown_key_is_answered_with_the_known_ones() -> None:
     with pytest.raises(InputError) as caught:
         settings("[UKI]\nKernel=x\n")
     assert caught.value.hint == f"known here: {', '.join(UKI_KEYS)}"
+
+
+@pytest.mark.parametrize("text", ["{}", "[UKI]\n{}=x", "[{}]", "[UKI]\nSignKernel={}"])
+def test_what_is_a_book_is_not_repeated(text: str) -> None:
+    with pytest.raises(InputError) as caught:
+        parse(text.format("x" * 10_000), "ukify.conf")
+    assert len(str(caught.value)) < 200
+
+
+def test_many_lines_of_one_value_take_time_in_proportion() -> None:
+    def seconds(count: int) -> float:
+        text = "[UKI]\nCmdline=a\n" + " b\n" * count
+        start = time.process_time()
+        assert parse(text, "ukify.conf").settings["cmdline"] == "a" + "\nb" * count
+        return time.process_time() - start
+
+    few = min(seconds(20_000) for _ in range(3))
+    assert seconds(300_000) < 40 * few

@@ -128,7 +128,7 @@ def parse(text: str, file: str) -> Config:
         key, equals, value = line.text.partition("=")
         key, value = key.rstrip(" \t"), value.strip()
         if not equals or not key or "\n" in key or section is None:
-            raise InputError(f"line {line.number} is no setting: {line.text!r}", file=file)
+            raise InputError(f"line {line.number} is no setting: {line.text[:80]!r}", file=file)
         kind, _, group = section.partition(":")
         option = _option(UKI_KEYS if kind == _UKI else PCR_KEYS, key, line, file)
         if kind == _UKI:
@@ -140,20 +140,20 @@ def parse(text: str, file: str) -> Config:
 
 def _lines(text: str) -> Iterator[_Line]:
     """Each setting and section head with the number of its first line; comments are gone."""
-    held: _Line | None = None
-    depth = 0
+    held: list[str] = []
+    first = depth = 0
     for number, raw in enumerate(_LINE_END.split(text), 1):
         comment = _COMMENT.search(raw)
         line = raw[: comment.start()] if comment else raw
         indent = len(line) - len(line.lstrip())
-        if held is not None and line.strip() and indent > depth and held.text[0] != "[":
-            held = _Line(held.number, f"{held.text}\n{line.strip()}")
+        if held and line.strip() and indent > depth and held[0][0] != "[":
+            held.append(line.strip())
             continue
-        if held is not None:
-            yield held
-        held, depth = (_Line(number, line.strip()), indent) if line.strip() else (None, 0)
-    if held is not None:
-        yield held
+        if held:
+            yield _Line(first, "\n".join(held))
+        held, first, depth = ([line.strip()], number, indent) if line.strip() else ([], 0, 0)
+    if held:
+        yield _Line(first, "\n".join(held))
 
 
 def _checked_section(name: str, line: _Line, file: str) -> str:
@@ -162,7 +162,7 @@ def _checked_section(name: str, line: _Line, file: str) -> str:
         return name
     problem = "needs a name behind one colon" if kind == _PCR else "is not known"
     raise InputError(
-        f"line {line.number}: the section [{name}] {problem}",
+        f"line {line.number}: the section [{name[:80]}] {problem}",
         file=file,
         hint=f"known: [{_UKI}] and [{_PCR}:NAME]",
     )
@@ -172,7 +172,7 @@ def _option(keys: Mapping[str, str], key: str, line: _Line, file: str) -> str:
     found = keys.get(key)
     if found is None:
         raise InputError(
-            f"line {line.number}: unknown key {key}",
+            f"line {line.number}: unknown key {key[:80]}",
             file=file,
             hint=f"known here: {', '.join(keys)}",
         )
@@ -196,5 +196,5 @@ def _set(settings: dict[str, Value], option: str, text: str, where: str, file: s
 def _boolean(text: str, where: str, file: str) -> bool:
     word = text.lower()
     if word not in _TRUE | _FALSE:
-        raise InputError(f"{where} is {text!r}, yes or no is wanted", file=file)
+        raise InputError(f"{where} is {text[:80]!r}, yes or no is wanted", file=file)
     return word in _TRUE
