@@ -107,8 +107,13 @@ def run(
             print(
                 f"{time.monotonic() - start:7.0f} s  {target.name}: {found.inputs} inputs, "
                 f"{found.accepted} accepted, {rate:.0f}/s{bad}",
+                *(
+                    f"\n          input {each.number}: {' '.join(each.key)}"
+                    for each in found.findings
+                ),
                 file=sys.stderr,
                 flush=True,
+                sep="",
             )
     report.duration = time.monotonic() - start
     return report
