@@ -24,10 +24,11 @@ from typing import TYPE_CHECKING, Final
 ROOT: Final = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT / "fuzz"), str(ROOT / "tests")]
 
-from findings import in_order, shrink  # noqa: E402  found by the line before
+from children import Child, hopeless, read_range  # noqa: E402  found by the line before
+from findings import in_order, shrink  # noqa: E402
 from mutate import Mutator  # noqa: E402
 from targets import TARGETS, Target  # noqa: E402
-from worker import MIB, Child, Finding, Limits, Outcome, hopeless, judge, read_range  # noqa: E402
+from worker import MIB, Finding, Limits, Outcome, judge  # noqa: E402
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence

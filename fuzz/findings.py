@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-from worker import Child
+from children import Child
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

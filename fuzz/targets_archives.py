@@ -1,4 +1,4 @@
-"""Targets: archives, packages, compressed data, container images and what registries say."""
+"""Targets: archives, Debian packages and compressed data."""
 
 from __future__ import annotations
 
@@ -6,17 +6,14 @@ import bz2
 import functools
 import gzip
 import io
-import json
 import lzma
 import stat
 import sys
 import tarfile
-import tempfile
 from contextlib import ExitStack
-from pathlib import Path
-from typing import TYPE_CHECKING, Final, Self
+from typing import TYPE_CHECKING, Final
 
-from image_kit import Layout, docker_archive, tar_of
+from image_kit import tar_of
 from repair import cpio as repair_cpio
 from repair import tar as repair_tar
 from seeds import FILES, OS_RELEASE
@@ -27,19 +24,13 @@ from sysgraft.build.rootfs import open_rootfs, pack
 from sysgraft.build.sources.model import Options, Workspace
 from sysgraft.build.sources.spec import resolve
 from sysgraft.errors import SysgraftError
-from sysgraft.formats import ar, cpio, cpio_reader, deb, docker_config, kairos_catalog, oci
+from sysgraft.formats import ar, cpio, cpio_reader, deb
 from sysgraft.formats.allowance import Allowance, Limits
 from sysgraft.formats.compression import HEAD_SIZE, Compression, Decompressor, detect
-from sysgraft.formats.http_challenge import parse_challenges
-from sysgraft.formats.image_reference import parse_reference
 from sysgraft.formats.stream import BlobSource
 from sysgraft.formats.tar import TarReader
-from sysgraft.formats.version_constraint import parse_constraint, parse_version
 from sysgraft.host.spool import Spool
-from sysgraft.transport.authorization import authorize
-from sysgraft.transport.pools import Pools
-from sysgraft.transport.waiting import seconds_of
-from target import File, Target, as_header, as_text, drain
+from target import File, Target, drain
 
 if sys.version_info >= (3, 14):
     from compression import zstd
@@ -50,8 +41,9 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 _MIB: Final = 1 << 20
+
+
 _SMALL: Final = Limits(output=8 * _MIB, free=_MIB, ratio=200)
-_HEX: Final = "ab" * 32
 
 
 # --- Archives ------------------------------------------------------------------------------------
@@ -257,230 +249,6 @@ def read_bomb(data: bytes) -> None:
     read_tar_source(data)
 
 
-# --- Container images ----------------------------------------------------------------------------
-
-
-@functools.cache
-def layouts() -> Sequence[bytes]:
-    """OCI layouts as archives."""
-    layers = (
-        tar_of({"usr/a": b"a", "usr/x/b": b"b"}),
-        tar_of({"usr/x/.wh.b": b"", "usr/c": "->a"}),
-    )
-    one = Layout()
-    one.add(one.manifest(*layers), annotations={"org.opencontainers.image.ref.name": "one"})
-    two = Layout()
-    for arch in ("amd64", "arm64"):
-        platform = {"architecture": arch, "os": "linux"}
-        two.add(
-            two.manifest(*layers, arch=arch, pack=lambda d: gzip.compress(d, mtime=0)),
-            platform=platform,
-        )
-    return tuple(tar_of(each.files()) for each in (one, two))
-
-
-@functools.cache
-def saved() -> Sequence[bytes]:
-    """What ``docker save`` writes."""
-    layers = (tar_of({"usr/a": b"a"}), make_tar(tarfile.GNU_FORMAT))
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder, "saved.tar")
-        docker_archive(path, *layers, tags=["fuzz:1", "example.org/a/b:latest"])
-        return (path.read_bytes(),)
-
-
-SAVED: Final = File("saved.tar")
-
-
-def read_docker_archive(data: bytes) -> None:
-    """A saved image, both as what it is and by its last layer."""
-    path = SAVED.put(data)
-    _collect(
-        f"docker-archive:{path}", Options(layers="all", whiteouts="drop", architecture="arm64")
-    )
-
-
-def read_oci_archive(data: bytes) -> None:
-    """An OCI layout."""
-    path = SAVED.put(data)
-    _collect(f"oci-archive:{path}", Options(layers="all", whiteouts="drop", architecture="x86-64"))
-
-
-@functools.cache
-def _base() -> str:
-    return File("base.tar").put(saved()[0])
-
-
-def read_since(data: bytes) -> None:
-    """What a saved image has that another one has not."""
-    options = Options(whiteouts="drop", architecture="arm64", since=f"docker-archive:{_base()}")
-    _collect(f"docker-archive:{SAVED.put(data)}", options)
-
-
-@functools.cache
-def grown() -> Sequence[bytes]:
-    """The saved image with a further layer."""
-    layers = (tar_of({"usr/a": b"a"}), make_tar(tarfile.GNU_FORMAT), tar_of({"usr/new": b"new"}))
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder, "saved.tar")
-        docker_archive(path, *layers, tags=["fuzz:2"])
-        return (path.read_bytes(),)
-
-
-def read_any_source(data: bytes) -> None:
-    """A file that nobody says the kind of."""
-    _collect(SAVED.put(data), Options(layers="last", whiteouts="drop", architecture="x86-64"))
-
-
-def _documents() -> Sequence[bytes]:
-    files = Layout()
-    files.add(files.manifest(b"layer"), platform={"architecture": "amd64", "os": "linux"})
-    found = [d for n, d in files.files().items() if d[:1] in (b"{", b"[")]
-    saved_images = [
-        {"Config": f"{_HEX}.json", "RepoTags": ["a:1"], "Layers": [f"{_HEX}/layer.tar"]}
-    ]
-    return (*found, json.dumps(saved_images).encode(), f"sha256:{_HEX}".encode())
-
-
-def read_documents(data: bytes) -> None:
-    """Every document of a container image, whatever it is."""
-    refused = 0
-    parsers = (oci.parse_layout, oci.parse_index, oci.parse_manifest, oci.parse_config)
-    for parse in (*parsers, oci.parse_saved_images):
-        try:
-            parse(data)
-        except SysgraftError:
-            refused += 1
-    try:
-        oci.is_index(data)
-    except SysgraftError:
-        refused += 1
-    for check in (oci.check_layer_type, oci.parse_digest):
-        try:
-            check(as_text(data))
-        except SysgraftError:
-            refused += 1
-    if refused == 8:
-        raise SysgraftError("refused by all of them")
-
-
-# --- What registries and catalogs say ------------------------------------------------------------
-
-
-def read_reference(data: bytes) -> None:
-    """The name of an image."""
-    found = parse_reference(as_text(data))
-    assert parse_reference(str(found)) == found
-    assert found.endpoint
-    assert found.manifest
-
-
-def read_docker_config(data: bytes) -> None:
-    """Docker's config.json."""
-    found = docker_config.parse_docker_config(data)
-    for host in ("docker.io", "registry.example.org:5000", "a"):
-        found.credentials(host, "library/debian")
-        found.helper(host)
-
-
-def read_helper(data: bytes) -> None:
-    """What a credential helper answers."""
-    docker_config.parse_helper_answer(data)
-
-
-class _Refusal:
-    """An answer of status 401 with a header."""
-
-    status = 401
-    host = "registry.example.org"
-
-    def __init__(self, header: str) -> None:
-        self._header = header
-
-    def header(self, _name: str) -> str:
-        return self._header
-
-
-class _Token:
-    """An answer of the token server."""
-
-    status = 200
-    host = "auth.example.org"
-
-    def __init__(self, data: bytes) -> None:
-        self._data = data
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        pass
-
-    def read_all(self, limit: int) -> bytes:
-        return self._data[:limit]
-
-
-@functools.cache
-def _pools() -> Pools:
-    return Pools([])
-
-
-class _Http:
-    """Asks nobody; the realm comes from the other side, so it may be any text."""
-
-    def __init__(self, answer: bytes) -> None:
-        self._answer = answer
-
-    def get(self, url: str, headers: object) -> _Token:
-        _pools().for_url(url)
-        assert headers is not None
-        return _Token(self._answer)
-
-
-def read_challenge(data: bytes) -> None:
-    """WWW-Authenticate, and the token server's answer behind it, split at a NUL."""
-    header, _, answer = data.partition(b"\0")
-    parse_challenges(as_header(header))
-    refusal = _Refusal(as_header(header))
-    authorize(_Http(answer), refusal, credentials=None, scope="repository:a:pull")  # type: ignore[arg-type]
-
-
-def read_retry_after(data: bytes) -> None:
-    """Retry-After."""
-    seconds = seconds_of(as_header(data), now=1_790_000_000.0)
-    assert seconds is None or seconds >= 0
-
-
-def read_constraint(data: bytes) -> None:
-    """A constraint, and versions held against it, a line each."""
-    first, *rest = as_text(data).split("\n")
-    for each in rest:
-        parse_version(each)
-    meets = parse_constraint(first)
-    for each in rest:
-        version = parse_version(each)
-        if version is not None:
-            meets(version)
-
-
-def _catalog() -> bytes:
-    place = {"x86-64": {"oci": f"example.org/a/b@sha256:{_HEX}"}}
-    tags = [{"tag": f"1.{n}.0", "sysext": place, "confext": place} for n in range(4)]
-    return json.dumps({"layers": [{"name": "fuzz", "latest": "1.3.0", "tags": tags}]}).encode()
-
-
-def read_catalog(data: bytes) -> None:
-    """A catalog of Kairos."""
-    found = kairos_catalog.parse_catalog(data)
-    asked = 0
-    for name in list(found.layers)[:4]:
-        for version in ("", "1.2.0", "^1.1", ">=1, <2 || 3.x"):
-            try:
-                found.find(name, version, kind="sysext", architecture="x86-64")
-            except SysgraftError:
-                asked += 1
-
-
 TARGETS: Final = (
     Target(name="tar", seeds=tars, read=read_tar, repair=repair_tar, weight=30),
     Target(name="tar-source", seeds=tars, read=read_tar_source, repair=repair_tar, weight=15),
@@ -502,105 +270,4 @@ TARGETS: Final = (
     ),
     Target(name="compression", seeds=streams, read=read_stream, weight=25),
     Target(name="bombs", seeds=bombs, read=read_bomb, weight=0.01),
-    Target(
-        name="docker-archive", seeds=saved, read=read_docker_archive, repair=repair_tar, weight=10
-    ),
-    Target(name="oci-archive", seeds=layouts, read=read_oci_archive, repair=repair_tar, weight=10),
-    Target(name="since-source", seeds=grown, read=read_since, repair=repair_tar, weight=3),
-    Target(
-        name="any-source",
-        seeds=lambda: (*saved(), *layouts(), *tars()),
-        read=read_any_source,
-        repair=repair_tar,
-        weight=10,
-    ),
-    Target(
-        name="oci-documents",
-        seeds=_documents,
-        read=read_documents,
-        tokens=(
-            b'"manifests"',
-            b'"layers"',
-            b'"digest"',
-            b'"sha512:',
-            b'"mediaType"',
-            b'"platform"',
-        ),
-        weight=20,
-    ),
-    Target(
-        name="image-reference",
-        seeds=lambda: (
-            b"debian",
-            b"example.org:5000/a/b:1.2",
-            f"a/b@sha256:{_HEX}".encode(),
-            b"[::1]:80/x",
-        ),
-        read=read_reference,
-        tokens=(b"docker.io/", b"localhost", b":latest", b"@sha256:", b"library/", b"[::1]"),
-        weight=15,
-    ),
-    Target(
-        name="docker-config",
-        seeds=lambda: (
-            (
-                b'{"auths": {"docker.io": {"auth": "YTpi"}, "https://index.docker.io/v1/": '
-                b'{"identitytoken": "x"}}, "credsStore": "pass", "credHelpers": {"a": "b"}}'
-            ),
-        ),
-        read=read_docker_config,
-        tokens=(b'"auth"', b'"auths"', b"YTpi", b"Og==", b'"credHelpers"', b'"username"'),
-        weight=10,
-    ),
-    Target(
-        name="credential-helper",
-        seeds=lambda: (b'{"ServerURL": "a", "Username": "<token>", "Secret": "s"}',),
-        read=read_helper,
-        tokens=(b'"Username"', b'"Secret"', b"<token>"),
-        weight=5,
-    ),
-    Target(
-        name="http-challenge",
-        seeds=lambda: (
-            (
-                b'Bearer realm="https://auth.example.org/token",service="r",scope="a:b:pull"\0'
-                b'{"token": "abc", "access_token": "d"}'
-            ),
-            b'Basic realm="x", Digest nonce=1\0{}',
-        ),
-        read=read_challenge,
-        tokens=(
-            b"Bearer ",
-            b"Basic ",
-            b'realm="',
-            b"https://",
-            b"[::1",
-            b":99999/",
-            b'\\"',
-            b"//[",
-            b"@",
-        ),
-        weight=15,
-    ),
-    Target(
-        name="retry-after",
-        seeds=lambda: (b"120", b"Fri, 27 Nov 2026 10:00:00 GMT", b"0"),
-        read=read_retry_after,
-        tokens=(b"Nov", b"GMT", b"+9999", b"1.5", b"inf", b"nan", b"\xb2", b"Feb 30", b"99:99:99"),
-        weight=10,
-    ),
-    Target(
-        name="version-constraint",
-        seeds=lambda: (b">=1.2, <2 || ~3.1\n1.2.3\nv1.9.0-rc.1+5", b"^1.x\n1.0.0", b"*\n2"),
-        read=read_constraint,
-        tokens=(b"||", b">=", b"!=", b"~>", b"^", b" - ", b".x", b"*", b"-rc.1", b"+b"),
-        weight=15,
-    ),
-    Target(
-        name="kairos-catalog",
-        seeds=lambda: (_catalog(),),
-        read=read_catalog,
-        tokens=(b'"layers"', b'"tags"', b'"tag"', b'"sysext"', b'"oci"', b"@sha256:"),
-        weight=10,
-    ),
 )

@@ -250,16 +250,17 @@ _TRUST: Final = File("db.pem")
 
 def cli_inspect(data: bytes) -> bool:
     """The command line, its text and its exit code."""
-    return _clean(sysgraft("ext", "inspect", IMAGE.put(data), "--files"))
+    return clean_result(sysgraft("ext", "inspect", IMAGE.put(data), "--files"))
 
 
 def cli_verify(data: bytes) -> bool:
     """As `cli_inspect`."""
     pem = _TRUST.put(ec_identity().certificate_pem)
-    return _clean(sysgraft("ext", "verify", IMAGE.put(data), "--certificate", pem))
+    return clean_result(sysgraft("ext", "verify", IMAGE.put(data), "--certificate", pem))
 
 
-def _clean(result: Result) -> bool:
+def clean_result(result: Result) -> bool:
+    """Whether a command did what was asked; it never does something unexpected."""
     assert result.code in (0, 1, 2), result
     assert "unexpected" not in result.err, result.err
     assert "\x1b" not in result.out + result.err, result

@@ -30,7 +30,7 @@ from sysgraft.transport import credentials, daemon, waiting
 from sysgraft.transport.http import Http
 from sysgraft.transport.registry import Repository
 from target import File, Target, drain
-from targets_archives import saved
+from targets_containers import saved
 from targets_images import images
 
 if TYPE_CHECKING:

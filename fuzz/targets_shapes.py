@@ -30,8 +30,9 @@ from sysgraft.image.policy_assess import Facts, Signature, assess
 from sysgraft.testing.certificates import NOT_AFTER, NOT_BEFORE
 from target import Target, as_text
 from targets_archives import read_tar_source
-from targets_efi import read_certificate, read_esp
 from targets_images import read_erofs, read_image, verify
+from targets_partitions import read_esp
+from targets_signatures import read_certificate
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

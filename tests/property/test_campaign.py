@@ -230,7 +230,7 @@ def talk() -> None:
         (lambda: int("x"), "exception", "ValueError"),
         (deep, "exception", "RecursionError"),
         (leave, "exception", "SystemExit"),
-        (spin, "hang", "_Late"),
+        (spin, "hang", "Late"),
         (exhaust, "memory", "MemoryError"),
         (swallow, "memory", "too much"),
         (vanish, "crash", "SIGSEGV"),
