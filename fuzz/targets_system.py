@@ -8,14 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from lint_kit import (
-    MODULES,
+    EVERYTHING,
     RELOADED,
-    UNITS,
     Maker,
-    link,
     module,
-    running,
-    xz,
     zstd,
 )
 from machine_kit import AFTER, BEFORE, LSPCI, LSUSB, MACHINE_FORM, UDEV
@@ -47,8 +43,6 @@ from target import File, Target, as_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
-
-    from lint_kit import Content
 
 
 # --- Modules, units, firmware --------------------------------------------------------------------
@@ -96,18 +90,6 @@ def read_unit(data: bytes) -> None:
 
 # --- Images held together ------------------------------------------------------------------------
 
-_FILES: Final[dict[str, Content]] = {
-    f"{MODULES}/updates/demo.ko": module(),
-    f"{MODULES}/updates/demo.ko.zst": zstd(module("packed")),
-    f"{MODULES}/updates/demo.ko.xz": xz(module("other")),
-    f"{MODULES}/modules.dep": "updates/demo.ko:\n",
-    f"{UNITS}/demo.service": "[Service]\nExecStart=/usr/bin/script\n[Install]\nWantedBy=x\n",
-    "usr/bin/script": "#!/bin/sh\nudevadm control --reload\n",
-    "usr/lib/firmware/a.bin": b"a" * 5000,
-    "usr/lib/firmware/a.bin.zst": zstd(b"a" * 5000),
-    "usr/lib/firmware/link.bin": link("a.bin"),
-    **running("udevadm trigger"),
-}
 OTHER: Final = File("other.sysext.raw")
 
 
@@ -115,7 +97,7 @@ OTHER: Final = File("other.sysext.raw")
 def images() -> Sequence[bytes]:
     """An image with something for every family of checks."""
     with tempfile.TemporaryDirectory() as folder:
-        return (Maker(Path(folder)).image("other", _FILES, release=RELOADED).read_bytes(),)
+        return (Maker(Path(folder)).image("other", EVERYTHING, release=RELOADED).read_bytes(),)
 
 
 @functools.cache

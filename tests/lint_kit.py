@@ -238,3 +238,18 @@ def signature(signer: Identity) -> bytes:
     key = load_private_key(signer.key_pem)
     pkcs7 = sign_root_hash(b"\1" * 32, key, signer.certificate, include_certificate=False)
     return pkcs7 + struct.pack(">5B3xI", 0, 0, 2, 0, 0, len(pkcs7)) + MARK
+
+
+EVERYTHING: Final[dict[str, Content]] = {
+    f"{MODULES}/updates/demo.ko": module(),
+    f"{MODULES}/updates/demo.ko.zst": zstd(module("packed")),
+    f"{MODULES}/updates/demo.ko.xz": xz(module("other")),
+    f"{MODULES}/modules.dep": "updates/demo.ko:\n",
+    f"{UNITS}/demo.service": "[Service]\nExecStart=/usr/bin/script\n[Install]\nWantedBy=x\n",
+    "usr/bin/script": "#!/bin/sh\nudevadm control --reload\n",
+    "usr/lib/firmware/a.bin": b"a" * 5000,
+    "usr/lib/firmware/a.bin.zst": zstd(b"a" * 5000),
+    "usr/lib/firmware/link.bin": link("a.bin"),
+    **running("udevadm trigger"),
+}
+"""Something for every family of checks."""

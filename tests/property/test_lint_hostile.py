@@ -9,7 +9,14 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from command import sysgraft
-from lint_kit import KERNEL, MODULES, RELOADED, UNITS, Maker, link, lint, module, running, zstd
+from lint_kit import (
+    EVERYTHING,
+    KERNEL,
+    RELOADED,
+    Maker,
+    link,
+    lint,
+)
 from sysgraft.errors import SysgraftError
 
 if TYPE_CHECKING:
@@ -17,25 +24,13 @@ if TYPE_CHECKING:
 
     from lint_kit import Content
 
-FILES: dict[str, Content] = {
-    f"{MODULES}/updates/demo.ko": module(),
-    f"{MODULES}/updates/demo.ko.zst": zstd(module("packed")),
-    f"{MODULES}/modules.dep": "updates/demo.ko:\n",
-    f"{UNITS}/demo.service": "[Service]\nExecStart=/usr/bin/script\n[Install]\nWantedBy=x\n",
-    "usr/bin/script": "#!/bin/sh\nudevadm control --reload\n",
-    "usr/lib/firmware/a.bin": b"a" * 5000,
-    "usr/lib/firmware/a.bin.zst": zstd(b"a" * 5000),
-    "usr/lib/firmware/link.bin": link("a.bin"),
-    **running("udevadm trigger"),
-}
-
 
 class Pair:
     """A good image, and one to be changed."""
 
     def __init__(self, folder: Path) -> None:
         self.good = Maker(folder).image("good", {"usr/lib/firmware/a.bin": b"b"})
-        self.other = Maker(folder).image("other", FILES, release=RELOADED)
+        self.other = Maker(folder).image("other", EVERYTHING, release=RELOADED)
         self.data = self.other.read_bytes()
 
 
