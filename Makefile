@@ -7,7 +7,7 @@ LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --genera
 	--no-header --no-emit-index-url --no-emit-find-links --upgrade
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint bench lock clean
+.PHONY: help demo test lint bench fuzz lock clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-7s %s\n", $$1, $$2 }' Makefile
@@ -26,6 +26,9 @@ lint: $(VENV)/dev.stamp ## Check style and types only
 bench: $(VENV)/dev.stamp ## Measure against systemd-repart, veritysetup and the floor (root, Debian)
 	scripts/setup-oracles
 	$(BIN)/python benchmarks/run.py
+
+fuzz: $(VENV)/dev.stamp ## Give a million damaged files to every parser (Linux)
+	$(BIN)/python fuzz/campaign.py
 
 lock: $(VENV)/dev.stamp ## Renew requirements/*.txt
 	$(BIN)/python -m pip install --quiet uv
