@@ -82,3 +82,9 @@ def test_setcap_writes_the_same(tmp_path: Path, text: str) -> None:
         assert last + 1 == ALL.bit_count()
     else:
         assert written == from_text(text)
+
+
+def test_a_book_is_not_repeated() -> None:
+    with pytest.raises(FormatError) as caught:
+        from_text("cap_chown=e cap_kill=p " * 2000)
+    assert len(str(caught.value)) < 200
