@@ -7,6 +7,7 @@ from typing import Final
 import targets_archives
 import targets_boot
 import targets_containers
+import targets_firmware
 import targets_images
 import targets_logs
 import targets_names
@@ -27,6 +28,7 @@ TARGETS: Final[tuple[Target, ...]] = (
     *targets_archives.TARGETS,
     *targets_boot.TARGETS,
     *targets_containers.TARGETS,
+    *targets_firmware.TARGETS,
     *targets_images.TARGETS,
     *targets_logs.TARGETS,
     *targets_names.TARGETS,

@@ -30,7 +30,6 @@ from sysgraft.formats import (
     kernel_log,
     lspci,
     lsusb,
-    metainfo,
     modinfo,
     module_signature,
     modules_dep,
@@ -157,11 +156,6 @@ def read_listings(data: bytes) -> None:
         raise SysgraftError("refused by all of them")
 
 
-def read_metainfo(data: bytes) -> bool:
-    """What a package says of its firmware."""
-    return metainfo.parse(data) is not None
-
-
 def logs() -> Sequence[bytes]:
     """Logs in each form they are kept in."""
     return (
@@ -225,19 +219,5 @@ TARGETS: Final = (
         read=read_listings,
         tokens=(b"Slot:\t", b"idVendor ", b"P: /devices/", b"E: MODALIAS=", b"Driver:", b"\n\n"),
         weight=15,
-    ),
-    Target(
-        name="metainfo",
-        seeds=lambda: (
-            (
-                b'<?xml version="1.0"?>\n<component type="firmware"><id>b</id>'
-                b"<pkgname>cc-1</pkgname><provides>"
-                b'<firmware type="runtime">x.b</firmware></provides>'
-                b"</component>"
-            ),
-        ),
-        read=read_metainfo,
-        tokens=(b"<!DOCTYPE x [", b"<!ENTITY a 'b'>", b"&a;", b"<firmware>", b"]]>", b"<?x?>"),
-        weight=10,
     ),
 )
