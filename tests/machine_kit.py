@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-# The messages of the founding documents: before the extension was merged, and after a re-plug.
+# The messages of the published example: before the extension was merged, and after a re-plug.
 BEFORE = """\
 [   49.065898] rtw_8821au 1-4:1.0: Direct firmware load for rtw88/rtw8821a_fw.bin failed with error -2
 [   49.065904] rtw_8821au 1-4:1.0: failed to request firmware

@@ -218,7 +218,7 @@ def archive(path: Path) -> dict[str, bytes]:
 
 
 def test_patterns_as_of_find(root: Path, tmp_path: Path) -> None:
-    """The recipe of the founding documents, turned round: what is kept is named."""
+    """The published find(1) recipe, turned round: what is kept is named."""
     keep = ["--keep=/usr/lib/firmware/rtw88/*", "--keep=raw*", "--drop=*/unused.bin"]
     found = built(tmp_path, "--firmware-tree", root, *keep)
     firmware = {name for name in found if not name.startswith("usr/")}

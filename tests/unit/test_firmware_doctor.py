@@ -63,7 +63,7 @@ def document(name: str, *words: str | Path, code: int = 0) -> dict[str, Any]:
     return result.document
 
 
-# --- The founding dongle -------------------------------------------------------------------------
+# --- The published dongle ------------------------------------------------------------------------
 
 
 def test_no_firmware_anywhere(log: Path) -> None:

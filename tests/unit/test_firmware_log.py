@@ -21,7 +21,7 @@ def facts(text: str) -> LogFacts:
     return read_log(kernel_log.parse(text.encode()), DeviceNames())
 
 
-def test_the_founding_dongle() -> None:
+def test_the_published_dongle() -> None:
     first, second, third = facts(BEFORE).failures
     assert first == Failure(
         "rtw88/rtw8821a_fw.bin",

@@ -34,7 +34,7 @@ MISSED: Final = Failure(
 
 @pytest.fixture
 def kit(tmp_path: Path) -> Kit:
-    """The founding documents' machine: a dongle whose firmware has come since."""
+    """The published example: a dongle whose firmware has come since."""
     kit = kit_in(tmp_path)
     dongle(kit, Behaviour(driver="rtw_8821au", firmware=FIRMWARE, thing="net/wlan0"))
     kit.machine.text(f"usr/lib/firmware/{FIRMWARE}", "firmware")

@@ -27,7 +27,7 @@ LOG: Final = f"""\
 
 @pytest.fixture
 def kit(tmp_path: Path) -> Kit:
-    """The founding documents' machine."""
+    """The machine of the published example."""
     kit = kit_in(tmp_path / "node")
     machine = kit.machine
     machine.device("pci:0000:00:14.0", "pci0000:00/0000:00:14.0", bound="xhci_hcd")

@@ -1,4 +1,4 @@
-"""The founding page from its first to its last build step, with Podman where it says Docker.
+"""The published recipe for firmware from its first to its last build step, by Podman for Docker.
 
 A slim base without firmware, an image with firmware upon it, the extension from its last layer;
 the image asked for from the daemon, saved to a file, and served by a registry.
@@ -68,7 +68,7 @@ def podman(tmp_path: Path) -> Iterator[Podman]:
 @pytest.mark.oracle("docker-registry")
 @pytest.mark.oracle("busybox")
 @pytest.mark.root
-def test_the_founding_page(
+def test_the_published_recipe(
     podman: Podman, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, signing_pair: SigningPair
 ) -> None:
     there = context(tmp_path / "context")
