@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import lzma
 import subprocess
 import sys
 from pathlib import Path
@@ -10,6 +11,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from firmware_kit import DISK, WIFI, machine, write_firmware, write_kernel
+from sysgraft.firmware.inventory import Failure, render_machine
 from sysgraft.testing.certificates import make_identity
 from uki_kit import make_kit, public_pem
 
@@ -103,3 +106,22 @@ def test_a_script_says_how_it_is_called(script: str) -> None:
 def test_a_script_says_what_it_cannot_read(script: str, signing_pair: SigningPair) -> None:
     words = (signing_pair.certificate, "missing.raw") if "verify" in script else ("missing.raw",)
     assert "error: missing.raw: No such file" in run(script, *words, code=1)
+
+
+def test_firmware_by_hardware(tmp_path: Path, signing_pair: SigningPair) -> None:
+    root, out, inventory = tmp_path / "root", tmp_path / "out", tmp_path / "machine.json"
+    write_kernel(root)
+    packed = write_firmware(root) / "helper/b.bin.xz"
+    packed.write_bytes(lzma.compress(b"b", check=lzma.CHECK_CRC32))
+    out.mkdir()
+    missed = "iwlwifi-so-a0-gf-a0-83.ucode"
+    failure = Failure(missed, f"firmware load for {missed} failed", "pci:0000:00:00.0", error=2)
+    inventory.write_bytes(render_machine(machine(WIFI, DISK, failures=(failure,))))
+    pair = (signing_pair.key, signing_pair.certificate)
+    printed = run("firmware_by_hardware.py", root, inventory, *pair, out).splitlines()
+    assert any(line.startswith("early qlogic/v2/fw.bin: ") for line in printed)
+    assert any(line.startswith("late  iwlwifi-so-a0-gf-a0-83.ucode: ") for line in printed)
+    assert "verified" in printed
+    assert f"pci:0000:00:00.0: {missed}: install" in printed
+    assert printed[-1].startswith("upgrade: firmware_2 lies on top, ")
+    assert {path.name for path in out.iterdir()} >= {"plan.json", "slim.tar", "early-1.cpio"}
