@@ -1,12 +1,18 @@
-"""A guest's machine brought home: its /sys and its log, as ``firmware scan --root`` reads them."""
+"""A guest's machine brought home, or sysgraft brought to a guest."""
 
 from __future__ import annotations
 
+import shutil
 import tarfile
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+import sysgraft
+from conftest import DEBIAN_13
+from sysgraft.build.extension import build_extension
+
 if TYPE_CHECKING:
-    from pathlib import Path
+    from sysgraft.sign.pair import SigningPair
 
 COPY: Final = r"""
 dd if=/dev/kmsg iflag=nonblock bs=8192 > "$SYSGRAFT_RESULTS/kmsg" 2> /dev/null
@@ -22,7 +28,30 @@ cp --parents usr/lib/os-release /run/copy
 tar --create --gzip --no-recursion --ignore-failed-read --file "$SYSGRAFT_RESULTS/machine.tar.gz" \
     --files-from /run/list --recursion --directory /run/copy proc usr 2> /dev/null
 """
-"""The end of a guest's script: the log as ``kmsg``, files as ``machine.tar.gz``."""
+"""The end of a guest's script: the log as ``kmsg``, files as ``machine.tar.gz``, which ``firmware
+scan --root`` reads."""
+
+PYTHONPATH: Final = "/usr/lib/sysgraft-python"
+"""Where `python_extension` puts sysgraft and what it needs."""
+
+# Of Python's library, what nobody asks for.
+_LEFT_OUT: Final = (
+    *("__pycache__", "test", "idlelib", "ensurepip", "lib2to3", "pydoc_data", "tkinter"),
+)
+
+
+def python_extension(folder: Path, signing: SigningPair) -> str:
+    """An extension with sysgraft, msgspec, and the part of Python's library the guest lacks."""
+    tree = folder / "python-tree"
+    ignored = shutil.ignore_patterns(*_LEFT_OUT)
+    own = tree / PYTHONPATH.lstrip("/")
+    library = DEBIAN_13 / "usr/lib/python3.13"
+    shutil.copytree(library, tree / "usr/lib/python3.13", ignore=ignored, symlinks=True)
+    shutil.copytree(Path(sysgraft.__file__).parent, own / "sysgraft", ignore=ignored)
+    packages = DEBIAN_13 / "usr/lib/python3/dist-packages"
+    shutil.copytree(packages / "msgspec", own / "msgspec", ignore=ignored)
+    build_extension("python", [str(tree)], output=str(folder), signing=signing)
+    return str(folder / "python.sysext.raw")
 
 
 def results_of(folder: Path) -> dict[str, Path]:

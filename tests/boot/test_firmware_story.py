@@ -1,14 +1,15 @@
 """From a machine whose network card lacks its firmware to one that has it, and nothing more.
 
-QEMU's i82551 cannot be set up without ``e100/d102e_ucode.bin``. The machine is scanned, Debian's
-kernel and firmware are indexed, a plan is made, and an extension of its few files built and signed;
-with that the interface comes up. ``test_firmware`` loads a second file, plain from an extension in
-the first boot, compressed in the second.
+QEMU's i82551 cannot be set up without ``e100/d102e_ucode.bin``. The machine scans itself; outside
+Debian's kernel and firmware are indexed, a plan is made, and an extension of its few files is built
+and signed; with that the interface comes up. ``test_firmware`` loads a second file, plain from an
+extension in the first boot, compressed in the second.
 """
 
 from __future__ import annotations
 
 import hashlib
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -17,13 +18,17 @@ import pytest
 from boot.conftest import initrd
 from command import sysgraft
 from conftest import FIRMWARE_13
-from guest_kit import COPY, results_of, unpack_machine
+from guest_kit import PYTHONPATH, python_extension, results_of
 from sysgraft.host.kernel_messages import CONTROLS, LOADER_MESSAGES
 
 if TYPE_CHECKING:
     from boot.conftest import BuildUki, Keys, Lab
 
-pytestmark = [pytest.mark.boot, pytest.mark.oracle("firmware-13")]
+pytestmark = [
+    pytest.mark.boot,
+    pytest.mark.oracle("firmware-13"),
+    pytest.mark.oracle("debian-13"),
+]
 
 UCODE: Final = "e100/d102e_ucode.bin"
 WIFI: Final = "rtw88/rtw8821a_fw.bin"
@@ -39,7 +44,8 @@ for interface in /sys/class/net/*; do
 done
 ip link set "$name" up && echo up > "$SYSGRAFT_RESULTS/link" || echo down > "$SYSGRAFT_RESULTS/link"
 cat "/sys/class/net/$name/flags" > "$SYSGRAFT_RESULTS/flags"
-{COPY}
+export PYTHONPATH={PYTHONPATH} PYTHONDONTWRITEBYTECODE=1
+python3 -m sysgraft firmware scan --output "$SYSGRAFT_RESULTS/machine.json"
 exit 0
 """
 UP: Final = 1  # IFF_UP
@@ -65,12 +71,6 @@ class Story:
         made = self.tool("build", name, *words, "--output", self.folder / name, *self.signing)
         return made["extension"]["file"], made["size"]
 
-    def scan(self, results: dict[str, Path], name: str) -> tuple[Path, dict[str, Any]]:
-        root = unpack_machine(results, self.folder / f"root-{name}")
-        path = self.folder / f"{name}.json"
-        found = self.tool("scan", "--root", root, "--kmsg", results["kmsg"], "--output", path)
-        return path, found
-
 
 @pytest.fixture
 def story(tmp_path: Path, keys: Keys) -> Story:
@@ -92,26 +92,29 @@ def test_a_card_gets_its_firmware_and_no_other(story: Story, lab: Lab, uki: Buil
     tree = ("--firmware-tree", SAMPLE, "--keep", WIFI)
 
     plain, _ = story.build("plain", *tree, "--pack", "plain")
-    before = boot(story, lab, image, "before", plain)
+    python = python_extension(story.folder, story.keys.pair("extension"))
+    before = boot(story, lab, image, "before", plain, python)
     assert before["link"].read_text() == "down\n"
     assert before["wifi"].read_text().split()[0] == sample
-    inventory, found = story.scan(before, "before")
+    found = json.loads(before["machine.json"].read_bytes())
     assert [each["name"] for each in found["failures"]] == [UCODE]
+    said = story.tool("doctor", "--machine", before["machine.json"], code=1)
+    assert [each["names"] for each in said["findings"]] == [[UCODE]]
 
-    card, size = planned(story, inventory)
+    card, size = planned(story, before["machine.json"])
     assert size < 4_000, "the card's files, of more than a gigabyte"
     assert Path(card).stat().st_size < 200_000, "most of it Debian's terms"
     compressed, _ = story.build("compressed", *tree, "--pack", "zstd")
-    after = boot(story, lab, image, "after", card, compressed)
+    after = boot(story, lab, image, "after", card, compressed, python)
     assert after["link"].read_text() == "up\n"
     assert int(after["flags"].read_text(), 16) & UP
     assert after["wifi"].read_text().split()[0] == sample, "what a driver gets is the same"
-    inventory, found = story.scan(after, "after")
-    assert "failures" not in found or not found["failures"]
+    found = json.loads(after["machine.json"].read_bytes())
+    assert not found.get("failures")
     loaded = {each["name"]: each["path"] for each in found["loaded"]}
     assert loaded[UCODE] == f"/lib/firmware/{UCODE}"
     assert loaded[WIFI] == f"/lib/firmware/{WIFI}.zst"
-    said = story.tool("doctor", "--machine", inventory, "--extension", card)
+    said = story.tool("doctor", "--machine", after["machine.json"], "--extension", card)
     assert not said["findings"]
 
 

@@ -10,21 +10,19 @@ kernel's messages say. The extension is signed and brings the firmware, the unit
 from __future__ import annotations
 
 import json
-import shutil
-from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import pytest
 
-import sysgraft
 from boot.conftest import initrd
-from conftest import DEBIAN_13
+from guest_kit import python_extension
 from sysgraft.build.extension import BuildOptions, build_extension
 from sysgraft.firmware.reprobe.units.tree import UnitOptions, write_units
 from sysgraft.lab.report import Merged
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from pathlib import Path
 
     from boot.conftest import BuildUki, Keys, Lab
 
@@ -118,16 +116,6 @@ runs = [
 found = [dataclasses.asdict(reprobe(options, machine)) for options in runs]
 print(json.dumps({"runs": found, "merged": merged_files("usr/lib/firmware")}))
 """
-# Of Python's library, what the engine does not need.
-LEFT_OUT: Final = (
-    "__pycache__",
-    "test",
-    "idlelib",
-    "ensurepip",
-    "lib2to3",
-    "pydoc_data",
-    "tkinter",
-)
 
 
 def extension(folder: Path, keys: Keys) -> Path:
@@ -149,24 +137,6 @@ def extension(folder: Path, keys: Keys) -> Path:
     return folder / "firmware.sysext.raw"
 
 
-def python_extension(folder: Path, keys: Keys) -> Path:
-    """Python's library, which the guest has a small part of, and the engine."""
-    tree = folder / "python-tree"
-    ignored = shutil.ignore_patterns(*LEFT_OUT)
-    library = DEBIAN_13 / "usr/lib/python3.13"
-    shutil.copytree(library, tree / "usr/lib/python3.13", ignore=ignored, symlinks=True)
-    package = Path(sysgraft.__file__).parent
-    shutil.copytree(package, tree / "usr/lib/sysgraft-python/sysgraft", ignore=ignored)
-    build_extension(
-        "python",
-        [str(tree)],
-        output=str(folder),
-        signing=keys.pair("extension"),
-        options=BuildOptions(),
-    )
-    return folder / "python.sysext.raw"
-
-
 def bindings(data: bytes) -> dict[str, str]:
     """What each device is bound to, by its name."""
     lines = (line.partition(" ") for line in data.decode().splitlines())
@@ -177,7 +147,7 @@ def bindings(data: bytes) -> dict[str, str]:
 def test_the_device_gets_its_driver_and_no_other_is_touched(
     lab: Lab, uki: BuildUki, keys: Keys, tmp_path: Path
 ) -> None:
-    images = (extension(tmp_path, keys), python_extension(tmp_path, keys))
+    images = (extension(tmp_path, keys), python_extension(tmp_path, keys.pair("extension")))
     files = {
         "usr/lib/verity.d/extension.crt": (keys.folder / "extension.pem").read_bytes(),
         "etc/lab/gadgets": GADGETS.encode(),
