@@ -99,7 +99,8 @@ def read_challenge(data: bytes) -> None:
     header, _, answer = data.partition(b"\0")
     parse_challenges(as_header(header))
     refusal = _Refusal(as_header(header))
-    authorize(_Http(answer), refusal, credentials=None, scope="repository:a:pull")  # type: ignore[arg-type]
+    scope = "repository:a:pull"
+    authorize(_Http(answer), refusal, credentials=None, scope=scope, host="a")  # type: ignore[arg-type]
 
 
 def read_retry_after(data: bytes) -> None:

@@ -73,6 +73,10 @@ def test_no_daemon_and_daemons_elsewhere(tmp_path: Path, monkeypatch: pytest.Mon
     monkeypatch.setenv("DOCKER_HOST", f"unix://{tmp_path}/none")
     with pytest.raises(TransferError, match="cannot be asked: No such file"):
         files("docker-daemon:x:1")
+    with pytest.raises(TransferError, match="cannot be asked") as asked:
+        files("word")
+    assert "docker://word" in asked.value.hint
+    monkeypatch.setattr("sysgraft.build.sources.daemon.find_daemon", lambda: None)
     with pytest.raises(UsageError) as caught:
         files("word")
     assert "docker://word" in caught.value.hint

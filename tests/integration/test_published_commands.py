@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from conftest import SigningPair
+    from registry_kit import Request
 
 
 KEYS = "--private-key=keys/db.key --certificate=keys/db.pem"
@@ -138,10 +139,29 @@ def test_a_folder_laid_out_as_documented(workplace: Path) -> None:
 def test_a_name_that_no_file_daemon_or_registry_has_says_what_to_do(
     workplace: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("DOCKER_HOST", f"unix://{workplace}/nobody.sock")
+    monkeypatch.setattr("sysgraft.build.sources.daemon.find_daemon", lambda: None)
     with server(lambda _: Reply(404)) as host:
         line = f"{KEYS} --output=build firmware {host}/firmware:ubuntu-24.04"
         result = sysgraft("ext", "build", *shlex.split(line), "--insecure-registry", host)
     assert result.code == 2
     assert f"error: {host}/firmware:ubuntu-24.04: the registry has no image" in result.err
     assert not list((workplace / "build").glob("*"))
+
+
+def test_a_daemon_that_does_not_answer_is_not_replaced_by_a_registry(
+    workplace: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DOCKER_HOST", f"unix://{workplace}/nobody.sock")
+    asked: list[Request] = []
+
+    def answer(request: Request) -> Reply:
+        asked.append(request)
+        return Reply(404)
+
+    with server(answer) as host:
+        line = f"{KEYS} --output=build firmware {host}/firmware:ubuntu-24.04"
+        result = sysgraft("ext", "build", *shlex.split(line), "--insecure-registry", host)
+    assert result.code == 2
+    assert "cannot be asked" in result.err
+    assert f"docker://{host}/firmware:ubuntu-24.04 reads it from its registry" in result.err
+    assert not asked

@@ -210,6 +210,7 @@ def test_a_login_that_a_helper_keeps(
         docker_config(no_logins, host)
         pushed(tmp_path, f"{host}/fw:1", TOP)
         monkeypatch.setenv("PATH", f"{helper.parent}:/usr/bin:/bin")
-        (no_logins / "config.json").write_text(json.dumps({"credHelpers": {host: "vault"}}))
+        old = {"auths": {host: {"auth": "b2xkOm9sZA=="}}, "credHelpers": {host: "vault"}}
+        (no_logins / "config.json").write_text(json.dumps(old))
         assert files(f"docker://{host}/fw:1", options(host)) == FIRMWARE
         assert (tmp_path / "asked").read_text() == host

@@ -194,6 +194,9 @@ def test_a_registry_that_stays_busy_or_wants_too_much_patience(pauses: list[floa
         "gopher:x",
         "https://[::1",  # no address at all
         "//user:secret@[x]/",
+        "https://user@{other}/x",
+        "https://registry.example\\@{other}/x",
+        "//{other}\\@registry.example/",
     ],
 )
 def test_redirects_that_lead_out_of_security(target: str) -> None:
@@ -243,6 +246,31 @@ def test_a_redirect_to_a_store_gets_no_login(
         assert files(f"docker://{host}/{NAME}:1", options) == WANTED
     assert len(seen) == 1
     assert "Authorization" not in seen[0].headers
+
+
+def test_a_store_that_asks_who_we_are_is_not_told(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path))
+    seen: list[Request] = []
+
+    def store(request: Request) -> Reply:
+        seen.append(request)
+        realm = f'Bearer realm="http://{request.headers["Host"]}/token"'
+        return Reply(401, b"", {"WWW-Authenticate": f'{realm}, Basic realm="x"'})
+
+    def lie(request: Request, _truth: Reply) -> Reply | None:
+        if request.path.endswith(sha256(LAYER)):
+            return Reply(307, b"", {"Location": f"http://{host_of_store}/blob"})
+        return None
+
+    with server(store) as host_of_store, server(Liar(lie)) as host:
+        logins = {name: {"auth": "dTpw"} for name in (host, host_of_store)}
+        (tmp_path / "config.json").write_text(json.dumps({"auths": logins}))
+        with pytest.raises(TransferError, match="HTTP 401"):
+            files(f"docker://{host}/{NAME}:1", Options(insecure_registries=(host, host_of_store)))
+    assert {request.path for request in seen} == {"/blob"}
+    assert not any("Authorization" in request.headers for request in seen)
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ from sysgraft.build.collect import Options, open_tree
 from sysgraft.errors import SysgraftError, UsageError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
 BASE = tar_of(
@@ -85,6 +86,49 @@ def test_other_sources_and_bases_that_are_no_images(tmp_path: Path) -> None:
         assert contents(collected) == {"usr/more": b"changed", "usr/top": b"top", "usr/f": b"f"}
     with pytest.raises(UsageError, match="wants an image, and that is none"):
         since(image, str(tmp_path / "folder"))
+
+
+@pytest.mark.parametrize("pack", [bytes, gzip.compress], ids=["plain", "gzip"])
+def test_what_only_a_chain_of_hard_links_still_shows(
+    pack: Callable[[bytes], bytes], tmp_path: Path
+) -> None:
+    """The names that bear the content are replaced above; the last link to it stays."""
+
+    def image(name: str, data: bytes) -> str:
+        lower: dict[str, bytes | str] = {
+            "usr/a": data,
+            "usr/b": "=usr/a",
+            "usr/c": "=usr/b",
+            f"usr/{name}": b"1",
+        }
+        layout = Layout()
+        upper = tar_of({"usr/a": b"new", "usr/b": b"new too"})
+        layout.add(layout.manifest(tar_of(lower), upper, pack=pack))
+        return layout.write(tmp_path / name)
+
+    found = since(image("image", b"B" * 5000), image("base", b"A" * 5000), whiteouts="drop")
+    assert found == {"usr/c": b"B" * 5000, "usr/image": b"1"}
+
+
+@pytest.mark.parametrize("pack", [bytes, gzip.compress], ids=["plain", "gzip"])
+def test_a_hard_link_written_by_way_of_an_alias(
+    pack: Callable[[bytes], bytes], tmp_path: Path
+) -> None:
+    layers = [
+        tar_of({"lib": "->usr/lib", "usr/lib/x": b"x" * 5000}),
+        tar_of({"usr/bin/y": "=lib/x"}),
+        tar_of({"usr/lib/x": b"new"}),
+    ]
+    layout = Layout()
+    layout.add(layout.manifest(*layers, pack=pack))
+    with open_tree([layout.write(tmp_path / "image")], Options(layers="all")) as collected:
+        assert contents(collected) == {"usr/bin/y": b"x" * 5000, "usr/lib/x": b"new"}
+
+
+def test_without_an_image_there_is_nothing_since(tmp_path: Path) -> None:
+    (tmp_path / "folder/usr").mkdir(parents=True)
+    with pytest.raises(UsageError, match="wants an image, and no source is one"):
+        since(str(tmp_path / "folder"), "none:1")
 
 
 def test_on_the_command_line(tmp_path: Path) -> None:

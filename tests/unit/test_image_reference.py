@@ -21,6 +21,7 @@ DIGEST = "sha256:" + "a" * 64
         ("docker.io/debian", "docker.io/library/debian:latest", "registry-1.docker.io"),
         ("index.docker.io/a/b", "docker.io/a/b:latest", "registry-1.docker.io"),
         ("quay.io/kairos/x:v1", "quay.io/kairos/x:v1", "quay.io"),
+        ("2048/game", "docker.io/2048/game:latest", "registry-1.docker.io"),
         ("localhost/x", "localhost/x:latest", "localhost"),
         ("localhost:5000/x", "localhost:5000/x:latest", "localhost:5000"),
         ("127.0.0.1:5000/a/b/c:t", "127.0.0.1:5000/a/b/c:t", "127.0.0.1:5000"),

@@ -91,6 +91,12 @@ def test_helpers() -> None:
         parse_helper_answer(b"credentials not found")
 
 
+@pytest.mark.parametrize("data", [b"", b"\n", b"{}", b'{"auths": null, "credHelpers": null}'])
+def test_files_without_credentials(data: bytes) -> None:
+    config = parse_docker_config(data)
+    assert (config.credentials("quay.io", "x"), config.helper("quay.io")) == (None, "")
+
+
 def test_secrets_do_not_show() -> None:
     assert "secret" not in repr(Credentials("u", "secret", "secret"))
     with pytest.raises(FormatError) as caught:

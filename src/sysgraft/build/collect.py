@@ -17,6 +17,7 @@ from sysgraft.build.path_rules import Rules
 from sysgraft.build.selection import select
 from sysgraft.build.sources.model import LeftOut, Options, Workspace
 from sysgraft.build.sources.opening import open_source
+from sysgraft.build.sources.since import SinceSource
 from sysgraft.build.sources.spec import SourceSpec, resolve
 from sysgraft.build.tree_merge import TreeMerger
 from sysgraft.build.usr_merge import merge_usr
@@ -78,6 +79,8 @@ def open_tree(
         spool = stack.enter_context(Spool())
         workspace = Workspace(options, spool, _prefixes_before_merge(options), progress)
         sources = [stack.enter_context(open_source(spec, workspace)) for spec in specs]
+        if options.since is not None and not any(isinstance(s, SinceSource) for s in sources):
+            raise UsageError("--layers since: wants an image, and no source is one")
         tree = _merged(sources, [spec.path for spec in specs], workspace)
         yield Collected(
             tree=tree,

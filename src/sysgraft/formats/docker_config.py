@@ -48,8 +48,8 @@ class _Auth(msgspec.Struct, frozen=True):
 
 
 class _File(msgspec.Struct, frozen=True, rename="camel"):
-    auths: dict[str, _Auth] = msgspec.field(default_factory=dict)
-    cred_helpers: dict[str, str] = msgspec.field(default_factory=dict)
+    auths: dict[str, _Auth] | None = None
+    cred_helpers: dict[str, str] | None = None
     creds_store: str = ""
 
 
@@ -99,14 +99,14 @@ def parse_docker_config(data: bytes) -> DockerConfig:
     if len(data) > MAX_SIZE:
         raise LimitError(f"more than {MAX_SIZE} bytes of credentials")
     try:
-        file = msgspec.json.decode(data, type=_File)
+        file = msgspec.json.decode(data.strip() or b"{}", type=_File)
     except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as error:
         # The decoder's words may quote a secret.
         raise FormatError("not a file of registry credentials: no such JSON") from error
-    auths = {name: _credentials(name, auth) for name, auth in file.auths.items()}
+    auths = {name: _credentials(name, auth) for name, auth in (file.auths or {}).items()}
     return DockerConfig(
         {name: found for name, found in auths.items() if found is not None},
-        file.cred_helpers,
+        file.cred_helpers or {},
         file.creds_store,
     )
 

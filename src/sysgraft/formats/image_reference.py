@@ -88,7 +88,7 @@ def _split_tag(name: str) -> tuple[str, str]:
 def _split_host(name: str) -> tuple[str, str]:
     """The first component is a host where it cannot be anything else, or is ``localhost``."""
     first, slash, rest = name.partition("/")
-    is_host = slash and ({".", ":"} & set(first) or first == "localhost" or not first.islower())
+    is_host = slash and ({".", ":"} & set(first) or first == "localhost" or first != first.lower())
     if is_host and first.lower() not in (DOCKER_HUB, "index.docker.io"):
         return first, rest
     path = rest if is_host else name

@@ -77,12 +77,18 @@ def parse_constraint(text: str) -> Callable[[SemanticVersion], bool]:
     """
     if len(text) > MAX_TEXT:
         raise UsageError(f"a constraint on versions of more than {MAX_TEXT} characters")
-    ways = [[_term(term, text) for term in way.split(",")] for way in text.split("||")]
+    ways = [[_term(term, text) for term in _terms(way)] for way in text.split("||")]
 
     def meets(version: SemanticVersion) -> bool:
         return any(all(term.allows(version) for term in way) for way in ways)
 
     return meets
+
+
+def _terms(way: str) -> list[str]:
+    """What stands between commas or spaces; spaces behind an operator belong to it."""
+    joined = re.sub(r"([<>=!~^])\s+(?=[\dvxX*])", r"\1", way.strip())
+    return [term for part in joined.split(",") for term in part.split() or [""]]
 
 
 @dataclass(frozen=True, slots=True)

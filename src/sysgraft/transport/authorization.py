@@ -33,7 +33,9 @@ class _Token(msgspec.Struct, frozen=True):
     access_token: str = ""
 
 
-def authorize(http: Http, refusal: Answer, *, credentials: Credentials | None, scope: str) -> str:
+def authorize(
+    http: Http, refusal: Answer, *, credentials: Credentials | None, scope: str, host: str
+) -> str:
     """The header that answers a refusal.
 
     Args:
@@ -41,6 +43,7 @@ def authorize(http: Http, refusal: Answer, *, credentials: Credentials | None, s
         refusal: the registry's answer of status 401.
         credentials: for this registry; None for an anonymous visitor.
         scope: what is to be done, such as ``repository:library/debian:pull``.
+        host: the registry's name, for messages.
 
     Raises:
         TransferError: there is no way in with these credentials.
@@ -49,19 +52,21 @@ def authorize(http: Http, refusal: Answer, *, credentials: Credentials | None, s
         each.scheme: each for each in parse_challenges(refusal.header("WWW-Authenticate"))
     }
     if "bearer" in challenges:
-        return "Bearer " + _token(http, challenges["bearer"], credentials, scope=scope)
+        with _ask(http, challenges["bearer"], credentials, scope) as answer:
+            if answer.status != _OK:
+                raise no_access(answer, credentials, host)
+            return "Bearer " + _token(answer)
     if "basic" in challenges and credentials is not None and credentials.username:
         return _basic(credentials)
-    raise no_access(refusal, credentials)
+    raise no_access(refusal, credentials, host)
 
 
-def no_access(refusal: Answer, credentials: Credentials | None) -> TransferError:
-    """The error for a registry that does not let us in."""
+def no_access(refusal: Answer, credentials: Credentials | None, host: str) -> TransferError:
+    """The error for a registry, called `host`, that does not let us in."""
     if credentials is None:
         message = "it wants a login, and there are no credentials for it"
     else:
         message = "it does not accept the credentials there are for it"
-    host = refusal.host
     return TransferError(
         f"{message} (HTTP {refusal.status})",
         file=host,
@@ -74,20 +79,18 @@ def _basic(credentials: Credentials) -> str:
     return "Basic " + base64.b64encode(pair).decode()
 
 
-def _token(http: Http, challenge: Challenge, credentials: Credentials | None, *, scope: str) -> str:
-    asked = {"scope": challenge.parameters.get("scope") or scope}
-    if service := challenge.parameters.get("service"):
-        asked["service"] = service
-    with _ask(http, challenge.parameters.get("realm", ""), credentials, asked) as answer:
-        if answer.status != _OK:
-            raise no_access(answer, credentials)
-        found = _decode(answer)
+def _token(answer: Answer) -> str:
+    found = _decode(answer)
     if not found or not found.isprintable() or not found.isascii():
         raise TransferError("the token server's answer has no token", file=answer.host)
     return found
 
 
-def _ask(http: Http, realm: str, credentials: Credentials | None, asked: dict[str, str]) -> Answer:
+def _ask(http: Http, challenge: Challenge, credentials: Credentials | None, scope: str) -> Answer:
+    realm = challenge.parameters.get("realm", "")
+    asked = {"scope": challenge.parameters.get("scope") or scope}
+    if service := challenge.parameters.get("service"):
+        asked["service"] = service
     if credentials is not None and credentials.identity_token:
         form = {
             "grant_type": "refresh_token",

@@ -67,11 +67,12 @@ def _files(environment: Mapping[str, str]) -> Iterator[str]:
 def _in_file(data: bytes, reference: ImageReference) -> Credentials | None:
     config = parse_docker_config(data)
     host = reference.host
-    own = config.credentials(host, reference.path)
     helper = config.helper(host)
-    if own is not None or not helper:
-        return own
-    return _ask_helper(helper, HUB_KEY if host == DOCKER_HUB else host)
+    if helper:
+        kept = _ask_helper(helper, HUB_KEY if host == DOCKER_HUB else host)
+        if kept is not None:
+            return kept
+    return config.credentials(host, reference.path)
 
 
 def _ask_helper(name: str, server: str) -> Credentials | None:

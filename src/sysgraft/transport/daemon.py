@@ -128,7 +128,9 @@ def find_daemon(environment: Mapping[str, str] = os.environ) -> Daemon | None:
             f"DOCKER_HOST={one_line(named)} is not a socket of this machine (unix://PATH)",
             hint="save the image there with docker save, and give the file",
         )
-    return next((Daemon(path) for path in _places(environment) if is_socket(path)), None)
+    found = [path for path in _places(environment) if is_socket(path)]
+    usable = [path for path in found if os.access(path, os.R_OK | os.W_OK)]
+    return Daemon((usable or found)[0]) if found else None
 
 
 def _places(environment: Mapping[str, str]) -> Iterator[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections import deque
 from typing import TYPE_CHECKING, Final, Self
 
@@ -14,13 +15,18 @@ if TYPE_CHECKING:
 AT_A_TIME: Final = 3
 """Downloads that run together, as many as Docker runs."""
 
-_JOIN_SECONDS: Final = 5.0
+_JOIN_SECONDS: Final = 2.0
 
 
 class Fetching:
-    """Runs downloads as long as the context lasts; what is not through at its end is given up."""
+    """Runs downloads as long as the context lasts; what is not through at its end is given up.
+
+    Attributes:
+        given_up: set at the end.
+    """
 
     def __init__(self) -> None:
+        self.given_up = threading.Event()
         self._waiting: deque[Download] = deque()
         self._all: list[Download] = []
         self._threads: list[threading.Thread] = []
@@ -49,8 +55,11 @@ class Fetching:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.given_up.set()
         self._waiting.clear()
         for download in self._all:
             download.stop()
+        # A thread that waits for a server's first word ends by itself, later, and writes nothing.
+        deadline = time.monotonic() + _JOIN_SECONDS
         for thread in self._threads:
-            thread.join(_JOIN_SECONDS)
+            thread.join(max(0.0, deadline - time.monotonic()))

@@ -9,6 +9,7 @@ decompressed. Which requests make sense to whom is the caller's matter.
 
 from __future__ import annotations
 
+import threading
 import time
 from typing import TYPE_CHECKING, Final, Self
 from urllib.parse import urljoin
@@ -41,6 +42,7 @@ class Answer:
         status: the HTTP status.
         url: where it came from in the end.
         host: of that address.
+        is_redirected: whether that is another host than the one that was asked.
     """
 
     def __init__(self, response: urllib3.BaseHTTPResponse, url: str) -> None:
@@ -48,6 +50,7 @@ class Answer:
         self.status = response.status
         self.url = url
         self.host = host_and_port(split_address(url))
+        self.is_redirected = False
         self._since = time.monotonic()
         self._bytes = 0
 
@@ -102,7 +105,8 @@ class Answer:
         """End a `read` that another thread waits in."""
         try:
             self._response.shutdown()
-        except (AttributeError, ValueError, OSError):
+        except (AttributeError, ValueError, OSError, RuntimeError):
+            # It was read to its end meanwhile.
             self.close()
 
     def close(self) -> None:
@@ -127,15 +131,24 @@ class Http:
     Args:
         insecure: ``HOST`` or ``HOST:PORT`` whose certificates are not checked, and which plain
             HTTP is good enough for.
+        given_up: set when nobody wants an answer any more.
     """
 
-    def __init__(self, insecure: Collection[str] = ()) -> None:
+    def __init__(
+        self, insecure: Collection[str] = (), given_up: threading.Event | None = None
+    ) -> None:
         self._pools = Pools(insecure)
+        self._given_up = given_up or threading.Event()
         self._known: set[str] = set()
 
     def pause(self, seconds: float) -> None:
-        """Wait before the next attempt."""
-        time.sleep(seconds)
+        """Wait before the next attempt.
+
+        Raises:
+            TransferError: nobody wants it any more.
+        """
+        if self._given_up.wait(seconds):
+            raise TransferError("fetching was given up")
 
     def is_insecure(self, host: str) -> bool:
         """Whether `host` (with its port) was named as insecure."""
@@ -151,9 +164,11 @@ class Http:
                 that plain HTTP is not allowed for.
         """
         asked = dict(headers)
+        first = host_and_port(split_address(url))
         for _ in range(MAX_REDIRECTS + 1):
             answer = self.request("GET", url, asked)
             if answer.status not in _REDIRECTS:
+                answer.is_redirected = answer.host != first
                 return answer
             with answer:
                 target = _joined(url, answer.header("Location"))
@@ -231,9 +246,17 @@ class Http:
 
 
 def _joined(url: str, location: str) -> str:
-    """Where a redirect leads."""
-    split_address(location)
-    return urljoin(url, location)
+    """Where a redirect leads.
+
+    Raises:
+        TransferError: it leads to no address.
+    """
+    try:
+        target = urljoin(url, location)
+    except ValueError:
+        target = location
+    split_address(target)
+    return target
 
 
 def _reason(error: Exception) -> str:

@@ -7,9 +7,10 @@ machine never go through one.
 from __future__ import annotations
 
 import ipaddress
+import re
 import ssl
 from typing import TYPE_CHECKING, Final
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 from urllib.request import getproxies, proxy_bypass
 
 import urllib3
@@ -58,13 +59,19 @@ class Pools:
         if parts.scheme != "https" and not (parts.scheme == "http" and insecure):
             shown = one_line(f"{parts.scheme}://{host}"[:100])
             raise TransferError(f"{shown} is not secure", file=host, hint=_INSECURE_HINT)
-        key = (_proxy(parts.scheme, parts.hostname or ""), insecure)
+        key = (_proxy(parts.scheme, parts), insecure)
         if key not in self._pools:
             self._pools[key] = _make(*key)
         return self._pools[key]
 
 
 _INSECURE_HINT: Final = "if that is all right, name it: --insecure-registry HOST:PORT"
+
+
+# What every program takes apart alike: no user, no backslash, no space, nothing but ASCII.
+_ADDRESS: Final = re.compile(
+    r"[A-Za-z][A-Za-z0-9+.-]*://(?:[A-Za-z0-9._-]*|\[[0-9A-Fa-f:.]+\])(?::[0-9]*)?(?:[/?#][!-\[\]-~]*)?"
+)
 
 
 def split_address(url: str) -> SplitResult:
@@ -74,10 +81,13 @@ def split_address(url: str) -> SplitResult:
         TransferError: it is none.
     """
     try:
-        return urlsplit(url)
-    except ValueError as error:
+        parts = urlsplit(url) if _ADDRESS.fullmatch(url) else None
+    except ValueError:
+        parts = None
+    if parts is None:
         shown = one_line(url.rpartition("@")[2][:100])  # before it there may be a password
-        raise TransferError(f"not an address: {shown}") from error
+        raise TransferError(f"not an address: {shown}")
+    return parts
 
 
 def host_and_port(parts: SplitResult) -> str:
@@ -101,10 +111,13 @@ def _without_port(host: str) -> str:
     return name if name and port.isdigit() else host
 
 
-def _proxy(scheme: str, host: str) -> str:
-    if is_loopback(host) or proxy_bypass(host):
+def _proxy(scheme: str, parts: SplitResult) -> str:
+    host = parts.hostname or ""
+    with_port = f"{host}:{parts.port or _PORTS.get(scheme)}"
+    if is_loopback(host) or proxy_bypass(host) or proxy_bypass(with_port):
         return ""
-    return getproxies().get(scheme, "")
+    proxy = getproxies().get(scheme, "")
+    return proxy if "://" in proxy or not proxy else f"http://{proxy}"
 
 
 def is_loopback(host: str) -> bool:
@@ -127,6 +140,17 @@ def _make(proxy: str, insecure: bool) -> urllib3.PoolManager:  # noqa: FBT001 - 
     if not proxy:
         return urllib3.PoolManager(ssl_context=context, timeout=timeout)
     try:
-        return urllib3.ProxyManager(proxy, ssl_context=context, timeout=timeout)
+        return urllib3.ProxyManager(
+            proxy, ssl_context=context, timeout=timeout, proxy_headers=_login(proxy)
+        )
     except (urllib3.exceptions.HTTPError, ValueError) as error:
         raise TransferError("the proxy's address in the environment makes no sense") from error
+
+
+def _login(proxy: str) -> dict[str, str]:
+    """The header that shows a proxy who we are, where its address has a name and a password."""
+    parts = urlsplit(proxy)
+    if parts.username is None:
+        return {}
+    pair = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
+    return urllib3.make_headers(proxy_basic_auth=pair)

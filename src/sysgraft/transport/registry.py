@@ -119,14 +119,16 @@ class Repository:
         url = f"{self._root()}/v2/{self._reference.path}/{path}"
         used = self._authorization
         answer = self._http.get(url, _with(headers, used))
-        if answer.status != _UNAUTHORIZED:
+        # Who we are is the registry's business, not that of a store it sends us to.
+        if answer.status != _UNAUTHORIZED or answer.is_redirected:
             return answer
         with answer:
             authorization = self._authorize(answer, used)
         answer = self._http.get(url, _with(headers, authorization))
-        if answer.status in (_UNAUTHORIZED, _FORBIDDEN):
+        if answer.status in (_UNAUTHORIZED, _FORBIDDEN) and not answer.is_redirected:
             answer.close()
-            raise no_access(answer, self._find(self._reference))
+            host = self._reference.host
+            raise no_access(answer, self._find(self._reference), host)
         return answer
 
     def _authorize(self, refusal: Answer, used: str) -> str:
@@ -138,6 +140,7 @@ class Repository:
                     refusal,
                     credentials=self._find(self._reference),
                     scope=f"repository:{self._reference.path}:pull",
+                    host=self._reference.host,
                 )
             return self._authorization
 

@@ -7,7 +7,7 @@ registry's. A bare word is looked for in the daemon only, since it is as likely 
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from sysgraft.build.sources.docker_archive import open_docker_archive
 from sysgraft.build.sources.registry import open_registry_image
@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from sysgraft.build.sources.model import Source, Workspace
     from sysgraft.transport.daemon import Daemon
     from sysgraft.transport.fetching import Fetching
+
+
+_REGISTRY_HINT: Final = "docker://{} reads it from its registry"
 
 
 def open_daemon_image(name: str, workspace: Workspace, daemon: Daemon | None = None) -> ImageSource:
@@ -61,14 +64,18 @@ def open_daemon_image(name: str, workspace: Workspace, daemon: Daemon | None = N
 
 
 def open_named_image(name: str, workspace: Workspace, fetching: Fetching) -> Source:
-    """The image that Docker would take for `name`; raises as the two ways it goes."""
-    daemon = _daemon_with(name, workspace)
+    """The image that Docker would take for `name`; raises as the two ways it goes.
+
+    A daemon that is there and does not answer ends it: what it has under that name, somebody else
+    may have under the same one in a registry.
+    """
+    daemon = _daemon_with(name)
     if daemon is not None:
         return open_daemon_image(name, workspace, daemon)
-    if not {":", "/", "@"} & set(name):
+    if not _names_a_registry_image(name):
         raise UsageError(
             f"no such file or folder, nor an image of that name in the daemon: {name}",
-            hint=f"docker://{name} reads it from Docker Hub",
+            hint=_REGISTRY_HINT.format(name),
         )
     try:
         return open_registry_image(name, workspace, fetching)
@@ -77,11 +84,18 @@ def open_named_image(name: str, workspace: Workspace, fetching: Fetching) -> Sou
         raise
 
 
-def _daemon_with(name: str, workspace: Workspace) -> Daemon | None:
+def _daemon_with(name: str) -> Daemon | None:
     """The daemon, if there is one that has the image."""
     try:
         daemon = find_daemon()
         return daemon if daemon is not None and daemon.has(name) else None
     except (TransferError, UsageError) as error:
-        workspace.note(f"the container daemon was not asked: {error}")
-        return None
+        error.hint = error.hint or _REGISTRY_HINT.format(name)
+        raise
+
+
+def _names_a_registry_image(name: str) -> bool:
+    """Whether a tag, a digest or a host says so; anything else may be a mistyped path."""
+    host, slash, _ = name.partition("/")
+    has_host = bool(slash) and ({".", ":"} & set(host) or host == "localhost")
+    return bool(has_host) or bool({":", "@"} & set(name.rpartition("/")[2]))

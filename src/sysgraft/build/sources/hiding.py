@@ -1,7 +1,8 @@
 """What upper layers hide of those below, so that it need not be stored only to be dropped.
 
 Rules: OCI Image Format 1.1, "Applying Changesets". It errs on the safe side: a path written
-another way (``lib/x`` and ``usr/lib/x``) hides nothing, nor does whatever a hard link leads to.
+another way (``lib/x`` and ``usr/lib/x``) hides nothing, and what bears the last name of anything a
+hard link above leads to is not hidden, however the way there is written.
 """
 
 from __future__ import annotations
@@ -41,7 +42,7 @@ class Hiding:
                 self._paths.add(path)
                 self._hide_below(path)
             elif entry.inode is None:
-                self._linked.add(entry.link)
+                self._linked.add(entry.link.rpartition(b"/")[2])
                 self._paths.add(entry.path)
             elif not entry.inode.is_dir:
                 self._paths.add(entry.path)
@@ -52,7 +53,7 @@ class Hiding:
 
     def hides(self, path: bytes) -> bool:
         """Whether nothing of the file at `path` will be seen."""
-        if path in self._linked:
+        if path.rpartition(b"/")[2] in self._linked:
             return False
         return path in self._paths or self._is_below_hidden(path)
 

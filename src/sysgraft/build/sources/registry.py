@@ -63,7 +63,7 @@ class _RegistryImage:
         self._reference = reference
         self._workspace = workspace
         self._fetching = fetching
-        http = Http(workspace.options.insecure_registries)
+        http = Http(workspace.options.insecure_registries, fetching.given_up)
         self._repository = Repository(http, reference)
 
     def open(self) -> ImageSource | RawSource:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from sysgraft.base.tree import parent
 from sysgraft.build.path_rules import Rules
-from sysgraft.build.sources.model import Entry, Layer, new_directory
+from sysgraft.build.sources.model import AbsentContent, Entry, Layer, new_directory
 from sysgraft.build.tree_merge import WHITEOUT_PREFIX, TreeMerger
 from sysgraft.build.tree_paths import paths_of
 from sysgraft.build.usr_merge import merge_usr, same_but_time
@@ -74,11 +74,19 @@ class SinceSource:
         changed = sorted(
             path
             for path, inode in after.items()
-            if path not in before or not same_but_time(before[path], inode)
+            if path not in before or self._differ(path, before[path], inode)
         )
         entries = [Entry(path, after[path]) for path in _with_folders(changed)]
         entries += [Entry(_deletion(path), new_directory(options)) for path in _gone(before, after)]
         return Layer(f"what {self.image.path} adds", entries, whiteout_names=True, is_partial=True)
+
+    def _differ(self, path: bytes, one: Inode, two: Inode) -> bool:
+        """Whether two files differ; what will be kept has to be there to be compared."""
+        if self.image.workspace.needs_content(path):
+            for inode in (one, two):
+                if isinstance(inode.content, AbsentContent):
+                    inode.content.read_at(0, 0)
+        return not same_but_time(one, two)
 
 
 def _common(one: Sequence[object], two: Sequence[object]) -> int:

@@ -173,16 +173,36 @@ def _read_once(
 def _passed_over_targets(
     entries: list[Entry], is_needed: Callable[[bytes], bool]
 ) -> frozenset[bytes]:
+    """Paths whose content went by and is needed after all, through hard links to them.
+
+    A link may lead to a link, and be written another way than its target (``lib/x`` for
+    ``usr/lib/x``): what has its last name counts then.
+    """
     absent = {
         entry.path
         for entry in entries
         if entry.inode is not None and isinstance(entry.inode.content, AbsentContent)
     }
-    return frozenset(
-        entry.link
-        for entry in entries
-        if entry.inode is None and entry.link in absent and is_needed(entry.path)
-    )
+    links = {entry.path: entry.link for entry in entries if entry.inode is None}
+    if not absent or not links:
+        return frozenset()
+    by_name: dict[bytes, set[bytes]] = {}
+    for path in (*absent, *links):
+        by_name.setdefault(_last(path), set()).add(path)
+    pending = [link for path, link in links.items() if is_needed(path)]
+    reached: set[bytes] = set()
+    while pending:
+        target = pending.pop()
+        same = {target} if target in absent or target in links else by_name.get(_last(target), ())
+        for path in set(same) - reached:
+            reached.add(path)
+            if path in links:
+                pending.append(links[path])
+    return frozenset(reached & absent)
+
+
+def _last(path: bytes) -> bytes:
+    return path.rpartition(b"/")[2]
 
 
 class _Contents:
