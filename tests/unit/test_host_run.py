@@ -161,6 +161,7 @@ def test_every_tool_the_tests_compare_with_is_in_the_table_and_gets_installed() 
     named = {tool for text in texts for tool in marks.findall(text)} - {
         "debian-13",
         "debian-sid",
+        "firmware-13",
         "kernel-modules",
         "stubs",
     }
