@@ -166,6 +166,7 @@ def test_every_tool_the_tests_compare_with_is_in_the_table_and_gets_installed() 
         "stubs",
     }
     assert "veritysetup" in named
-    installed = (ROOT / "scripts/setup-oracles").read_text().partition("PACKAGES='")[2].partition("'")[0]
+    script = (ROOT / "scripts/setup-oracles").read_text()
+    installed = script.partition("PACKAGES='")[2].partition("'")[0]
     assert named <= TOOLS.keys()
     assert {tool.package for tool in TOOLS.values()} <= set(installed.split())
