@@ -22,13 +22,12 @@ from sysgraft.build.compressing import Packer
 from sysgraft.build.release import add_release, brought_release, release_fields
 from sysgraft.build.resign import copy_unsigned
 from sysgraft.build.sources.model import Options as SourceOptions
-from sysgraft.build.sources.spec import resolve
+from sysgraft.build.sources.spec import refuse_output_among_sources, resolve
 from sysgraft.errors import OutputError, UsageError
 from sysgraft.formats.erofs import writer
 from sysgraft.formats.erofs.compressor import parse_codec
 from sysgraft.formats.erofs.packing import Packing
 from sysgraft.formats.extension_release import ExtensionRelease, Kind
-from sysgraft.host.folders import is_below
 from sysgraft.host.output import atomic_outputs, without_parents
 from sysgraft.host.spool import Spool
 from sysgraft.image import names
@@ -42,7 +41,6 @@ if TYPE_CHECKING:
     from sysgraft.build.collect import Collected
     from sysgraft.build.geometry import Geometry
     from sysgraft.build.sources.model import LeftOut
-    from sysgraft.build.sources.spec import SourceSpec
     from sysgraft.formats.erofs.compressor import Codec
     from sysgraft.sign.pair import SigningPair
 
@@ -158,7 +156,8 @@ def build_extension(
     codec = _checked(name, options, signing)
     # Telling what a source is can mean decompressing it, so it is done once.
     specs = [resolve(source) for source in sources]
-    _refuse_output_among_sources(os.fspath(output), specs)
+    hint = "name a folder elsewhere with --output"
+    refuse_output_among_sources(os.fspath(output), specs, hint=hint)
     paths = _paths(os.fspath(output), name, options)
     with (
         atomic_outputs(paths, replace=options.replace, make_folders=True) as files,
@@ -206,16 +205,6 @@ def _paths(folder: str, name: str, options: BuildOptions) -> list[str]:
     if options.also_unsigned:
         paths.append(without_parents(os.path.join(folder, UNSIGNED_FOLDER, file_name)))
     return paths
-
-
-def _refuse_output_among_sources(output: str, specs: Sequence[SourceSpec]) -> None:
-    """An image below a source folder would become part of the next build of it."""
-    for spec in specs:
-        if spec.kind == "dir" and is_below(output, spec.path):
-            raise UsageError(
-                f"the output folder {output} lies inside the source {spec.path}",
-                hint="name a folder elsewhere with --output",
-            )
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,10 +1,11 @@
 """``dir:PATH``: a folder as a layer.
 
 Symbolic links are never followed. Every time is the epoch given, since a checkout's or copy's
-times say nothing. Extended attributes are kept except those that describe this machine (SELinux
-and other labels, overlayfs marks). Contents are read later, from the files; one that changed
-meanwhile, or has another file in its place, is refused. What cannot be read is an error only
-where it would be kept: of what is left out anyway, a note says so.
+times say nothing, unless the options want the files' own. Extended attributes are kept except
+those that describe this machine (SELinux and other labels, overlayfs marks). Contents are read
+later, from the files; one that changed meanwhile, or has another file in its place, is refused.
+What cannot be read is an error only where it would be kept: of what is left out anyway, a note
+says so.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from sysgraft.base.blob import BytesBlob
 from sysgraft.base.tree import Inode
 from sysgraft.build.path_rules import Rules
 from sysgraft.build.sources.model import LINK_MODE, Entry, Layer, carried_xattrs, examples_of
+from sysgraft.build.sources.tar_layer import clamp_time
 from sysgraft.errors import InputError
 from sysgraft.host import folders
 from sysgraft.host.files import OpenFile, Seen
@@ -91,18 +93,25 @@ class DirectorySource:
         mode = found.status.st_mode
         if not self._keep_owner and self._is_promoted(found.status):
             self._promoted.append(found.path)
+        seconds, nsec = self._time_of(found.status)
         is_device = stat.S_ISCHR(mode) or stat.S_ISBLK(mode)
         return Inode(
             mode=LINK_MODE if stat.S_ISLNK(mode) else mode,
             uid=found.status.st_uid if self._keep_owner else 0,
             gid=found.status.st_gid if self._keep_owner else 0,
-            mtime=self._time,
+            mtime=seconds,
+            mtime_nsec=nsec,
             xattrs=self._xattrs(found),
             content=_content(found) if stat.S_ISREG(mode) else None,
             target=found.target,
-            # Of devices only 0:0, the whiteout, is ever kept: others need no exact numbers.
-            rdev=(0, found.status.st_rdev) if is_device else (0, 0),
+            rdev=_device(found.status.st_rdev) if is_device else (0, 0),
         )
+
+    def _time_of(self, status: os.stat_result) -> tuple[int, int]:
+        options = self._workspace.options
+        if options.folder_times == "epoch":
+            return self._time, 0
+        return clamp_time(*divmod(status.st_mtime_ns, 1_000_000_000), options.source_date_epoch)
 
     def _is_promoted(self, status: os.stat_result) -> bool:
         """Whether giving the file to root gives root's power to who runs it."""
@@ -122,6 +131,10 @@ class DirectorySource:
 
     def _carried(self, names: list[bytes]) -> list[bytes]:
         return carried_xattrs(names, self._workspace)
+
+
+def _device(number: int) -> tuple[int, int]:
+    return os.major(number), os.minor(number)
 
 
 def _content(found: Found) -> Blob:

@@ -41,6 +41,7 @@ TreeKind = Literal["sysext", "confext", "root"]
 LayerChoice = Literal["last", "all"]
 WhiteoutRule = Literal["error", "drop", "keep"]
 OwnerRule = Literal["root", "keep"]
+TimeRule = Literal["epoch", "keep"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +60,7 @@ class Options:
         excludes: patterns of paths that are left out (see `sysgraft.build.path_rules`).
         source_date_epoch: seconds since the epoch. A folder's files get it as their time (0 if
             None), the times of archives are kept below it.
+        folder_times: ``keep`` keeps the times of a folder's files as those of archives.
         architecture: which of several images of one name is meant; any accepted spelling.
         insecure_registries: hosts that need not prove who they are, see
             `sysgraft.transport.pools.Pools`.
@@ -73,6 +75,7 @@ class Options:
     include_paths: tuple[str, ...] = ()
     excludes: tuple[str, ...] = ()
     source_date_epoch: int | None = None
+    folder_times: TimeRule = "epoch"
     architecture: str | None = None
     insecure_registries: tuple[str, ...] = ()
     catalogs: tuple[str, ...] = ()

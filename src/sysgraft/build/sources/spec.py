@@ -19,8 +19,11 @@ from sysgraft.formats.rpm_header import LEAD_MAGIC as RPM_MAGIC
 from sysgraft.formats.stream import BlobSource
 from sysgraft.formats.tar import TarReader, looks_like_tar
 from sysgraft.host.files import OpenFile
+from sysgraft.host.folders import is_below
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from sysgraft.base.blob import Blob
     from sysgraft.formats.stream import ByteSource
 
@@ -190,3 +193,14 @@ def _is_image_name(name: bytes) -> bool:
     top = name.partition(b"/")[0]
     stem = top.removeprefix(b"sha256:").partition(b".")[0]
     return top in _IMAGE_NAMES or (len(stem) == 64 and _HEX.issuperset(stem))
+
+
+def refuse_output_among_sources(output: str, specs: Iterable[SourceSpec], *, hint: str) -> None:
+    """An output below a source folder would become part of the next build of it.
+
+    Raises:
+        UsageError: `output`, a file or folder, lies in one; `hint` says what to do.
+    """
+    for spec in specs:
+        if spec.kind == "dir" and is_below(output, spec.path):
+            raise UsageError(f"the output {output} lies inside the source {spec.path}", hint=hint)

@@ -9,12 +9,13 @@ from __future__ import annotations
 import stat
 import tarfile
 from contextlib import ExitStack
+from dataclasses import replace as replaced
 from typing import IO, TYPE_CHECKING, Final
 
 from sysgraft.base.progress import NoProgress
 from sysgraft.build.sources.model import Options, Workspace
 from sysgraft.build.sources.opening import open_source
-from sysgraft.build.sources.spec import resolve
+from sysgraft.build.sources.spec import refuse_output_among_sources, resolve
 from sysgraft.build.strip.report import PLACES, Decision, Keeping, StripReport, make_report
 from sysgraft.build.tree_merge import TreeMerger
 from sysgraft.build.tree_paths import paths_of
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from sysgraft.base.blob import Blob
     from sysgraft.base.progress import Progress
     from sysgraft.base.tree import Inode
+    from sysgraft.build.sources.spec import SourceSpec
 
 _XATTR: Final = "SCHILY.xattr."
 _KINDS: Final = {
@@ -56,20 +58,26 @@ def strip_root(
         source: of the root file system, as for an extension.
         output: the archive.
         keeping: what stays.
-        options: of the kind ``root``: owners, times, which image.
+        options: of the kind ``root``: latest time, which image. Owners are kept if they do not
+            say ``root``, and so are the times of folders.
         replace: whether an existing file is replaced.
         progress: told of reading and writing.
 
     Raises:
+        UsageError: the archive would lie inside the source.
         InputError: the source cannot be read.
         OutputError: the archive exists or cannot be written.
     """
     options = options or Options(kind="root", layers="all", whiteouts="drop")
+    # A program that runs as its owner must not become one that runs as root.
+    options = replaced(options, owner=options.owner or "keep", folder_times="keep")
+    spec = resolve(source)
+    refuse_output_among_sources(output, [spec], hint="name a file elsewhere with --output")
     with ExitStack() as stack:
         stack.callback(close_files)
         spool = stack.enter_context(Spool())
         workspace = Workspace(options, spool, (b"",), progress or NoProgress())
-        tree = _read(source, workspace, stack)
+        tree = _read(spec, source, workspace, stack)
         decision = Decision(tree, keeping)
         left = _without(tree, decision)
         with atomic_output(output, replace=replace) as file:
@@ -78,10 +86,12 @@ def strip_root(
         return make_report(output, decision, sizes=(0, size), notes=workspace.notes)
 
 
-def _read(source: str, workspace: Workspace, stack: ExitStack) -> dict[str, Inode]:
+def _read(
+    spec: SourceSpec, source: str, workspace: Workspace, stack: ExitStack
+) -> dict[str, Inode]:
     merger = TreeMerger(workspace.options)
     with in_file(source):
-        for layer in stack.enter_context(open_source(resolve(source), workspace)).layers():
+        for layer in stack.enter_context(open_source(spec, workspace)).layers():
             merger.add(layer)
     found = paths_of(merger.root, workspace.options)
     return {path.decode("utf-8", "surrogateescape"): inode for path, inode in sorted(found)}
@@ -135,6 +145,8 @@ def _member(path: str, inode: Inode, first: dict[Inode, str]) -> tarfile.TarInfo
         _XATTR + name.decode("utf-8", "surrogateescape"): value.decode("utf-8", "surrogateescape")
         for name, value in inode.xattrs
     }
+    if inode.mtime_nsec:
+        info.pax_headers["mtime"] = f"{inode.mtime}.{inode.mtime_nsec:09}"
     if inode in first and not inode.is_dir:
         info.type, info.linkname, info.pax_headers = tarfile.LNKTYPE, first[inode], {}
     elif inode.content is not None:
