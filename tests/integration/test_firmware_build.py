@@ -7,6 +7,7 @@ import hashlib
 import io
 import json
 import lzma
+import os
 import subprocess
 import sys
 import tarfile
@@ -17,7 +18,6 @@ import pytest
 
 from command import signing, sysgraft
 from sysgraft.base.blob import BytesBlob
-from sysgraft.build.firmware_set.choosing import resolve
 from sysgraft.firmware.plan_document import File, Link, Plan, Reason, Terms, Totals, render_plan
 from sysgraft.formats.cpio_reader import entries
 from sysgraft.host.run import locate
@@ -217,6 +217,94 @@ def archive(path: Path) -> dict[str, bytes]:
     }
 
 
+def test_compressed_microcode_is_decompressed_for_the_processor(
+    root: Path, plan: Path, tmp_path: Path
+) -> None:
+    data = b"DMA" + b"microcode" * 99
+    path = root / "usr/lib/firmware/amd-ucode/family.bin.xz"
+    path.parent.mkdir()
+    path.write_bytes(lzma.compress(data, check=lzma.CHECK_CRC32))
+    add_early(plan, "amd-ucode/family.bin.xz", path.read_bytes())
+    output = tmp_path / "microcode.cpio"
+    for packing in ("keep", "plain", "zstd"):
+        words = ("--plan", plan, "--firmware-tree", root, "--early-microcode", output)
+        built(tmp_path / packing, *words, "--pack", packing)
+        assert archive(output)["kernel/x86/microcode/AuthenticAMD.bin"] == data
+
+
+def test_unreadable_microcode_is_refused(root: Path, plan: Path, tmp_path: Path) -> None:
+    path = root / "usr/lib/firmware/amd-ucode/family.bin.xz"
+    path.parent.mkdir()
+    path.write_bytes(b"no xz")
+    add_early(plan, "amd-ucode/family.bin.xz", b"no xz")
+    words = ("--plan", plan, "--firmware-tree", root, "--early-microcode", tmp_path / "m")
+    err = refused("build", "fw", *words, "--unsigned", "--output", tmp_path / "out")
+    assert "not compressed as its name says" in err
+    assert not (tmp_path / "m").exists()
+
+
+def add_early(plan: Path, path: str, data: bytes) -> None:
+    document = json.loads(plan.read_bytes())
+    file = {"path": path, "size": len(data), "when": "early", "reasons": []}
+    document["files"].append(file)
+    plan.write_bytes(msgspec.json.encode(document))
+
+
+def test_of_two_forms_of_a_file_the_other_is_early_too(
+    root: Path, plan: Path, tmp_path: Path
+) -> None:
+    (root / "usr/lib/firmware/qed/disk.bin").write_bytes(DISK)
+    early = tmp_path / "early.cpio"
+    found = built(
+        tmp_path, "--plan", plan, "--firmware-tree", root, "--keep=qed/*", "--pack=plain",
+        "--early-initrd", early,
+    )  # fmt: skip
+    assert archive(early) == {"usr/lib/firmware/qed/disk.bin": DISK}
+    bill = json.loads(found["usr/share/sbom/fw.spdx.json"])
+    comments = {entry["fileName"]: entry.get("comment") for entry in bill["files"]}
+    assert comments["./usr/lib/firmware/qed/disk.bin"] == "declared by qed as qed/disk.bin.xz"
+
+
+@pytest.mark.parametrize("fault", ["name", "codec", "exists", "twice", "inside", "time"])
+def test_all_parts_appear_or_none(root: Path, plan: Path, tmp_path: Path, fault: str) -> None:
+    out, early, microcode = tmp_path / "out", tmp_path / "early", tmp_path / "microcode"
+    name, words = "fw", []
+    if fault == "name":
+        name = "bad/name"
+    elif fault == "codec":
+        words = ["--compress", "nope"]
+    elif fault == "exists":
+        out.mkdir()
+        (out / "fw.sysext.raw").write_bytes(b"old")
+    elif fault == "twice":
+        microcode = out / ".." / "early"
+    elif fault == "inside":
+        out = root / "out"
+    else:
+        words = ["--source-date-epoch", str(10**12)]
+    message = {
+        "name": "bad/name", "codec": "nope", "exists": "the file exists",
+        "twice": "two outputs would be this file", "inside": "lies inside the source",
+        "time": "beyond the year 9999",
+    }[fault]  # fmt: skip
+    before = {*tmp_path.rglob("*")}
+    err = refused(
+        "build", name, "--plan", plan, "--firmware-tree", root, "--unsigned", "--output", out,
+        "--early-initrd", early, "--early-microcode", microcode, *words,
+    )  # fmt: skip
+    assert message in err
+    assert {*tmp_path.rglob("*")} == before
+
+
+def test_names_that_are_not_utf8(root: Path, tmp_path: Path) -> None:
+    path = os.fsencode(root) + b"/usr/lib/firmware/\xff.bin"
+    with open(path, "wb") as file:
+        file.write(b"odd")
+    found = built(tmp_path, "--firmware-tree", root, "--keep=*.bin")
+    bill = json.loads(found["usr/share/sbom/fw.spdx.json"])
+    assert "./usr/lib/firmware/\\xff.bin" in {entry["fileName"] for entry in bill["files"]}
+
+
 def test_patterns_as_of_find(root: Path, tmp_path: Path) -> None:
     """The published find(1) recipe, turned round: what is kept is named."""
     keep = ["--keep=/usr/lib/firmware/rtw88/*", "--keep=raw*", "--drop=*/unused.bin"]
@@ -289,10 +377,44 @@ def test_links_in_circles_and_out_of_the_tree_lead_nowhere(root: Path, tmp_path:
     (firmware / "loop.bin").symlink_to("pool.bin")
     (firmware / "pool.bin").symlink_to("loop.bin")
     (firmware / "out.bin").symlink_to("../../../etc/passwd")
-    (firmware / "absolute.bin").symlink_to("/usr/lib/firmware/rtw88/rtw8821a_fw.bin")
     found = built(tmp_path, "--firmware-tree", root, "--keep=rtw88/*_fw.bin")
-    assert not {"loop.bin", "pool.bin", "out.bin", "absolute.bin"} & set(found)
-    assert resolve({}, "a/b") == "a/b"
+    assert not {"loop.bin", "pool.bin", "out.bin"} & set(found)
+
+
+def test_absolute_links_to_firmware_come_along(root: Path, tmp_path: Path) -> None:
+    firmware = root / "usr/lib/firmware"
+    for name, place in (("one.bin", "/usr/lib/firmware"), ("two.bin", "/lib/firmware")):
+        (firmware / name).symlink_to(f"{place}/rtw88/rtw8821a_fw.bin")
+    (firmware / "left.bin").symlink_to("/etc/alternatives/left.bin")
+    words = ("--firmware-tree", root, "--pack=zstd", "--keep=one.bin", "--keep=left.bin")
+    found = built(tmp_path, *words)
+    assert "rtw88/rtw8821a_fw.bin.zst" in found
+    assert found["one.bin.zst"] == "/usr/lib/firmware/rtw88/rtw8821a_fw.bin.zst"
+    assert found["two.bin.zst"] == "/lib/firmware/rtw88/rtw8821a_fw.bin.zst"
+    assert "left.bin" not in found
+    done = sysgraft(
+        "firmware", "build", "fw", *words, "--unsigned", "--output", tmp_path / "n", "--json"
+    )
+    assert any("left behind: left.bin" in note for note in done.document["notes"])
+    assert any("--arch" in note for note in done.document["notes"]), "those of the extension too"
+
+
+def test_parents_behind_a_linked_folder(root: Path, tmp_path: Path) -> None:
+    """``..`` is the parent of where the link leads, not of the link."""
+    firmware = root / "usr/lib/firmware"
+    (firmware / "deep/sibling.bin").write_bytes(b"sibling")
+    (firmware / "up.bin").symlink_to("folder/../sibling.bin")
+    (firmware / "out-and-in.bin").symlink_to("../../lib/firmware/deep/sibling.bin")
+    found = built(tmp_path, "--firmware-tree", root, "--keep=deep/*")
+    assert found["up.bin"] == "folder/../sibling.bin"
+    assert found["folder"] == "deep/er"
+    assert found["out-and-in.bin"] == "../../lib/firmware/deep/sibling.bin"
+
+
+def test_what_leads_through_a_dropped_link_is_dropped(root: Path, tmp_path: Path) -> None:
+    words = ("--firmware-tree", root, "--keep=rtw88/*_fw.bin", "--drop=rtw88/alias.bin")
+    found = built(tmp_path, *words)
+    assert not {"rtw88/alias.bin", "rtw88/second.bin"} & set(found)
 
 
 # --- strip ---------------------------------------------------------------------------------------

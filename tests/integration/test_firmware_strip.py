@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from command import sysgraft
+from sysgraft.firmware.plan_document import File, Plan, Totals, render_plan
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -75,3 +76,33 @@ def test_the_result_is_not_written_into_its_source(root: Path) -> None:
     assert done.code == 2
     assert "lies inside the source" in done.err
     assert not (root / "etc/out.tar").exists()
+
+
+def test_links_that_are_kept_by_name_stay_wherever_they_lead(root: Path, tmp_path: Path) -> None:
+    (root / "usr/lib/firmware/absolute.db").symlink_to("/usr/lib/firmware/regulatory.db-debian")
+    (root / "usr/lib/firmware/outside.db").symlink_to("/opt/vendor.db")
+    (root / "usr/lib/firmware/unused.db").symlink_to("unused.bin")
+    keep = ("--keep", "regulatory.db", "--keep", "outside*")
+    found = stripped(root, tmp_path / "a.tar", *keep)
+    firmware = {name.rpartition("/")[2] for name in found if "usr/lib/firmware/" in name}
+    assert firmware == {"regulatory.db", "regulatory.db-debian", "absolute.db", "outside.db"}
+    done = sysgraft("firmware", "strip", root, "--output", tmp_path / "b.tar", *keep)
+    assert "1 link" in done.out, done
+
+
+def test_early_files_stay_in_whatever_form_the_root_has_them(root: Path, tmp_path: Path) -> None:
+    (root / "usr/lib/firmware/disk.bin.xz").write_bytes(b"disk")
+    file = File("disk.bin.zst", 4, "early", ())
+    gone = File("gone.bin", 4, "early", ())
+    plan = Plan(
+        level="device", architecture="x86-64", kernels=(), machines=1, files=(file, gone),
+        links=(), licenses=(), totals=Totals(2, 8, 2, 8, 0, 0, 2, 8),
+    )  # fmt: skip
+    (tmp_path / "plan.json").write_bytes(render_plan(plan))
+    output = tmp_path / "a.tar"
+    words = ("--plan", tmp_path / "plan.json", "--output", output, "--json")
+    done = sysgraft("firmware", "strip", root, *words)
+    assert done.code == 0, done.err
+    assert done.document["missing"] == ["gone.bin"]
+    with tarfile.open(output) as tar:
+        assert "usr/lib/firmware/disk.bin.xz" in tar.getnames()

@@ -152,42 +152,35 @@ def build_extension(
         OutputError: the image exists, or cannot be written.
     """
     options = options or BuildOptions()
-    progress = progress or NoProgress()
-    codec = _checked(name, options, signing)
+    job = prepare(name, output=output, signing=signing, options=options, progress=progress)
     # Telling what a source is can mean decompressing it, so it is done once.
     specs = [resolve(source) for source in sources]
     hint = "name a folder elsewhere with --output"
     refuse_output_among_sources(os.fspath(output), specs, hint=hint)
-    paths = _paths(os.fspath(output), name, options)
     with (
-        atomic_outputs(paths, replace=options.replace, make_folders=True) as files,
-        open_tree(specs, options.sources, progress) as collected,
+        atomic_outputs(job.paths, replace=options.replace, make_folders=True) as files,
+        open_tree(specs, options.sources, job.progress) as collected,
     ):
-        job = _Job(name, paths, options, signing, codec, progress)
         return job.run(files, collected)
 
 
-def build_collected(
+def prepare(
     name: str,
-    collected: Collected,
     *,
     output: str | os.PathLike[str] = ".",
     signing: SigningPair | None = None,
     options: BuildOptions | None = None,
     progress: Progress | None = None,
-) -> BuildReport:
-    """As `build_extension`, of a tree that was collected already; how that was done does not count.
+) -> ImageJob:
+    """A build of a tree that is collected elsewhere, into outputs that are opened elsewhere.
 
     Raises:
         UsageError: a name or an option that makes no sense.
-        OutputError: the image exists, or cannot be written.
     """
     options = options or BuildOptions()
     codec = _checked(name, options, signing)
     paths = _paths(os.fspath(output), name, options)
-    with atomic_outputs(paths, replace=options.replace, make_folders=True) as files:
-        job = _Job(name, paths, options, signing, codec, progress or NoProgress())
-        return job.run(files, collected)
+    return ImageJob(name, paths, options, signing, codec, progress or NoProgress())
 
 
 def _checked(name: str, options: BuildOptions, signing: SigningPair | None) -> Codec | None:
@@ -208,8 +201,17 @@ def _paths(folder: str, name: str, options: BuildOptions) -> list[str]:
 
 
 @dataclass(frozen=True, slots=True)
-class _Job:
-    """One build whose options are settled."""
+class ImageJob:
+    """One build whose options are settled.
+
+    Attributes:
+        name: of the extension.
+        paths: of the image, and of the one without a signature if that is wanted.
+        options: see `BuildOptions`.
+        signing: who signs; None for nobody.
+        codec: how files are compressed; None for not.
+        progress: told how far it is.
+    """
 
     name: str
     paths: Sequence[str]
@@ -220,14 +222,16 @@ class _Job:
 
     @property
     def kind(self) -> Kind:
+        """Of the extension."""
         return Kind(self.options.sources.kind)
 
     @property
     def seed(self) -> UUID:
+        """What the identifiers derive from."""
         return self.options.seed or ids.default_seed(self.name)
 
     def run(self, files: Sequence[IO[bytes]], collected: Collected) -> BuildReport:
-        """Write the image, and the unsigned one if that is wanted too."""
+        """Write the image, and the unsigned one if that is wanted too, into files for `paths`."""
         with Spool() as spool:
             codec = self.codec
             packing = Packing(codec, Packer(codec, spool, self.progress)) if codec else None

@@ -67,7 +67,7 @@ def as_json(report: FirmwareReport) -> dict[str, object]:
         "earlyMicrocode": _part_json(report.early_microcode),
         "files": report.files,
         "size": report.size,
-        "notes": list(report.notes),
+        "notes": [*report.notes, *(report.extension.notes if report.extension else ())],
     }
 
 

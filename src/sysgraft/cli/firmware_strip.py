@@ -84,6 +84,8 @@ def _show(report: StripReport, out: Output) -> None:
     before = f", {human_size(report.size_before)} before" if report.size_before else ""
     out.text(f"{report.path}  ({human_size(report.size)}{before})")
     removed = f"{counted(report.removed_files, 'file')}, {human_size(report.removed_size)}"
+    if report.removed_links:
+        removed += f", and {counted(report.removed_links, 'link')}"
     kept = f"{counted(report.kept_files, 'file')}, {human_size(report.kept_size)}"
     out.table([("removed", removed), ("kept", kept)], indent=2)
     out.table([(name, human_size(size)) for name, size in report.largest], indent=4)

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 VERSION: Final = "SPDX-2.3"
 """What the documents say they are."""
 
+MAX_TIME: Final = 253_402_300_799
+"""Seconds since the epoch of the last moment of the year 9999, the last that can be written."""
+
 _UNKNOWN: Final = "NOASSERTION"
 _NAMESPACE: Final = "https://spdx.org/spdxdocs"
 _DOCUMENT: Final = "SPDXRef-DOCUMENT"
@@ -52,11 +55,13 @@ def render(name: str, version: str, files: Sequence[SpdxFile], *, tool: str, cre
         version: of it; empty for none.
         files: what it holds.
         tool: what made it, ``name-version``.
-        created: seconds since the epoch.
+        created: seconds since the epoch, at most `MAX_TIME`.
     """
     ordered = sorted(files, key=lambda file: file.path)
     licences = _licences(ordered)
-    digest = hashlib.sha256("\n".join(f"{f.sha256} {f.path}" for f in ordered).encode())
+    digest = hashlib.sha256(
+        "\n".join(f"{f.sha256} {f.path}" for f in ordered).encode("utf-8", "surrogateescape")
+    )
     package = {
         "SPDXID": _PACKAGE,
         "name": name,
@@ -79,11 +84,16 @@ def render(name: str, version: str, files: Sequence[SpdxFile], *, tool: str, cre
         "packages": [package],
         "files": [_file(number, file, licences) for number, file in enumerate(ordered)],
         "hasExtractedLicensingInfos": [
-            {"licenseId": key, "extractedText": text} for text, key in licences.items()
+            {"licenseId": key, "extractedText": _readable(text)} for text, key in licences.items()
         ],
         "relationships": list(_relationships(len(ordered))),
     }
     return json.dumps(document, indent=1, ensure_ascii=False).encode() + b"\n"
+
+
+def _readable(name: str) -> str:
+    """Of a name that is not UTF-8, each byte that does not fit in hexadecimal digits."""
+    return name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
 
 
 def _licences(files: Iterable[SpdxFile]) -> dict[str, str]:
@@ -93,10 +103,10 @@ def _licences(files: Iterable[SpdxFile]) -> dict[str, str]:
 
 
 def _file(number: int, file: SpdxFile, licences: Mapping[str, str]) -> dict[str, object]:
-    comment = {"comment": file.comment} if file.comment else {}
+    comment = {"comment": _readable(file.comment)} if file.comment else {}
     return {
         "SPDXID": f"SPDXRef-File-{number}",
-        "fileName": f"./{file.path}",
+        "fileName": f"./{_readable(file.path)}",
         "checksums": [
             {"algorithm": "SHA1", "checksumValue": file.sha1},
             {"algorithm": "SHA256", "checksumValue": file.sha256},

@@ -72,8 +72,9 @@ def atomic_outputs(
     """As `atomic_output`, of several files: all are on the disk before the first gets its name.
 
     If one cannot be given its name, those before it go again, and the files they replaced come
-    back. An error that names no file is about the first.
+    back. An error that names no file is about the first. No file may be named twice.
     """
+    _refuse_twice([os.fspath(path) for path in paths])
     with contextlib.ExitStack() as stack:
         # The first is entered last, so that it is the one that nameless errors are about.
         opened = [
@@ -187,6 +188,15 @@ def without_parents(name: str) -> str:
     if os.pardir not in folder.split(os.sep):
         return name
     return os.path.join(os.path.realpath(folder), last)
+
+
+def _refuse_twice(names: Sequence[str]) -> None:
+    seen: set[str] = set()
+    for name in names:
+        target = os.path.realpath(name)
+        if target in seen:
+            raise OutputError("two outputs would be this file", file=name)
+        seen.add(target)
 
 
 def _refuse_existing(name: str) -> None:

@@ -11,14 +11,13 @@ its own. The same plan and firmware give the same bytes.
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass, field
-from typing import IO, TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, NamedTuple
 
 from sysgraft.base import arch
 from sysgraft.base.progress import NoProgress
 from sysgraft.build.collect import Collected
-from sysgraft.build.extension import BuildOptions, BuildReport, build_collected
+from sysgraft.build.extension import BuildOptions, BuildReport, ImageJob, prepare
 from sysgraft.build.firmware_set.choosing import choose
 from sysgraft.build.firmware_set.early import (
     initrd_archive,
@@ -29,11 +28,14 @@ from sysgraft.build.firmware_set.early import (
 from sysgraft.build.firmware_set.packing import pack
 from sysgraft.build.firmware_set.papers import bill_of_materials, licence_files, raw_names
 from sysgraft.build.firmware_set.trees import FIRMWARE, open_trees
+from sysgraft.build.sources.spec import refuse_output_among_sources, resolve
 from sysgraft.errors import InputError, UsageError
-from sysgraft.host.output import atomic_output
+from sysgraft.formats import spdx
+from sysgraft.host.output import atomic_outputs
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    import os
+    from collections.abc import Iterable, Mapping, Sequence
 
     from sysgraft.base.progress import Progress
     from sysgraft.base.tree import Inode
@@ -126,91 +128,135 @@ def build_firmware(
         progress: told how far it is.
 
     Raises:
-        UsageError: nothing says which files.
+        UsageError: nothing says which files, or a result would lie in a tree.
         InputError: a tree cannot be read or lacks a file, or the set is empty.
-        OutputError: a result exists or cannot be written.
+        OutputError: a result exists or cannot be written; then there are no others either.
     """
     options = options or FirmwareOptions()
     if plan is None and not options.keep:
         raise UsageError("nothing says which firmware: give a plan, or patterns to keep")
     progress = progress or NoProgress()
     epoch = options.extension.sources.source_date_epoch
+    if epoch is not None and epoch > spdx.MAX_TIME:
+        raise UsageError(f"a source date epoch of {epoch} is beyond the year 9999")
+    image = prepare(
+        name, output=output, signing=signing, options=options.extension, progress=progress
+    )
+    _refuse_outputs_among(trees, [*image.paths, *filter(None, _early_paths(options))])
     with open_trees(trees, epoch=epoch, progress=progress) as (opened, workspace):
-        job = _Job(name, plan, opened, workspace, options, progress)
-        return job.run(os.fspath(output), signing)
+        return _Job(plan, opened, workspace, options, image).run()
+
+
+def _early_paths(options: FirmwareOptions) -> tuple[str | None, str | None]:
+    return options.early_initrd, options.early_microcode
+
+
+def _refuse_outputs_among(trees: Sequence[str], paths: Iterable[str]) -> None:
+    specs = [resolve(tree) for tree in trees]
+    for path in paths:
+        refuse_output_among_sources(path, specs, hint="name a place elsewhere")
+
+
+class _Parts(NamedTuple):
+    """What becomes of a set; each is None where there is nothing for it, or nobody wants it.
+
+    Attributes:
+        initrd: path of the initrd part.
+        microcode: path of the archive of microcode.
+        image: the build of the extension.
+    """
+
+    initrd: str | None
+    microcode: str | None
+    image: ImageJob | None
+
+    @property
+    def paths(self) -> list[str]:
+        """Of all files, the images first."""
+        images = self.image.paths if self.image else ()
+        return [*images, *filter(None, (self.initrd, self.microcode))]
 
 
 @dataclass(frozen=True, slots=True)
 class _Job:
     """One build whose inputs are open."""
 
-    name: str
     plan: Plan | None
     trees: Sequence[FirmwareTree]
     workspace: Workspace
     options: FirmwareOptions
-    progress: Progress
+    image: ImageJob
+
+    @property
+    def name(self) -> str:
+        return self.image.name
 
     @property
     def epoch(self) -> int:
         return self.options.extension.sources.source_date_epoch or 0
 
-    def run(self, output: str, signing: SigningPair | None) -> FirmwareReport:
+    def run(self) -> FirmwareReport:
         options = self.options
-        chosen = choose(self.plan, self.trees, keep=options.keep, drop=options.drop)
+        chosen = choose(
+            self.plan, self.trees, keep=options.keep, drop=options.drop, note=self.workspace.note
+        )
         if not any(each.inode.is_file for each in chosen.values()):
             raise InputError("the set is empty: no file is planned or kept")
-        raw = raw_names(self.trees)
-        packed = pack(chosen, self.workspace, packing=options.packing, raw=raw)
+        parts = self._parts(chosen)
+        # All of them appear, or none does.
+        with atomic_outputs(
+            parts.paths, replace=options.extension.replace, make_folders=True
+        ) as files:
+            raw = raw_names(self.trees)
+            packed = pack(chosen, self.workspace, packing=options.packing, raw=raw)
+            return self._write(parts, packed, dict(zip(parts.paths, files, strict=True)))
+
+    def _parts(self, chosen: Mapping[str, Chosen]) -> _Parts:
+        """Which parts there will be; a note tells of early files that go into none."""
+        files = {path: each for path, each in chosen.items() if each.inode.is_file}
+        early = [path for path, each in files.items() if each.is_early]
+        microcode = [path for path in early if is_microcode(path)]
+        if len(microcode) == len(files):
+            self.workspace.note("there is nothing but early microcode, and so no extension")
+        initrd_path, microcode_path = _early_paths(self.options)
+        return _Parts(
+            self._wanted(len(early) - len(microcode), initrd_path, "--early-initrd"),
+            self._wanted(len(microcode), microcode_path, "--early-microcode"),
+            self.image if len(microcode) < len(files) else None,
+        )
+
+    def _wanted(self, files: int, path: str | None, option: str) -> str | None:
+        if files and path is None:
+            self.workspace.note(f"{files} early files are in no file: {option} FILE writes them")
+        return path if files else None
+
+    def _write(
+        self, parts: _Parts, packed: Sequence[Packed], files: Mapping[str, IO[bytes]]
+    ) -> FirmwareReport:
+        early = {each.path for each in packed if each.chosen.is_early and each.chosen.inode.is_file}
+        of_cpu = sum(map(is_microcode, early))
+        initrd = microcode = None
+        if parts.initrd is not None:
+            archive = initrd_archive(packed, epoch=self.epoch)
+            initrd = _written(archive, parts.initrd, files, len(early) - of_cpu)
+        if parts.microcode is not None:
+            archive = microcode_archive(packed, epoch=self.epoch)
+            microcode = _written(archive, parts.microcode, files, of_cpu)
         shipped = [each for each in packed if not _is_early_microcode(each)]
-        initrd, microcode = self._early(chosen, packed)
-        extension = self._extension(shipped, output, signing)
-        files = [each for each in shipped if each.chosen.inode.is_file]
+        of_image = [each for each in shipped if each.chosen.inode.is_file]
         return FirmwareReport(
-            extension=extension,
+            extension=self._extension(parts.image, shipped, files),
             early_initrd=initrd,
             early_microcode=microcode,
-            files=len(files),
-            size=sum(each.plain_size for each in files),
+            files=len(of_image),
+            size=sum(each.plain_size for each in of_image),
             notes=tuple(self.workspace.notes),
         )
 
-    def _early(
-        self, chosen: Mapping[str, Chosen], packed: Sequence[Packed]
-    ) -> tuple[EarlyPart | None, EarlyPart | None]:
-        early = [each for each in packed if each.chosen.is_early and each.chosen.inode.is_file]
-        of_cpu = sum(is_microcode(each.path) for each in early)
-        initrd = self._part(
-            initrd_archive(packed, epoch=self.epoch),
-            self.options.early_initrd,
-            len(early) - of_cpu,
-            "--early-initrd",
-        )
-        microcode = self._part(
-            microcode_archive(chosen, epoch=self.epoch),
-            self.options.early_microcode,
-            of_cpu,
-            "--early-microcode",
-        )
-        return initrd, microcode
-
-    def _part(
-        self, archive: Archive | None, path: str | None, files: int, option: str
-    ) -> EarlyPart | None:
-        if archive is None:
-            return None
-        if path is None:
-            self.workspace.note(f"{files} early files are in no file: {option} FILE writes them")
-            return None
-        with atomic_output(path, replace=self.options.extension.replace) as file:
-            _write(archive, file)
-        return EarlyPart(path, files, archive.size)
-
     def _extension(
-        self, shipped: Sequence[Packed], output: str, signing: SigningPair | None
+        self, image: ImageJob | None, shipped: Sequence[Packed], files: Mapping[str, IO[bytes]]
     ) -> BuildReport | None:
-        if not any(each.chosen.inode.is_file for each in shipped):
-            self.workspace.note("there is nothing but early microcode, and so no extension")
+        if image is None:
             return None
         collected = Collected(
             tree=self._tree(shipped),
@@ -219,14 +265,7 @@ class _Job:
             left_out=(),
             notes=(),
         )
-        return build_collected(
-            self.name,
-            collected,
-            output=output,
-            signing=signing,
-            options=self.options.extension,
-            progress=self.progress,
-        )
+        return image.run([files[path] for path in image.paths], collected)
 
     def _tree(self, shipped: Sequence[Packed]) -> dict[bytes, Inode]:
         named: dict[str, Inode] = {f"{FIRMWARE}/{each.path}": each.chosen.inode for each in shipped}
@@ -244,6 +283,7 @@ def _is_early_microcode(packed: Packed) -> bool:
     return packed.chosen.is_early and is_microcode(packed.path)
 
 
-def _write(archive: Archive, file: IO[bytes]) -> None:
+def _written(archive: Archive, path: str, files: Mapping[str, IO[bytes]], count: int) -> EarlyPart:
     for chunk in archive.chunks():
-        file.write(chunk)
+        files[path].write(chunk)
+    return EarlyPart(path, count, archive.size)

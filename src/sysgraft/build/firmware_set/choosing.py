@@ -2,7 +2,8 @@
 
 Patterns are those of find(1)'s ``-path``, on the path below the firmware folder, with or without
 ``/usr/lib/firmware/`` before it; ``*`` matches slashes too. A link comes along if what it leads to
-does, in the end; one that leads nowhere does not.
+does, in the end, unless a link on the way is left out; one that leads nowhere does not. A link that
+a pattern names brings what it leads to.
 """
 
 from __future__ import annotations
@@ -15,7 +16,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from sysgraft.base.text import one_line
+from sysgraft.build.firmware_set.links import follow
 from sysgraft.build.firmware_set.trees import FIRMWARE
+from sysgraft.build.sources.model import examples_of
 from sysgraft.errors import FormatError, InputError
 
 if TYPE_CHECKING:
@@ -25,9 +28,6 @@ if TYPE_CHECKING:
     from sysgraft.base.tree import Inode
     from sysgraft.build.firmware_set.trees import FirmwareTree
     from sysgraft.firmware.plan_document import File, Plan
-
-MAX_HOPS: Final = 40
-"""Links one behind the other, as many as Linux follows."""
 
 _CHUNK: Final = 1 << 20
 
@@ -56,6 +56,7 @@ def choose(
     *,
     keep: Sequence[str] = (),
     drop: Sequence[str] = (),
+    note: Callable[[str], object] = str,
 ) -> dict[str, Chosen]:
     """The set by path below the firmware folder, sorted.
 
@@ -65,28 +66,54 @@ def choose(
             last one's file counts.
         keep: patterns of further files.
         drop: patterns of files that are left out, whoever names them.
+        note: told of links that are left behind although they are wanted.
 
     Raises:
         InputError: no tree has a file of the plan, or it is another one there.
     """
-    everything = {path: inode for tree in trees for path, inode in tree.files.items()}
-    files = _planned(plan, trees) if plan else {}
+    everything = {_full(path): inode for tree in trees for path, inode in tree.files.items()}
+    files = {_full(path): chosen for path, chosen in _planned(plan, trees).items()} if plan else {}
     is_kept, is_dropped = matcher(keep), matcher(drop)
-    for path, inode in everything.items():
-        if inode.is_file and is_kept(path):
-            files.setdefault(path, Chosen(inode))
+    wanted = {path for path in everything if is_kept(path)}
+    for path in wanted:
+        end = follow(everything, path).end
+        if end in everything and everything[end].is_file:
+            files.setdefault(end, Chosen(everything[end]))
     files = {path: chosen for path, chosen in files.items() if not is_dropped(path)}
-    return dict(sorted({**files, **links_to(everything, files, is_dropped)}.items()))
+    links = links_to(everything, files, is_dropped)
+    wanted.update(_full(link.path) for link in (plan.links if plan else ()))
+    _note_left_behind(sorted(wanted - files.keys() - links.keys()), is_dropped, note)
+    return dict(sorted((_short(path), chosen) for path, chosen in {**files, **links}.items()))
+
+
+def _full(path: str) -> str:
+    return f"{FIRMWARE}/{path}"
+
+
+def _short(path: str) -> str:
+    return path.removeprefix(f"{FIRMWARE}/")
+
+
+def _note_left_behind(
+    links: Iterable[str], is_dropped: Callable[[str], bool], note: Callable[[str], object]
+) -> None:
+    left = [
+        _short(path).encode("utf-8", "surrogateescape") for path in links if not is_dropped(path)
+    ]
+    if left:
+        note(f"links that lead to nothing in the firmware are left behind: {examples_of(left)}")
 
 
 def matcher(patterns: Iterable[str]) -> Callable[[str], bool]:
-    """Whether any of `patterns` matches a path."""
-    prefixes = (f"/{FIRMWARE}/", f"{FIRMWARE}/", "/lib/firmware/")
-    tests = []
-    for pattern in patterns:
-        prefix = next((each for each in prefixes if pattern.startswith(each)), "")
-        tests.append(re.compile(fnmatch.translate(pattern.removeprefix(prefix))).match)
-    return lambda path: any(test(path) for test in tests)
+    """Whether any of `patterns` matches a path in the root, which lies in a firmware folder."""
+    tests = [re.compile(fnmatch.translate(below_firmware(each))).match for each in patterns]
+    return lambda path: any(test(below_firmware(path)) for test in tests)
+
+
+def below_firmware(path: str) -> str:
+    """A path or pattern without the firmware folder before it."""
+    prefixes = (f"/{FIRMWARE}/", f"{FIRMWARE}/", "/lib/firmware/", "lib/firmware/")
+    return path.removeprefix(next((each for each in prefixes if path.startswith(each)), ""))
 
 
 def _planned(plan: Plan, trees: Sequence[FirmwareTree]) -> dict[str, Chosen]:
@@ -134,48 +161,32 @@ def digest(content: Blob) -> str:
 
 
 def links_to(
-    everything: Mapping[str, Inode],
+    tree: Mapping[str, Inode],
     files: Mapping[str, Chosen],
     is_dropped: Callable[[str], bool],
 ) -> dict[str, Chosen]:
-    """The links among `everything` that lead to chosen files, or to folders that hold some."""
+    """The links in `tree` that lead to chosen files, or to folders that hold some.
+
+    Paths are those in the root.
+    """
     folders = {above for path in files for above in _above(path)}
     early = {above for path, file in files.items() if file.is_early for above in _above(path)}
     links = {}
-    for path, inode in everything.items():
-        if not inode.is_symlink or is_dropped(path):
+    for path, inode in tree.items():
+        if not inode.is_symlink:
             continue
-        final = resolve(everything, path)
-        if final in files:
-            links[path] = Chosen(inode, is_early=files[final].is_early, final=final)
-        elif final in folders:
-            links[path] = Chosen(inode, is_early=final in early)
+        way = follow(tree, path)
+        if way.end in files:
+            chosen = Chosen(inode, is_early=files[way.end].is_early, final=_short(way.end))
+        elif way.end in folders:
+            chosen = Chosen(inode, is_early=way.end in early)
+        else:
+            continue
+        if not any(map(is_dropped, (path, *way.links))):
+            links[path] = chosen
     return links
 
 
 def _above(path: str) -> Iterable[str]:
     while path := posixpath.dirname(path):
         yield path
-
-
-def resolve(everything: Mapping[str, Inode], path: str) -> str:
-    """Where `path` leads when every link on the way is followed; empty if nowhere inside."""
-    for _ in range(MAX_HOPS):
-        link = _first_link(everything, path)
-        if link is None:
-            return path
-        target = everything[link].target.decode("utf-8", "surrogateescape")
-        rest = path[len(link) :]
-        path = posixpath.normpath(posixpath.join(posixpath.dirname(link), target) + rest)
-        if target.startswith("/") or path.startswith("../") or path in ("..", "."):
-            return ""
-    return ""
-
-
-def _first_link(everything: Mapping[str, Inode], path: str) -> str | None:
-    """The uppermost link among `path` and the folders above it."""
-    for part in (*reversed([*_above(path)]), path):
-        inode = everything.get(part)
-        if inode is not None and inode.is_symlink:
-            return part
-    return None

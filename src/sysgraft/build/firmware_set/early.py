@@ -18,11 +18,10 @@ from sysgraft.build.firmware_set.trees import FIRMWARE
 from sysgraft.formats import cpio
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Sequence
 
     from sysgraft.base.blob import Blob
     from sysgraft.base.tree import MutableTree, Tree
-    from sysgraft.build.firmware_set.choosing import Chosen
     from sysgraft.build.firmware_set.packing import Packed
 
 MICROCODE: Final = {
@@ -37,30 +36,30 @@ def is_microcode(path: str) -> bool:
     return path.startswith(tuple(MICROCODE))
 
 
-def microcode_archive(chosen: Mapping[str, Chosen], *, epoch: int) -> cpio.Archive | None:
-    """The archive of the early microcode among `chosen`, None if there is none."""
+def microcode_archive(packed: Sequence[Packed], *, epoch: int) -> cpio.Archive:
+    """The archive of the early microcode among `packed`, uncompressed."""
     tree: MutableTree = {}
     for folder, place in MICROCODE.items():
         parts = [
-            each.inode.content
-            for path, each in sorted(chosen.items())
-            if path.startswith(folder) and each.is_early and each.inode.content is not None
+            each.plain
+            for each in packed
+            if each.path.startswith(folder) and each.chosen.is_early and each.plain is not None
         ]
         if parts:
             content: Blob = JoinedBlob(parts)
             inode = Inode(mode=stat.S_IFREG | 0o644, mtime=epoch, content=content)
             tree[place.encode()] = inode
-    return cpio.plan(with_folders(tree, epoch)) if tree else None
+    return cpio.plan(with_folders(tree, epoch))
 
 
-def initrd_archive(packed: Iterable[Packed], *, epoch: int) -> cpio.Archive | None:
-    """The archive of the other early files and links, None if there are none."""
+def initrd_archive(packed: Iterable[Packed], *, epoch: int) -> cpio.Archive:
+    """The archive of the other early files and links."""
     tree: MutableTree = {
         f"{FIRMWARE}/{each.path}".encode("utf-8", "surrogateescape"): each.chosen.inode
         for each in packed
         if each.chosen.is_early and not is_microcode(each.path)
     }
-    return cpio.plan(with_folders(tree, epoch)) if tree else None
+    return cpio.plan(with_folders(tree, epoch))
 
 
 def with_folders(tree: Tree, epoch: int) -> MutableTree:

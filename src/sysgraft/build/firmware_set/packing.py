@@ -42,12 +42,17 @@ class Packed:
     Attributes:
         path: below the firmware folder, with the suffix it has now.
         chosen: what it is made of; its inode has the new content or target.
-        plain_size: bytes a driver gets; 0 for links.
+        plain: what a driver gets; None for links.
     """
 
     path: str
     chosen: Chosen
-    plain_size: int = 0
+    plain: Blob | None = None
+
+    @property
+    def plain_size(self) -> int:
+        """Bytes a driver gets; 0 for links."""
+        return self.plain.size if self.plain else 0
 
 
 def pack(
@@ -72,16 +77,26 @@ def pack(
     found: dict[str, Packed] = {}
     workspace.progress.start("packing firmware", sum(map(_size, chosen.values())))
     # By the kernel's order of suffixes: of several forms of one file, the first is what it loads.
-    for path in sorted(chosen, key=lambda path: (_base(path), _rank(path))):
+    for path in sorted(chosen, key=lambda path: (plain_name(path), _rank(path))):
         packed = packer.pack(path, chosen[path])
         if packed.path in found:
             workspace.note(
                 f"{one_line(path)} is left out: {one_line(packed.path)} is the same name"
             )
-            continue
+            packed = _in_place_of(found[packed.path], packed.chosen)
         found[packed.path] = packed
     workspace.progress.finish()
     return [found[path] for path in sorted(found)]
+
+
+def _in_place_of(kept: Packed, other: Chosen) -> Packed:
+    """What was said of the one that is left out holds for the one that stays."""
+    chosen = replace(
+        kept.chosen,
+        is_early=kept.chosen.is_early or other.is_early,
+        planned=kept.chosen.planned or other.planned,
+    )
+    return replace(kept, chosen=chosen)
 
 
 class _Packer:
@@ -99,25 +114,25 @@ class _Packer:
         self._workspace.progress.advance(content.size)
         plain = self._plain(path, content)
         if self._packing == "keep":
-            return Packed(path, chosen, plain.size)
-        if self._packing == "plain" or _base(path) in self._raw:
-            return self._file(_base(path), chosen, plain, plain.size)
+            return Packed(path, chosen, plain)
+        if self._packing == "plain" or plain_name(path) in self._raw:
+            return self._file(plain_name(path), chosen, plain, plain)
         packed = self._spooled(compress_sized(_chunks(plain), LEVEL, plain.size))
-        return self._file(_base(path) + ".zst", chosen, packed, plain.size)
+        return self._file(plain_name(path) + ".zst", chosen, packed, plain)
 
-    def _file(self, path: str, chosen: Chosen, content: Blob, size: int) -> Packed:
-        return Packed(path, replace(chosen, inode=replace(chosen.inode, content=content)), size)
+    def _file(self, path: str, chosen: Chosen, content: Blob, plain: Blob) -> Packed:
+        return Packed(path, replace(chosen, inode=replace(chosen.inode, content=content)), plain)
 
     def _link(self, path: str, chosen: Chosen) -> Packed:
         """The same suffix at both ends as the file has in the end; links to folders stay."""
         if self._packing == "keep" or not chosen.final:
             return Packed(path, chosen)
-        is_plain = self._packing == "plain" or _base(chosen.final) in self._raw
+        is_plain = self._packing == "plain" or plain_name(chosen.final) in self._raw
         suffix = "" if is_plain else ".zst"
         target = chosen.inode.target.decode("utf-8", "surrogateescape")
-        new = (_base(target) + suffix).encode("utf-8", "surrogateescape")
+        new = (plain_name(target) + suffix).encode("utf-8", "surrogateescape")
         return Packed(
-            _base(path) + suffix, replace(chosen, inode=replace(chosen.inode, target=new))
+            plain_name(path) + suffix, replace(chosen, inode=replace(chosen.inode, target=new))
         )
 
     def _plain(self, path: str, content: Blob) -> Blob:
@@ -162,7 +177,8 @@ def _suffix(path: str) -> str:
     return next((suffix for suffix in _SUFFIXES if path.endswith(suffix)), "")
 
 
-def _base(path: str) -> str:
+def plain_name(path: str) -> str:
+    """A path without the suffix of a compressed file."""
     return path.removesuffix(_suffix(path))
 
 

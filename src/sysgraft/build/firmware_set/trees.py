@@ -6,8 +6,9 @@ A source with ``usr/lib/firmware`` (or ``lib/firmware``) gives what lies there, 
 
 from __future__ import annotations
 
+import stat
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 from sysgraft.build.sources.model import Options, Workspace
@@ -21,10 +22,12 @@ from sysgraft.host.files import close_files
 from sysgraft.host.spool import Spool
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from sysgraft.base.progress import Progress
     from sysgraft.base.tree import Inode
+
+_AS_OWNER: Final = stat.S_ISUID | stat.S_ISGID
 
 FIRMWARE: Final = "usr/lib/firmware"
 """Where the kernel looks, through ``/lib`` as a link to ``/usr/lib``."""
@@ -59,7 +62,9 @@ def open_trees(
     Raises:
         InputError: one cannot be read, or holds no firmware.
     """
-    options = Options(kind="root", layers="all", owner="root", source_date_epoch=epoch)
+    options = Options(
+        kind="root", layers="all", whiteouts="drop", owner="keep", source_date_epoch=epoch
+    )
     with ExitStack() as stack:
         stack.callback(close_files)
         workspace = Workspace(options, stack.enter_context(Spool()), (b"",), progress)
@@ -75,7 +80,7 @@ def _open(argument: str, workspace: Workspace, stack: ExitStack) -> FirmwareTree
         merge_usr(merger.root)
         found = {
             path.decode("utf-8", "surrogateescape"): inode
-            for path, inode in paths_of(merger.root, workspace.options)
+            for path, inode in _of_root(paths_of(merger.root, workspace.options))
             if not inode.is_dir
         }
         files = _below(found, FIRMWARE + "/")
@@ -85,6 +90,15 @@ def _open(argument: str, workspace: Workspace, stack: ExitStack) -> FirmwareTree
             raise InputError(f"there is no {FIRMWARE} in it")
     papers = {path: inode for path, inode in found.items() if path.startswith("usr/share/doc/")}
     return FirmwareTree(argument, files, papers)
+
+
+def _of_root(paths: Iterable[tuple[bytes, Inode]]) -> Iterator[tuple[bytes, Inode]]:
+    """All as root's, and without the bits that run it as its owner; hard links stay one file."""
+    made: dict[Inode, Inode] = {}
+    for path, inode in paths:
+        if inode not in made:
+            made[inode] = replace(inode, uid=0, gid=0, mode=inode.mode & ~_AS_OWNER)
+        yield path, made[inode]
 
 
 def _below(found: Mapping[str, Inode], prefix: str) -> dict[str, Inode]:

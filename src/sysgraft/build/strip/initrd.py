@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING, Final
 
 from sysgraft.base.blob import Blob, SubBlob
 from sysgraft.base.progress import NoProgress
-from sysgraft.base.tree import Inode, parent
+from sysgraft.base.tree import Inode, parent, printable
 from sysgraft.build.sources.model import Options, Workspace
 from sysgraft.build.strip.report import Decision, Keeping, StripReport, make_report
-from sysgraft.errors import FormatError, in_file
+from sysgraft.errors import FormatError, LimitError, in_file
 from sysgraft.formats import cpio, cpio_reader
 from sysgraft.formats.compression import HEAD_SIZE, Compression, Decompressor, detect
 from sysgraft.formats.stream import CHUNK, BlobSource
@@ -36,6 +36,7 @@ ZSTD_LEVEL: Final = 9
 """As for root file systems that become initrds."""
 
 _ALIGNMENT: Final = 4
+_Key = tuple[int, int]  # of the archive, and of the inode in it
 
 
 def is_initrd(path: str) -> bool:
@@ -105,31 +106,24 @@ def _parts(file: Blob, workspace: Workspace) -> tuple[Blob, Compression, Blob]:
 
 def _tree(blob: Blob) -> dict[str, Inode]:
     """What the kernel unpacks: of equal paths the last one's, hard links one file."""
-    tree: dict[str, Inode] = {}
-    files: dict[tuple[int, int], Inode] = {}
+    tree: dict[str, Inode | _Key] = {}
+    files: dict[_Key, Inode] = {}
     for entry in cpio_reader.entries(blob):
         path = _clean(entry.name)
-        inode = _inode(entry)
         key = (entry.archive, entry.number)
-        if stat.S_ISREG(entry.mode) and entry.links > 1:
-            if entry.data.size or key not in files:
-                _exchange(tree, files.get(key), inode)
-                files[key] = inode
-            inode = files[key]
+        is_linked = stat.S_ISREG(entry.mode) and entry.links > 1
+        # The data of hard links comes with one of them.
+        if is_linked and (entry.data.size or key not in files):
+            files[key] = _inode(entry)
         if path:
-            tree[path] = inode
-    return tree
-
-
-def _exchange(tree: dict[str, Inode], old: Inode | None, new: Inode) -> None:
-    """The data of hard links comes with one of them: the others get it too."""
-    if old is not None:
-        for path in [path for path, inode in tree.items() if inode is old]:
-            tree[path] = new
+            tree[path] = key if is_linked else _inode(entry)
+    return {path: files[it] if isinstance(it, tuple) else it for path, it in tree.items()}
 
 
 def _inode(entry: cpio_reader.Entry) -> Inode:
     is_link = stat.S_ISLNK(entry.mode)
+    if is_link and entry.data.size > cpio.MAX_TARGET:
+        raise LimitError(f"a link's target of {entry.data.size} bytes: {printable(entry.name)}")
     return Inode(
         mode=entry.mode,
         uid=entry.uid,

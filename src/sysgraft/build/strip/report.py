@@ -6,7 +6,9 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from sysgraft.build.firmware_set.choosing import Chosen, links_to, matcher
+from sysgraft.build.firmware_set.choosing import Chosen, below_firmware, links_to, matcher
+from sysgraft.build.firmware_set.links import follow
+from sysgraft.build.firmware_set.packing import plain_name
 from sysgraft.build.firmware_set.trees import FIRMWARE
 
 if TYPE_CHECKING:
@@ -79,32 +81,31 @@ class Decision:
 
     def __init__(self, tree: Mapping[str, Inode], keeping: Keeping) -> None:
         self._tree = tree
-        self._firmware = dict(_firmware_of(tree))
-        files = {path: inode for path, inode in self._firmware.values() if not inode.is_dir}
+        firmware = {path: inode for path, inode in _firmware_of(tree) if not inode.is_dir}
         early = _early(keeping.plan)
         is_kept, is_dropped = matcher(keeping.keep), matcher(keeping.drop)
-        kept = {
-            path: Chosen(inode)
-            for path, inode in files.items()
-            if inode.is_file and (path in early or is_kept(path)) and not is_dropped(path)
+        wanted = {
+            path
+            for path in firmware
+            if (_name(path) in early or is_kept(path)) and not is_dropped(path)
         }
-        links = links_to(files, kept, is_dropped)
-        stays = kept.keys() | links.keys()
-        self.missing = tuple(sorted(early - files.keys()))
-        self.kept = [inode for path, inode in files.items() if path in kept]
-        self.removed = frozenset(
-            full
-            for full, (path, inode) in self._firmware.items()
-            if not inode.is_dir and path not in stays
-        )
+        ways = [follow(tree, path) for path in wanted]
+        ends = {way.end for way in ways if way.end in firmware and not is_dropped(way.end)}
+        kept = {path: Chosen(tree[path]) for path in ends if tree[path].is_file}
+        links = links_to(tree, kept, is_dropped)
+        # What is wanted stays, also a link that leads out of the firmware, and its way there.
+        stays = wanted.union(kept, links, *(way.links for way in ways))
+        there = set(map(_name, firmware))
+        self.missing = tuple(sorted(path for name, path in early.items() if name not in there))
+        self.kept = [tree[path] for path in stays if path in firmware and tree[path].is_file]
+        self.removed = frozenset(firmware.keys() - stays)
 
     def largest(self, count: int) -> tuple[tuple[str, int], ...]:
         """The folders that lose most."""
         sizes: Counter[str] = Counter()
         for full in self.removed:
-            path, inode = self._firmware[full]
-            folder, slash, _ = path.partition("/")
-            sizes[folder if slash else "."] += _size(inode)
+            folder, slash, _ = below_firmware(full).partition("/")
+            sizes[folder if slash else "."] += _size(self._tree[full])
         return tuple(sorted(sizes.items(), key=lambda item: (-item[1], item[0]))[:count])
 
     def sums(self) -> tuple[int, int, int]:
@@ -119,16 +120,18 @@ class Decision:
         return len(inodes), sum(map(_size, inodes.values()))
 
 
-def _firmware_of(tree: Mapping[str, Inode]) -> Iterable[tuple[str, tuple[str, Inode]]]:
-    """Full path, path below the firmware folder, inode."""
-    for path, inode in tree.items():
-        place = next((place for place in PLACES if path.startswith(place)), "")
-        if place:
-            yield path, (path.removeprefix(place), inode)
+def _firmware_of(tree: Mapping[str, Inode]) -> Iterable[tuple[str, Inode]]:
+    return ((path, inode) for path, inode in tree.items() if path.startswith(PLACES))
 
 
-def _early(plan: Plan | None) -> set[str]:
-    return {file.path for file in plan.files if file.when == "early"} if plan else set()
+def _early(plan: Plan | None) -> dict[str, str]:
+    """The early files by their names without suffix: a root may have them in another form."""
+    files = plan.files if plan else ()
+    return {_name(file.path): file.path for file in files if file.when == "early"}
+
+
+def _name(path: str) -> str:
+    return plain_name(below_firmware(path))
 
 
 def _size(inode: Inode) -> int:

@@ -1,0 +1,62 @@
+"""Where symbolic links of a tree lead, as path_resolution(7) has it.
+
+A tree is all of a root file system, or its firmware alone; of the latter ``lib`` is not there, and
+means ``usr/lib`` as with the usr-merge.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from sysgraft.base.tree import Inode
+
+MAX_LINKS: Final = 40
+"""Links on the way, as many as Linux follows."""
+
+
+class Way(NamedTuple):
+    """Where a path leads.
+
+    Attributes:
+        end: the path without links; empty if it leads in circles or through a file.
+        links: the paths of the links on the way, in the order they are met.
+    """
+
+    end: str
+    links: tuple[str, ...]
+
+
+def follow(tree: Mapping[str, Inode], path: str) -> Way:
+    """Follow `path`, which is relative to the root, and every link on its way.
+
+    What it leads to need not be there.
+    """
+    links: list[str] = []
+    pending = path.split("/")[::-1]
+    here = ""
+    while pending:
+        part = pending.pop()
+        if part in ("", ".", ".."):
+            here = here.rpartition("/")[0] if part == ".." else here
+            continue
+        here = _below(tree, here, part)
+        inode = tree.get(here)
+        if inode is not None and inode.is_symlink:
+            links.append(here)
+            if len(links) > MAX_LINKS:
+                return Way("", tuple(links))
+            target = inode.target.decode("utf-8", "surrogateescape")
+            here = "" if target.startswith("/") else here.rpartition("/")[0]
+            pending.extend(target.split("/")[::-1])
+        elif inode is not None and not inode.is_dir and pending:
+            return Way("", tuple(links))
+    return Way(here, tuple(links))
+
+
+def _below(tree: Mapping[str, Inode], here: str, part: str) -> str:
+    if here:
+        return f"{here}/{part}"
+    return "usr/lib" if part == "lib" and "lib" not in tree else part
