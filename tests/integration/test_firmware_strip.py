@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import gzip
+import lzma
 import os
 import stat
 import tarfile
+import time
+import zlib
 from typing import TYPE_CHECKING
 
 import pytest
 
 from command import sysgraft
+from sysgraft.base.blob import BytesBlob
+from sysgraft.base.tree import Inode
 from sysgraft.firmware.plan_document import File, Plan, Totals, render_plan
+from sysgraft.formats import cpio, cpio_reader
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -106,3 +113,115 @@ def test_early_files_stay_in_whatever_form_the_root_has_them(root: Path, tmp_pat
     assert done.document["missing"] == ["gone.bin"]
     with tarfile.open(output) as tar:
         assert "usr/lib/firmware/disk.bin.xz" in tar.getnames()
+
+
+# --- initrds -------------------------------------------------------------------------------------
+
+
+def archive(*files: tuple[str, bytes]) -> bytes:
+    """A plain archive of files, and links where a content begins with ``->``."""
+    tree: dict[bytes, Inode] = {b"": Inode(mode=stat.S_IFDIR | 0o755)}
+    for name, data in files:
+        path = name.encode()
+        for count in range(1, len(path.split(b"/"))):
+            above = b"/".join(path.split(b"/")[:count])
+            tree[above] = Inode(mode=stat.S_IFDIR | 0o755)
+        if data.startswith(b"->"):
+            tree[path] = Inode(mode=stat.S_IFLNK | 0o777, target=data[2:])
+        else:
+            tree[path] = Inode(mode=stat.S_IFREG | 0o644, content=BytesBlob(data))
+    return b"".join(cpio.plan(tree).chunks())
+
+
+FIRMWARE = ("usr/lib/firmware/a.bin", b"firmware" * 99)
+
+
+def strip(initrd: bytes, folder: Path, *words: str) -> tuple[int, bytes, str]:
+    (folder / "initrd").write_bytes(initrd)
+    done = sysgraft(
+        "firmware", "strip", folder / "initrd", "--output", folder / "slim", "--force", *words
+    )
+    slim = (folder / "slim").read_bytes() if done.code == 0 else b""
+    return done.code, slim, done.err
+
+
+def test_parts_in_any_order(tmp_path: Path) -> None:
+    """What nothing goes from stays byte for byte, wherever it is."""
+    front = archive(("kernel/x86/microcode/AuthenticAMD.bin", b"microcode"))
+    packed = gzip.compress(archive(("init", b"init"), FIRMWARE), mtime=0)
+    packed += bytes(-len(packed) % 4)
+    other = lzma.compress(archive(("other", b"other")), check=lzma.CHECK_CRC32)
+    other += bytes(-len(other) % 4)
+    plain = archive(("etc/added", b"added"), ("usr/lib/firmware/b.bin", b"b"))
+    code, slim, err = strip(front + packed + other + plain, tmp_path)
+    assert code == 0, err
+    assert slim.startswith(front)
+    rest = slim[len(front) :]
+    unpacker = zlib.decompressobj(31)
+    assert names(unpacker.decompress(rest)) == {"init"}
+    rest = unpacker.unused_data.lstrip(b"\0")
+    assert rest.startswith(other)
+    assert names(rest[len(other) :].lstrip(b"\0")) == {"etc/added"}
+    last = slim.rindex(b"070701", 0, slim.rindex(b"etc/added"))
+    assert last % 4 == 0, "where the kernel looks"
+
+
+def names(data: bytes) -> set[str]:
+    found = cpio_reader.entries(BytesBlob(data))
+    return {entry.name.decode() for entry in found if entry.data.size}
+
+
+def test_archives_of_one_kind_become_one(tmp_path: Path) -> None:
+    one, two = archive(("init", b"init"), FIRMWARE), archive(("two", b"two"))
+    code, slim, err = strip(gzip.compress(one) + gzip.compress(two), tmp_path)
+    assert code == 0, err
+    assert names(gzip.decompress(slim)) == {"init", "two"}
+
+
+@pytest.mark.parametrize(
+    ("behind", "message"),
+    [
+        (b"junk", "begins neither a cpio archive nor"),
+        (b"\x02\x21\x4c\x18" + bytes(99), "compressed with LZ4, which is not read"),
+        (gzip.compress(b"junk" * 99), "is no initrd"),
+        (gzip.compress(b"junk" * 99)[:-9], "too early"),
+        (b"\0" + b"\x1f\x8b\x08" + bytes(9), "gzip"),
+    ],
+)
+def test_what_is_wrong_is_said(tmp_path: Path, behind: bytes, message: str) -> None:
+    code, _, err = strip(archive(("init", b"init")) + behind, tmp_path)
+    assert code == 2
+    assert message in err
+    assert not (tmp_path / "slim").exists()
+
+
+def test_an_endless_number_of_parts(tmp_path: Path) -> None:
+    packed = gzip.compress(archive(("two", b"two")), mtime=0)
+    pair = archive(("one", b"one")) + packed + bytes(-len(packed) % 4)
+    code, _, err = strip(pair * 51, tmp_path)
+    assert code == 2
+    assert "more than 100 parts" in err
+
+
+def test_a_target_of_megabytes_is_not_read(tmp_path: Path) -> None:
+    data = bytearray(archive(("link", b"->" + b"x" * 4000)))
+    start = data.rindex(b"070701", 0, data.index(b"link\0"))
+    data[start + 54 : start + 62] = b"%08x" % (1 << 20)
+    code, _, err = strip(bytes(data) + bytes(1 << 20), tmp_path)
+    assert code == 2
+    assert "a link's target of 1048576 bytes" in err
+
+
+def test_many_names_of_one_file_are_read_in_linear_time(tmp_path: Path) -> None:
+    """Each name brings data anew, which all of the others get."""
+    count = 20_000
+    header = b"070701" + b"%08x" * 13
+    entries = []
+    for number in range(count):
+        name = b"f%07d\0" % number
+        fields = (1, stat.S_IFREG | 0o644, 0, 0, count, 0, 4, 0, 0, 0, 0, len(name), 0)
+        entries.append(header % fields + name + bytes(-(110 + len(name)) % 4) + b"data")
+    started = time.process_time()
+    code, _, err = strip(b"".join(entries) + archive(), tmp_path)
+    assert code == 0, err
+    assert time.process_time() - started < 30

@@ -176,6 +176,7 @@ class Decompressor:
         allowance: what may still be made; its own, with `DEFAULT_LIMITS`, if None.
         earns: whether the input counts for the allowance's ratio. Bytes that come out of another
             decompressor or are read a second time must not, or nesting and repeating multiply.
+        alone: whether it ends before what is not compressed as `kind`; else that is damage.
 
     Raises (from `read` and `skip`):
         TruncatedError: the compressed bytes end too early.
@@ -190,14 +191,22 @@ class Decompressor:
         allowance: Allowance | None = None,
         *,
         earns: bool = True,
+        alone: bool = False,
     ) -> None:
         self._source = source
         self._kind = kind
         self._allowance = Allowance() if allowance is None else allowance
         self._earns = earns
+        self._alone = alone
+        self._taken = 0
         self._codec: _Codec | None = None
         self._pending = b""
         self._out = memoryview(b"")
+
+    @property
+    def consumed(self) -> int:
+        """Bytes of the source that belonged to it, padding too, once all is read."""
+        return self._taken - len(self._pending)
 
     def read(self, length: int) -> bytes:
         """See `ByteSource.read`."""
@@ -246,6 +255,7 @@ class Decompressor:
 
     def _take(self) -> bytes:
         data = self._source.read(CHUNK)
+        self._taken += len(data)
         if self._earns:
             self._allowance.taken += len(data)
         return data
@@ -258,8 +268,15 @@ class Decompressor:
             if not data:
                 return False
         self._pending = data.lstrip(b"\0")
+        if self._alone and not self._goes_on():
+            return False
         self._codec = _CODECS[self._kind]()
         return True
+
+    def _goes_on(self) -> bool:
+        while len(self._pending) < HEAD_SIZE and (data := self._take()):
+            self._pending += data
+        return detect(self._pending[:HEAD_SIZE]) is self._kind
 
     def _bad_data(self, error: Exception) -> FormatError:
         words = str(error).lower()

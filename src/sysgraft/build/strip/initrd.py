@@ -1,8 +1,9 @@
 """An initrd without firmware: the same archives, and the same compression where we have it.
 
-Plain archives at the front, such as microcode, stay as they are if nothing in them goes. What is
-behind them is one compressed archive or several; they become one. LZ4, LZO and bzip2 are read, or
-not, as everywhere here, and written as zstd, which the kernel has to know then.
+An initrd is any number of parts, plain archives such as microcode and compressed ones. Those that
+nothing goes from stay as they are. Compressed archives of one kind behind one another become one
+where something goes. LZ4 and LZO are not read; bzip2 and lzma are written as zstd, which the kernel
+has to know then.
 """
 
 from __future__ import annotations
@@ -11,14 +12,14 @@ import gzip
 import io
 import lzma
 import stat
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from sysgraft.base.blob import Blob, SubBlob
 from sysgraft.base.progress import NoProgress
 from sysgraft.base.tree import Inode, parent, printable
 from sysgraft.build.sources.model import Options, Workspace
 from sysgraft.build.strip.report import Decision, Keeping, StripReport, make_report
-from sysgraft.errors import FormatError, LimitError, in_file
+from sysgraft.errors import FormatError, LimitError, UnsupportedError, in_file
 from sysgraft.formats import cpio, cpio_reader
 from sysgraft.formats.compression import HEAD_SIZE, Compression, Decompressor, detect
 from sysgraft.formats.stream import CHUNK, BlobSource
@@ -35,7 +36,11 @@ if TYPE_CHECKING:
 ZSTD_LEVEL: Final = 9
 """As for root file systems that become initrds."""
 
+MAX_PARTS: Final = 100
+"""Archives of one initrd, those that are compressed alike and behind one another counted once."""
+
 _ALIGNMENT: Final = 4
+_NOT_READ: Final = {b"\x02\x21\x4c\x18": "LZ4", b"\x04\x22\x4d\x18": "LZ4", b"\x89LZO": "LZO"}
 _Key = tuple[int, int]  # of the archive, and of the inode in it
 
 
@@ -73,35 +78,85 @@ def strip_initrd(
     """
     with in_file(path), OpenFile(path) as file, Spool() as spool:
         workspace = Workspace(Options(kind="root"), spool, (b"",), progress or NoProgress())
-        front, kind, behind = _parts(file, workspace)
-        tree = {**_tree(front), **_tree(behind)}
-        decision = Decision(tree, keeping)
+        parts = list(_parts(file, workspace))
+        whole = {path: inode for part in parts for path, inode in part.tree.items()}
+        decision = Decision(whole, keeping)
         with atomic_output(output, replace=replace) as out:
             size = 0
-            for piece in _pieces((front, behind), kind, decision, workspace):
-                out.write(piece)
-                size += len(piece)
+            for part in parts:
+                # The kernel looks for plain archives at multiples of this.
+                size += out.write(bytes(-size % _ALIGNMENT))
+                for piece in _pieces(part, whole, decision, workspace):
+                    size += out.write(piece)
         return make_report(output, decision, sizes=(file.size, size), notes=workspace.notes)
 
 
-def _parts(file: Blob, workspace: Workspace) -> tuple[Blob, Compression, Blob]:
-    """The plain front, and what is behind it, decompressed."""
-    end = cpio_reader.plain_size(file)
-    rest = SubBlob(file, end, file.size - end)
-    kind = detect(rest.read_at(0, min(rest.size, HEAD_SIZE)))
-    if not rest.size:
-        return file, kind, rest
-    if kind is Compression.NONE:
-        raise FormatError("not an initrd: no cpio archive, and not compressed as is known here")
-    workspace.progress.start("decompressing the initrd", rest.size)
-    source = Decompressor(BlobSource(rest, workspace.progress.advance), kind, workspace.allowance)
-    start = workspace.spool.append(b"")
+class _Part(NamedTuple):
+    """One archive, or several of one kind.
+
+    Attributes:
+        raw: as it is in the initrd, zeros behind it too.
+        kind: how it is compressed.
+        tree: what is in it.
+    """
+
+    raw: Blob
+    kind: Compression
+    tree: dict[str, Inode]
+
+
+def _parts(file: Blob, workspace: Workspace) -> Iterator[_Part]:
+    position = count = 0
+    while position < file.size:
+        rest = SubBlob(file, position, file.size - position)
+        count += 1
+        if count > MAX_PARTS:
+            raise LimitError(f"an initrd of more than {MAX_PARTS} parts")
+        kind = detect(rest.read_at(0, min(rest.size, HEAD_SIZE)))
+        if kind is Compression.NONE:
+            part = _plain_part(rest, position)
+        else:
+            part = _compressed_part(rest, kind, position, workspace)
+        yield part
+        position += part.raw.size
+    if not count:
+        raise FormatError("not an initrd: it is empty")
+
+
+def _plain_part(rest: Blob, position: int) -> _Part:
+    size = cpio_reader.plain_size(rest)
+    if not size or position % _ALIGNMENT:
+        head = rest.read_at(0, min(rest.size, HEAD_SIZE))
+        known = next((name for magic, name in _NOT_READ.items() if head.startswith(magic)), "")
+        if known:
+            raise UnsupportedError(
+                f"from byte {position} on the initrd is compressed with {known}, which is not read",
+                hint="compress it anew with zstd, xz or gzip",
+            )
+        raise FormatError(
+            f"not an initrd: at byte {position} begins neither a cpio archive nor one that is "
+            "compressed as is known here"
+        )
+    raw = SubBlob(rest, 0, size)
+    return _Part(raw, Compression.NONE, _tree(raw))
+
+
+def _compressed_part(rest: Blob, kind: Compression, position: int, workspace: Workspace) -> _Part:
+    progress, spool = workspace.progress, workspace.spool
+    progress.start("decompressing the initrd", rest.size)
+    source = BlobSource(rest, progress.advance)
+    plain = Decompressor(source, kind, workspace.allowance, alone=True)
+    start = spool.append(b"")
     size = 0
-    while data := source.read(CHUNK):
-        workspace.spool.append(data)
+    while data := plain.read(CHUNK):
+        spool.append(data)
         size += len(data)
-    workspace.progress.finish()
-    return SubBlob(file, 0, end), kind, workspace.spool.blob(start, size)
+    progress.finish()
+    raw = SubBlob(rest, 0, plain.consumed)
+    try:
+        return _Part(raw, kind, _tree(spool.blob(start, size)))
+    except UnsupportedError:
+        raise FormatError(f"what is compressed from byte {position} on is no initrd") from None
 
 
 def _tree(blob: Blob) -> dict[str, Inode]:
@@ -143,28 +198,24 @@ def _clean(name: bytes) -> str:
 
 
 def _pieces(
-    parts: tuple[Blob, Blob], kind: Compression, decision: Decision, workspace: Workspace
+    part: _Part, whole: Mapping[str, Inode], decision: Decision, workspace: Workspace
 ) -> Iterator[bytes]:
-    front, behind = parts
-    size = 0
-    for piece in _plain_pieces(front, decision):
-        size += len(piece)
-        yield piece
-    if behind.size:
-        yield bytes(-size % _ALIGNMENT)
-        yield from _compressed(_archive(_tree(behind), decision), kind, workspace)
+    if decision.removed.isdisjoint(part.tree):
+        return _chunks(part.raw)
+    archive = _archive(part.tree, whole, decision)
+    if part.kind is Compression.NONE:
+        return archive
+    return _compressed(archive, part.kind, workspace)
 
 
-def _plain_pieces(front: Blob, decision: Decision) -> Iterator[bytes]:
-    tree = _tree(front)
-    if decision.removed.isdisjoint(tree):
-        for start in range(0, front.size, CHUNK):
-            yield front.read_at(start, min(CHUNK, front.size - start))
-    else:
-        yield from _archive(tree, decision)
+def _chunks(blob: Blob) -> Iterator[bytes]:
+    for start in range(0, blob.size, CHUNK):
+        yield blob.read_at(start, min(CHUNK, blob.size - start))
 
 
-def _archive(tree: Mapping[str, Inode], decision: Decision) -> Iterator[bytes]:
+def _archive(
+    tree: Mapping[str, Inode], whole: Mapping[str, Inode], decision: Decision
+) -> Iterator[bytes]:
     left = {
         path.encode("utf-8", "surrogateescape"): inode
         for path, inode in tree.items()
@@ -173,7 +224,9 @@ def _archive(tree: Mapping[str, Inode], decision: Decision) -> Iterator[bytes]:
     for path in list(left):
         above = parent(path)
         while above not in left:
-            left[above] = Inode(mode=stat.S_IFDIR | 0o755)
+            # What an earlier part made is made again, and must not change.
+            known = whole.get(above.decode("utf-8", "surrogateescape"))
+            left[above] = known if known and known.is_dir else Inode(mode=stat.S_IFDIR | 0o755)
             above = parent(above)
     return iter(cpio.plan(left).chunks())
 
