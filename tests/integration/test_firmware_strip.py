@@ -166,6 +166,26 @@ def test_parts_in_any_order(tmp_path: Path) -> None:
     assert last % 4 == 0, "where the kernel looks"
 
 
+def test_paths_through_links_are_where_the_kernel_puts_them(tmp_path: Path) -> None:
+    """``lib`` is a link of an earlier archive: it stays one, and firmware below it is found."""
+    base = archive(("lib", b"->usr/lib"), ("usr/lib/firmware/a.bin", b"a"))
+    more = b"".join(
+        [entry(b"lib/firmware/b.bin", b"b"), entry(b"lib/firmware/c.bin", b"c"), archive()]
+    )
+    code, slim, err = strip(base + more, tmp_path, "--keep", "b.bin")
+    assert code == 0, err
+    found = [each.name for each in cpio_reader.entries(BytesBlob(slim))]
+    assert b"usr/lib/firmware/b.bin" in found
+    assert not [name for name in found if name.endswith((b"a.bin", b"c.bin"))]
+    assert found.count(b"lib") == 1
+
+
+def entry(name: bytes, data: bytes) -> bytes:
+    fields = (1, stat.S_IFREG | 0o644, 0, 0, 1, 0, len(data), 0, 0, 0, 0, len(name) + 1, 0)
+    head = b"070701" + b"%08x" * 13 % fields + name + b"\0"
+    return head + bytes(-len(head) % 4) + data + bytes(-len(data) % 4)
+
+
 def names(data: bytes) -> set[str]:
     found = cpio_reader.entries(BytesBlob(data))
     return {entry.name.decode() for entry in found if entry.data.size}
@@ -173,7 +193,7 @@ def names(data: bytes) -> set[str]:
 
 def test_archives_of_one_kind_become_one(tmp_path: Path) -> None:
     one, two = archive(("init", b"init"), FIRMWARE), archive(("two", b"two"))
-    code, slim, err = strip(gzip.compress(one) + gzip.compress(two), tmp_path)
+    code, slim, err = strip(gzip.compress(one) + gzip.compress(two) + bytes(99), tmp_path)
     assert code == 0, err
     assert names(gzip.decompress(slim)) == {"init", "two"}
 

@@ -266,6 +266,7 @@ class Decompressor:
         while not data.strip(b"\0"):
             data = self._take()
             if not data:
+                self._pending = b""
                 return False
         self._pending = data.lstrip(b"\0")
         if self._alone and not self._goes_on():

@@ -1,6 +1,6 @@
 """Where symbolic links of a tree lead, as path_resolution(7) has it.
 
-A tree is all of a root file system, or its firmware alone; of the latter ``lib`` is not there, and
+A tree is all of a root file system, or its firmware alone. Of the latter ``lib`` is not there, and
 means ``usr/lib`` as with the usr-merge.
 """
 
@@ -29,10 +29,13 @@ class Way(NamedTuple):
     links: tuple[str, ...]
 
 
-def follow(tree: Mapping[str, Inode], path: str) -> Way:
-    """Follow `path`, which is relative to the root, and every link on its way.
+def follow(tree: Mapping[str, Inode], path: str, *, merged: bool = True) -> Way:
+    """Follow a path and every link on its way; what it leads to need not be there.
 
-    What it leads to need not be there.
+    Args:
+        tree: by path relative to the root.
+        path: likewise.
+        merged: whether ``lib`` means ``usr/lib`` where there is none.
     """
     links: list[str] = []
     pending = path.split("/")[::-1]
@@ -42,7 +45,9 @@ def follow(tree: Mapping[str, Inode], path: str) -> Way:
         if part in ("", ".", ".."):
             here = here.rpartition("/")[0] if part == ".." else here
             continue
-        here = _below(tree, here, part)
+        here = f"{here}/{part}" if here else part
+        if merged and here == "lib" and here not in tree:
+            here = "usr/lib"
         inode = tree.get(here)
         if inode is not None and inode.is_symlink:
             links.append(here)
@@ -54,9 +59,3 @@ def follow(tree: Mapping[str, Inode], path: str) -> Way:
         elif inode is not None and not inode.is_dir and pending:
             return Way("", tuple(links))
     return Way(here, tuple(links))
-
-
-def _below(tree: Mapping[str, Inode], here: str, part: str) -> str:
-    if here:
-        return f"{here}/{part}"
-    return "usr/lib" if part == "lib" and "lib" not in tree else part

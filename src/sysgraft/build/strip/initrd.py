@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from sysgraft.base.blob import Blob, SubBlob
 from sysgraft.base.progress import NoProgress
 from sysgraft.base.tree import Inode, parent, printable
+from sysgraft.build.firmware_set.links import follow
 from sysgraft.build.sources.model import Options, Workspace
 from sysgraft.build.strip.report import Decision, Keeping, StripReport, make_report
 from sysgraft.errors import FormatError, LimitError, UnsupportedError, in_file
@@ -107,6 +108,7 @@ class _Part(NamedTuple):
 
 def _parts(file: Blob, workspace: Workspace) -> Iterator[_Part]:
     position = count = 0
+    links = _Links()
     while position < file.size:
         rest = SubBlob(file, position, file.size - position)
         count += 1
@@ -114,16 +116,17 @@ def _parts(file: Blob, workspace: Workspace) -> Iterator[_Part]:
             raise LimitError(f"an initrd of more than {MAX_PARTS} parts")
         kind = detect(rest.read_at(0, min(rest.size, HEAD_SIZE)))
         if kind is Compression.NONE:
-            part = _plain_part(rest, position)
+            part = _plain_part(rest, position, links)
         else:
-            part = _compressed_part(rest, kind, position, workspace)
+            raw, plain = _decompressed(rest, kind, workspace)
+            part = _Part(raw, kind, _packed_tree(plain, position, links))
         yield part
         position += part.raw.size
     if not count:
         raise FormatError("not an initrd: it is empty")
 
 
-def _plain_part(rest: Blob, position: int) -> _Part:
+def _plain_part(rest: Blob, position: int, links: _Links) -> _Part:
     size = cpio_reader.plain_size(rest)
     if not size or position % _ALIGNMENT:
         head = rest.read_at(0, min(rest.size, HEAD_SIZE))
@@ -138,10 +141,11 @@ def _plain_part(rest: Blob, position: int) -> _Part:
             "compressed as is known here"
         )
     raw = SubBlob(rest, 0, size)
-    return _Part(raw, Compression.NONE, _tree(raw))
+    return _Part(raw, Compression.NONE, _tree(raw, links))
 
 
-def _compressed_part(rest: Blob, kind: Compression, position: int, workspace: Workspace) -> _Part:
+def _decompressed(rest: Blob, kind: Compression, workspace: Workspace) -> tuple[Blob, Blob]:
+    """The compressed part at the beginning of `rest`, and what is in it."""
     progress, spool = workspace.progress, workspace.spool
     progress.start("decompressing the initrd", rest.size)
     source = BlobSource(rest, progress.advance)
@@ -152,27 +156,59 @@ def _compressed_part(rest: Blob, kind: Compression, position: int, workspace: Wo
         spool.append(data)
         size += len(data)
     progress.finish()
-    raw = SubBlob(rest, 0, plain.consumed)
+    return SubBlob(rest, 0, plain.consumed), spool.blob(start, size)
+
+
+def _packed_tree(plain: Blob, position: int, links: _Links) -> dict[str, Inode]:
     try:
-        return _Part(raw, kind, _tree(spool.blob(start, size)))
+        return _tree(plain, links)
     except UnsupportedError:
         raise FormatError(f"what is compressed from byte {position} on is no initrd") from None
 
 
-def _tree(blob: Blob) -> dict[str, Inode]:
+def _tree(blob: Blob, links: _Links) -> dict[str, Inode]:
     """What the kernel unpacks: of equal paths the last one's, hard links one file."""
     tree: dict[str, Inode | _Key] = {}
     files: dict[_Key, Inode] = {}
     for entry in cpio_reader.entries(blob):
-        path = _clean(entry.name)
+        path = links.place(_clean(entry.name))
         key = (entry.archive, entry.number)
         is_linked = stat.S_ISREG(entry.mode) and entry.links > 1
         # The data of hard links comes with one of them.
         if is_linked and (entry.data.size or key not in files):
             files[key] = _inode(entry)
         if path:
-            tree[path] = key if is_linked else _inode(entry)
+            tree[path] = it = key if is_linked else _inode(entry)
+            links.note(path, it if isinstance(it, Inode) else None)
     return {path: files[it] if isinstance(it, tuple) else it for path, it in tree.items()}
+
+
+class _Links:
+    """The symbolic links that were unpacked: what comes later goes to where they lead."""
+
+    def __init__(self) -> None:
+        self._links: dict[str, Inode] = {}
+        self._folders: dict[str, str] = {}
+
+    def place(self, path: str) -> str:
+        """Where the kernel puts what is called `path`: its folder without links."""
+        folder, slash, name = path.rpartition("/")
+        if not (slash and self._links):
+            return path
+        if folder not in self._folders:
+            self._folders[folder] = follow(self._links, folder, merged=False).end
+        real = self._folders[folder]
+        return f"{real}/{name}" if real else name
+
+    def note(self, path: str, inode: Inode | None) -> None:
+        """There is a file at `path` now; None for one that is no link."""
+        if inode is not None and inode.is_symlink:
+            self._links[path] = inode
+        elif path not in self._links:
+            return
+        else:
+            del self._links[path]
+        self._folders.clear()
 
 
 def _inode(entry: cpio_reader.Entry) -> Inode:
