@@ -165,7 +165,7 @@ def links_to(
     files: Mapping[str, Chosen],
     is_dropped: Callable[[str], bool],
 ) -> dict[str, Chosen]:
-    """The links in `tree` that lead to chosen files, or to folders that hold some.
+    """The links of firmware in `tree` that lead to chosen files, or to folders that hold some.
 
     Paths are those in the root.
     """
@@ -173,7 +173,7 @@ def links_to(
     early = {above for path, file in files.items() if file.is_early for above in _above(path)}
     links = {}
     for path, inode in tree.items():
-        if not inode.is_symlink:
+        if not inode.is_symlink or below_firmware(path) == path:
             continue
         way = follow(tree, path)
         if way.end in files:

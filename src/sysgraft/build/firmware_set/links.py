@@ -16,12 +16,15 @@ if TYPE_CHECKING:
 MAX_LINKS: Final = 40
 """Links on the way, as many as Linux follows."""
 
+MAX_STEPS: Final = 1000
+"""Parts of paths on the way, with those of the links' targets; real trees need some tens."""
+
 
 class Way(NamedTuple):
     """Where a path leads.
 
     Attributes:
-        end: the path without links; empty if it leads in circles or through a file.
+        end: the path without links; empty if it leads in circles, too far, or through a file.
         links: the paths of the links on the way, in the order they are met.
     """
 
@@ -40,7 +43,11 @@ def follow(tree: Mapping[str, Inode], path: str, *, merged: bool = True) -> Way:
     links: list[str] = []
     pending = path.split("/")[::-1]
     here = ""
+    steps = 0
     while pending:
+        steps += 1
+        if steps > MAX_STEPS:
+            return Way("", tuple(links))
         part = pending.pop()
         if part in ("", ".", ".."):
             here = here.rpartition("/")[0] if part == ".." else here

@@ -36,7 +36,8 @@ def open_from_catalog(name: str, workspace: Workspace, fetching: Fetching) -> So
     places = workspace.options.catalogs
     if not places:
         raise UsageError(
-            f"catalog:{name} needs a catalog", hint=f"name one: --catalog {KAIROS_CATALOG}"
+            f"catalog:{name} needs a catalog",
+            hint=f"ext build takes one: --catalog {KAIROS_CATALOG}",
         )
     wanted, _, version = name.partition("@")
     http = Http(workspace.options.insecure_registries)
