@@ -180,6 +180,13 @@ def test_paths_through_links_are_where_the_kernel_puts_them(tmp_path: Path) -> N
     assert found.count(b"lib") == 1
 
 
+def test_links_in_circles_are_refused(tmp_path: Path) -> None:
+    base = archive(("lib", b"->lib"))
+    code, _, err = strip(base + entry(b"lib/init", b"x") + archive(), tmp_path)
+    assert code == 2
+    assert "links lead in circles: lib" in err
+
+
 def entry(name: bytes, data: bytes) -> bytes:
     fields = (1, stat.S_IFREG | 0o644, 0, 0, 1, 0, len(data), 0, 0, 0, 0, len(name) + 1, 0)
     head = b"070701" + b"%08x" * 13 % fields + name + b"\0"

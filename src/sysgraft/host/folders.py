@@ -44,6 +44,13 @@ class Found(NamedTuple):
     status: os.stat_result
     target: bytes
 
+    @property
+    def device(self) -> tuple[int, int]:
+        """``(major, minor)`` of a device node; zeros for all else."""
+        if not (stat.S_ISCHR(self.status.st_mode) or stat.S_ISBLK(self.status.st_mode)):
+            return 0, 0
+        return os.major(self.status.st_rdev), os.minor(self.status.st_rdev)
+
 
 def _skip_nothing(_path: bytes) -> bool:
     return False

@@ -94,7 +94,6 @@ class DirectorySource:
         if not self._keep_owner and self._is_promoted(found.status):
             self._promoted.append(found.path)
         seconds, nsec = self._time_of(found.status)
-        is_device = stat.S_ISCHR(mode) or stat.S_ISBLK(mode)
         return Inode(
             mode=LINK_MODE if stat.S_ISLNK(mode) else mode,
             uid=found.status.st_uid if self._keep_owner else 0,
@@ -104,7 +103,7 @@ class DirectorySource:
             xattrs=self._xattrs(found),
             content=_content(found) if stat.S_ISREG(mode) else None,
             target=found.target,
-            rdev=_device(found.status.st_rdev) if is_device else (0, 0),
+            rdev=found.device,
         )
 
     def _time_of(self, status: os.stat_result) -> tuple[int, int]:
@@ -131,10 +130,6 @@ class DirectorySource:
 
     def _carried(self, names: list[bytes]) -> list[bytes]:
         return carried_xattrs(names, self._workspace)
-
-
-def _device(number: int) -> tuple[int, int]:
-    return os.major(number), os.minor(number)
 
 
 def _content(found: Found) -> Blob:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from sysgraft.base.blob import Blob, SubBlob
 from sysgraft.base.progress import NoProgress
+from sysgraft.base.text import one_line
 from sysgraft.base.tree import Inode, parent, printable
 from sysgraft.build.firmware_set.links import follow
 from sysgraft.build.sources.model import Options, Workspace
@@ -197,8 +198,9 @@ class _Links:
             return path
         if folder not in self._folders:
             self._folders[folder] = follow(self._links, folder, merged=False).end
-        real = self._folders[folder]
-        return f"{real}/{name}" if real else name
+        if not (real := self._folders[folder]):
+            raise FormatError(f"links lead in circles: {one_line(folder)}")
+        return f"{real}/{name}"
 
     def note(self, path: str, inode: Inode | None) -> None:
         """There is a file at `path` now; None for one that is no link."""
