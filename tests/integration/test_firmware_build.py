@@ -232,6 +232,16 @@ def test_compressed_microcode_is_decompressed_for_the_processor(
         assert archive(output)["kernel/x86/microcode/AuthenticAMD.bin"] == data
 
 
+def test_nothing_but_early_microcode(root: Path, plan: Path, tmp_path: Path) -> None:
+    words = ("--plan", plan, "--firmware-tree", root, "--drop=qed/*", "--drop=rtw88/*")
+    out = tmp_path / "out"
+    done = sysgraft("firmware", "build", "fw", *words, "--unsigned", "--output", out, "--json")
+    assert done.code == 0, done.err
+    assert done.document["extension"] is None
+    assert "nothing but early microcode" in " ".join(done.document["notes"])
+    assert not out.exists()
+
+
 def test_unreadable_microcode_is_refused(root: Path, plan: Path, tmp_path: Path) -> None:
     path = root / "usr/lib/firmware/amd-ucode/family.bin.xz"
     path.parent.mkdir()
@@ -397,6 +407,15 @@ def test_absolute_links_to_firmware_come_along(root: Path, tmp_path: Path) -> No
     )
     assert any("left behind: left.bin" in note for note in done.document["notes"])
     assert any("--arch" in note for note in done.document["notes"]), "those of the extension too"
+
+
+def test_a_link_to_another_form_of_its_name_does_not_become_a_loop(
+    root: Path, tmp_path: Path
+) -> None:
+    (root / "usr/lib/firmware/qed/disk.bin").symlink_to("disk.bin.xz")
+    words = ("--firmware-tree", root, "--keep=qed/*")
+    assert built(tmp_path / "plain", *words, "--pack=plain")["qed/disk.bin"] == DISK
+    assert built(tmp_path / "keep", *words)["qed/disk.bin"] == "disk.bin.xz"
 
 
 def test_parents_behind_a_linked_folder(root: Path, tmp_path: Path) -> None:

@@ -28,14 +28,14 @@ from sysgraft.build.firmware_set.early import (
 from sysgraft.build.firmware_set.packing import pack
 from sysgraft.build.firmware_set.papers import bill_of_materials, licence_files, raw_names
 from sysgraft.build.firmware_set.trees import FIRMWARE, open_trees
-from sysgraft.build.sources.spec import refuse_output_among_sources, resolve
+from sysgraft.build.sources.spec import refuse_output_among_sources
 from sysgraft.errors import InputError, UsageError
 from sysgraft.formats import spdx
 from sysgraft.host.output import atomic_outputs
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from sysgraft.base.progress import Progress
     from sysgraft.base.tree import Inode
@@ -142,19 +142,12 @@ def build_firmware(
     image = prepare(
         name, output=output, signing=signing, options=options.extension, progress=progress
     )
-    _refuse_outputs_among(trees, [*image.paths, *filter(None, _early_paths(options))])
     with open_trees(trees, epoch=epoch, progress=progress) as (opened, workspace):
         return _Job(plan, opened, workspace, options, image).run()
 
 
 def _early_paths(options: FirmwareOptions) -> tuple[str | None, str | None]:
     return options.early_initrd, options.early_microcode
-
-
-def _refuse_outputs_among(trees: Sequence[str], paths: Iterable[str]) -> None:
-    specs = [resolve(tree) for tree in trees]
-    for path in paths:
-        refuse_output_among_sources(path, specs, hint="name a place elsewhere")
 
 
 class _Parts(NamedTuple):
@@ -203,6 +196,9 @@ class _Job:
         if not any(each.inode.is_file for each in chosen.values()):
             raise InputError("the set is empty: no file is planned or kept")
         parts = self._parts(chosen)
+        for path in parts.paths:
+            specs = [tree.spec for tree in self.trees]
+            refuse_output_among_sources(path, specs, hint="name a place elsewhere")
         # All of them appear, or none does.
         with atomic_outputs(
             parts.paths, replace=options.extension.replace, make_folders=True

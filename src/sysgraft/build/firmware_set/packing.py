@@ -78,6 +78,8 @@ def pack(
     workspace.progress.start("packing firmware", sum(map(_size, chosen.values())))
     # By the kernel's order of suffixes: of several forms of one file, the first is what it loads.
     for path in sorted(chosen, key=lambda path: (plain_name(path), _rank(path))):
+        if packing != "keep" and _is_other_form(path, chosen[path]):
+            continue
         packed = packer.pack(path, chosen[path])
         if packed.path in found:
             workspace.note(
@@ -87,6 +89,11 @@ def pack(
         found[packed.path] = packed
     workspace.progress.finish()
     return [found[path] for path in sorted(found)]
+
+
+def _is_other_form(path: str, chosen: Chosen) -> bool:
+    """Whether it is a link to another form of its own name: in one form it would be itself."""
+    return bool(chosen.final) and plain_name(chosen.final) == plain_name(path)
 
 
 def _in_place_of(kept: Packed, other: Chosen) -> Packed:

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
     from sysgraft.base.progress import Progress
     from sysgraft.base.tree import Inode
+    from sysgraft.build.sources.spec import SourceSpec
 
 _AS_OWNER: Final = stat.S_ISUID | stat.S_ISGID
 
@@ -39,11 +40,13 @@ class FirmwareTree:
 
     Attributes:
         name: as it was given.
+        spec: what that means.
         files: files and links by their path below the firmware folder.
         papers: files below ``usr/share/doc`` by their path in the root; empty for bare folders.
     """
 
     name: str
+    spec: SourceSpec
     files: Mapping[str, Inode]
     papers: Mapping[str, Inode]
 
@@ -85,11 +88,11 @@ def _open(argument: str, workspace: Workspace, stack: ExitStack) -> FirmwareTree
         }
         files = _below(found, FIRMWARE + "/")
         if not files and spec.kind == "dir":
-            return FirmwareTree(argument, found, {})
+            return FirmwareTree(argument, spec, found, {})
         if not files:
             raise InputError(f"there is no {FIRMWARE} in it")
     papers = {path: inode for path, inode in found.items() if path.startswith("usr/share/doc/")}
-    return FirmwareTree(argument, files, papers)
+    return FirmwareTree(argument, spec, files, papers)
 
 
 def _of_root(paths: Iterable[tuple[bytes, Inode]]) -> Iterator[tuple[bytes, Inode]]:
