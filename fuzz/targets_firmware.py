@@ -9,7 +9,7 @@ from sysgraft.firmware.index import Entry, Index, Kernel, Module, parse_index, r
 from sysgraft.firmware.inventory import Device, Machine
 from sysgraft.firmware.plan import Planner, PlanOptions
 from sysgraft.firmware.plan_document import parse_plan, render_plan
-from sysgraft.formats import appstream, firmware_search, modules_index, whence
+from sysgraft.formats import appstream, debian_copyright, firmware_search, modules_index, whence
 from sysgraft.formats.alias_table import AliasTable, normalize
 from sysgraft.formats.glob import Glob
 from target import Target, as_text
@@ -30,6 +30,13 @@ def read_whence(data: bytes) -> None:
         for entry in each.entries:
             assert not entry.path.startswith("/")
             assert ".." not in entry.path.split("/")
+
+
+def read_copyright(data: bytes) -> bool:
+    """Debian's copyright files."""
+    found = debian_copyright.excerpt(data, ["a/b.bin"])
+    assert found is None or len(found) <= len(data) + 200
+    return found is not None
 
 
 def read_modules_index(data: bytes) -> None:
@@ -129,6 +136,19 @@ TARGETS: Final = (
         ),
         read=read_whence,
         tokens=(b"Driver: ", b"File: ", b"Link: ", b" -> ", b"Licence: ", b"-----\n", b"../", b'"'),
+        weight=10,
+    ),
+    Target(
+        name="debian-copyright",
+        seeds=lambda: (
+            (
+                b"Format: https://www.debian.org/doc/packaging-manuals/copyright-format/1.0/\n"
+                b"\nFiles: a/*\n c?d.bin\nCopyright: x\nLicense: A or B with y exception\n"
+                b"\nLicense: A\n text\n\nLicense: B\n text\n .\n more\n"
+            ),
+        ),
+        read=read_copyright,
+        tokens=(b"Files: ", b"License: ", b"\n\n", b"*", b"?", b"\\", b" and ", b" with ", b"#"),
         weight=10,
     ),
     Target(

@@ -8,6 +8,7 @@ import io
 import json
 import lzma
 import os
+import shutil
 import subprocess
 import sys
 import tarfile
@@ -531,3 +532,57 @@ def test_early_files_that_are_not_there_are_named(root: Path, plan: Path, tmp_pa
     done = sysgraft("firmware", "strip", root, "--plan", plan, "--output", tmp_path / "x.tar")
     assert done.code == 0
     assert "planned early, and not there: missing.bin" in done.err
+
+
+COPYRIGHT = """\
+Format: https://www.debian.org/doc/packaging-manuals/copyright-format/1.0/
+Files-Excluded: keyspan/*
+
+Files: rtw88/*
+Copyright: Realtek
+License: Realtek
+
+Files: qed/*
+Copyright: QLogic
+License: QLogic
+
+License: Realtek
+ Redistribute it.
+
+License: QLogic
+ Keep it.
+"""
+
+
+def test_of_a_packages_terms_those_of_its_files_come_along(root: Path, tmp_path: Path) -> None:
+    path = root / "usr/share/doc/firmware-realtek/copyright"
+    path.parent.mkdir(parents=True)
+    path.write_text(COPYRIGHT)
+    whole = plan_of(root)
+    of_package = msgspec.structs.replace(whole.files[2], license="firmware-realtek")
+    plan = msgspec.structs.replace(
+        whole,
+        files=(*whole.files[:2], of_package),
+        licenses=(Terms("usr/share/doc/firmware-realtek/copyright"),),
+    )
+    file = tmp_path / "plan.json"
+    file.write_bytes(render_plan(plan))
+
+    def terms(*words: str) -> bytes | str | None:
+        found = built(tmp_path, "--plan", file, "--firmware-tree", root, *words)
+        shutil.rmtree(tmp_path / "extracted")
+        return found.get("usr/share/licenses/fw/firmware-realtek/copyright")
+
+    for packing in ("keep", "zstd"):
+        part = terms("--pack", packing)
+        assert isinstance(part, bytes)
+        digest = hashlib.sha256(COPYRIGHT.encode()).hexdigest()
+        assert f"X-Excerpt-Of: sha256:{digest}\n" in part.decode()
+        assert b"Redistribute it." in part
+        assert b"QLogic" not in part
+        assert b"keyspan" not in part
+    assert terms("--drop", "rtw88/*") is None, "nothing of the package is there"
+    whole_file = COPYRIGHT.encode()
+    assert terms("--keep", "raw/*") == whole_file, "whose terms the kept file has is not known"
+    path.write_text(COPYRIGHT.replace("Files: rtw88", "Files: rtw89"))
+    assert terms() == path.read_bytes(), "it says nothing of the file"

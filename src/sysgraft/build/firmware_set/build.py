@@ -241,7 +241,7 @@ class _Job:
         shipped = [each for each in packed if not _is_early_microcode(each)]
         of_image = [each for each in shipped if each.chosen.inode.is_file]
         return FirmwareReport(
-            extension=self._extension(parts.image, shipped, files),
+            extension=self._extension(parts.image, packed, files),
             early_initrd=initrd,
             early_microcode=microcode,
             files=len(of_image),
@@ -250,12 +250,12 @@ class _Job:
         )
 
     def _extension(
-        self, image: ImageJob | None, shipped: Sequence[Packed], files: Mapping[str, IO[bytes]]
+        self, image: ImageJob | None, packed: Sequence[Packed], files: Mapping[str, IO[bytes]]
     ) -> BuildReport | None:
         if image is None:
             return None
         collected = Collected(
-            tree=self._tree(shipped),
+            tree=self._tree(packed),
             architecture=self._architecture(),
             sources=tuple(f"firmware of {tree.name}" for tree in self.trees),
             left_out=(),
@@ -263,9 +263,10 @@ class _Job:
         )
         return image.run([files[path] for path in image.paths], collected)
 
-    def _tree(self, shipped: Sequence[Packed]) -> dict[bytes, Inode]:
+    def _tree(self, packed: Sequence[Packed]) -> dict[bytes, Inode]:
+        shipped = [each for each in packed if not _is_early_microcode(each)]
         named: dict[str, Inode] = {f"{FIRMWARE}/{each.path}": each.chosen.inode for each in shipped}
-        named.update(licence_files(self.name, self.plan, self.trees, self.workspace))
+        named.update(licence_files(self.name, packed, self.plan, self.trees, self.workspace))
         named.update(bill_of_materials(self.name, shipped, epoch=self.epoch))
         tree = {path.encode("utf-8", "surrogateescape"): inode for path, inode in named.items()}
         return dict(sorted(with_folders(tree, self.epoch).items()))

@@ -1,22 +1,25 @@
 """What goes along with firmware: its terms, WHENCE, and a bill of materials.
 
-They lie below ``usr/share/licenses/NAME`` and ``usr/share/sbom``, where distributions have them.
+They lie below ``usr/share/licenses/NAME`` and ``usr/share/sbom``, where distributions have them. Of
+a package's copyright file it is what is about the files of the set, where that can be told.
 """
 
 from __future__ import annotations
 
 import hashlib
 import stat
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from sysgraft.base.blob import BytesBlob
 from sysgraft.base.text import one_line
 from sysgraft.base.tree import Inode
+from sysgraft.build.firmware_set.packing import plain_name
 from sysgraft.build.firmware_set.trees import FIRMWARE
-from sysgraft.formats import spdx, whence
+from sysgraft.formats import debian_copyright, spdx, whence
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Collection, Iterable, Sequence
 
     from sysgraft.base.blob import Blob
     from sysgraft.build.firmware_set.packing import Packed
@@ -26,6 +29,7 @@ if TYPE_CHECKING:
 
 _CHUNK: Final = 1 << 20
 _WHENCE: Final = "WHENCE"
+_DOC: Final = "usr/share/doc/"
 _TOOL: Final = "sysgraft"  # without a version, which would be all that changes with a new one
 
 
@@ -49,9 +53,13 @@ def _whence(tree: FirmwareTree) -> whence.Whence:
 
 
 def licence_files(
-    name: str, plan: Plan | None, trees: Sequence[FirmwareTree], workspace: Workspace
+    name: str,
+    packed: Sequence[Packed],
+    plan: Plan | None,
+    trees: Sequence[FirmwareTree],
+    workspace: Workspace,
 ) -> dict[str, Inode]:
-    """The terms and WHENCE by their path in the root; of equal names the last tree's."""
+    """Terms and WHENCE by their path in the root; of equal names the last tree's."""
     found = {}
     for tree in trees:
         if _WHENCE in tree.files:
@@ -60,10 +68,36 @@ def licence_files(
         inode = _find(terms.path, trees)
         if inode is None:
             workspace.note(f"no firmware tree has the terms {one_line(terms.path)}")
-        else:
-            found[_short(terms.path)] = inode
+        elif needed := _needed(terms.path, inode, packed, plan):
+            found[_short(terms.path)] = needed
     folder = f"usr/share/licenses/{name}"
     return {f"{folder}/{path}": inode for path, inode in found.items()}
+
+
+def _needed(path: str, inode: Inode, packed: Sequence[Packed], plan: Plan | None) -> Inode | None:
+    """Of a package's copyright file what is about its files; all of other terms.
+
+    Of files beside the plan's nobody knows the package, so that all of every one stays then.
+    """
+    package = path.removeprefix(_DOC).removesuffix("/copyright")
+    planned = {each.path for each in plan.files if each.license == package} if plan else set()
+    files = [each for each in packed if each.chosen.inode.is_file]
+    if not planned or any(each.chosen.planned is None for each in files):
+        return inode
+    names = {
+        plain_name(each.path)
+        for each in files
+        if each.chosen.planned is not None and each.chosen.planned.path in planned
+    }
+    return _excerpt(inode, names) if names else None
+
+
+def _excerpt(inode: Inode, names: Collection[str]) -> Inode:
+    content = inode.content
+    if content is None or content.size > debian_copyright.MAX_SIZE:
+        return inode
+    part = debian_copyright.excerpt(content.read_at(0, content.size), names)
+    return inode if part is None else replace(inode, content=BytesBlob(part))
 
 
 def _find(path: str, trees: Sequence[FirmwareTree]) -> Inode | None:
@@ -76,7 +110,7 @@ def _find(path: str, trees: Sequence[FirmwareTree]) -> Inode | None:
 
 def _short(path: str) -> str:
     """``PACKAGE/copyright`` of Debian's folder, else the path below the firmware folder."""
-    return path.removeprefix(f"{FIRMWARE}/").removeprefix("usr/share/doc/")
+    return path.removeprefix(f"{FIRMWARE}/").removeprefix(_DOC)
 
 
 def bill_of_materials(name: str, packed: Sequence[Packed], *, epoch: int) -> dict[str, Inode]:
