@@ -266,7 +266,10 @@ class _Job:
     def _tree(self, packed: Sequence[Packed]) -> dict[bytes, Inode]:
         shipped = [each for each in packed if not _is_early_microcode(each)]
         named: dict[str, Inode] = {f"{FIRMWARE}/{each.path}": each.chosen.inode for each in shipped}
-        named.update(licence_files(self.name, packed, self.plan, self.trees, self.workspace))
+        papers = licence_files(
+            self.name, packed, plan=self.plan, trees=self.trees, workspace=self.workspace
+        )
+        named.update(papers)
         named.update(bill_of_materials(self.name, shipped, epoch=self.epoch))
         tree = {path.encode("utf-8", "surrogateescape"): inode for path, inode in named.items()}
         return dict(sorted(with_folders(tree, self.epoch).items()))

@@ -55,6 +55,7 @@ def _whence(tree: FirmwareTree) -> whence.Whence:
 def licence_files(
     name: str,
     packed: Sequence[Packed],
+    *,
     plan: Plan | None,
     trees: Sequence[FirmwareTree],
     workspace: Workspace,
