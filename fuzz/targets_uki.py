@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 from command import sysgraft
 from executables import make_pe, signed_pe, uki_pieces
 from seeds import NOW, ec_identity, public_pem, rsa_identity, trust, uki
-from sysgraft.base.blob import BytesBlob
+from sysgraft.base.blob import BytesBlob, chunks
 from sysgraft.build.resign import Target as SignTarget
 from sysgraft.build.uki_sign import sign_executable
 from sysgraft.errors import SysgraftError
@@ -194,7 +194,7 @@ def read_kernel(data: bytes) -> None:
     linux_image.bzimage_release(blob)
     payload = linux_image.zboot_payload(blob)
     assert payload is None or payload.size >= 0
-    linux_image.banner_release(linux_image.blob_chunks(blob))
+    linux_image.banner_release(chunks(blob))
 
 
 TARGETS: Final = (

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 import pefile  # type: ignore[import-untyped]  # has no stubs
 import pytest
 
-from sysgraft.base.blob import BytesBlob
+from sysgraft.base.blob import BytesBlob, chunks
 from sysgraft.formats import pe, pe_image, uki
-from sysgraft.formats.linux_image import banner_release, blob_chunks, bzimage_release, zboot_payload
+from sysgraft.formats.linux_image import banner_release, bzimage_release, zboot_payload
 from sysgraft.formats.pe_layout import layout_problem
 
 if TYPE_CHECKING:
@@ -86,4 +86,4 @@ def test_a_kernel_says_its_release(debian13: Debian13) -> None:
     assert bzimage_release(blob) == path.name.removeprefix("vmlinuz-")
     assert zboot_payload(blob) is None
     # The version line is in what is compressed, if it is there at all.
-    assert banner_release(blob_chunks(blob)) in (None, bzimage_release(blob))
+    assert banner_release(chunks(blob)) in (None, bzimage_release(blob))

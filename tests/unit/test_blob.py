@@ -6,7 +6,7 @@ import tracemalloc
 
 import pytest
 
-from sysgraft.base.blob import BytesBlob, JoinedBlob, PaddedBlob
+from sysgraft.base.blob import BytesBlob, JoinedBlob, PaddedBlob, chunks
 from sysgraft.errors import TruncatedError
 
 OUTSIDE = [(0, 7), (6, 1), (7, 0), (-1, 1), (0, -1), (3, 1 << 60), (1 << 60, 1)]
@@ -44,3 +44,11 @@ def test_nothing_joined_is_empty() -> None:
     assert JoinedBlob([BytesBlob(b"")]).read_at(0, 0) == b""
     with pytest.raises(TruncatedError):
         JoinedBlob([]).read_at(0, 1)
+
+
+@pytest.mark.parametrize("size", [0, 1, (1 << 20) - 1, 1 << 20, (1 << 20) + 1, 3 << 20])
+def test_chunks_are_the_blob(size: int) -> None:
+    data = bytes(range(256)) * (size // 256) + b"x" * (size % 256)
+    found = list(chunks(BytesBlob(data)))
+    assert b"".join(found) == data
+    assert all(0 < len(chunk) <= 1 << 20 for chunk in found)

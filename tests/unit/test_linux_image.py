@@ -15,7 +15,6 @@ from sysgraft.errors import FormatError
 from sysgraft.formats.linux_image import (
     Payload,
     banner_release,
-    blob_chunks,
     bzimage_release,
     zboot_payload,
 )
@@ -111,14 +110,6 @@ def test_the_first_one_counts() -> None:
     assert banner_release([LINE, LINE.replace(b"6.12", b"7.13")]) == "6.12.48-arm64"
     assert banner_release([]) is None
     assert banner_release([b"", b"Linux version 6.1"]) is None
-
-
-@pytest.mark.parametrize("size", [0, 1, (1 << 20) - 1, 1 << 20, (1 << 20) + 1, 3 << 20])
-def test_chunks_are_the_blob(size: int) -> None:
-    data = bytes(range(256)) * (size // 256) + b"x" * (size % 256)
-    chunks = list(blob_chunks(BytesBlob(data)))
-    assert b"".join(chunks) == data
-    assert all(0 < len(chunk) <= 1 << 20 for chunk in chunks)
 
 
 # --- EFI zboot -----------------------------------------------------------------------------------

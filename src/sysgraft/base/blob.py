@@ -8,12 +8,14 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from itertools import accumulate
-from typing import IO, TYPE_CHECKING, Protocol
+from typing import IO, TYPE_CHECKING, Final, Protocol
 
 from sysgraft.errors import TruncatedError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
+
+_CHUNK: Final = 1 << 20
 
 
 class Blob(Protocol):
@@ -185,6 +187,12 @@ class JoinedBlob:
             view = view[count:]
             offset += count
             number += 1
+
+
+def chunks(blob: Blob, size: int = _CHUNK) -> Iterator[bytes]:
+    """All of a blob, `size` bytes at a time."""
+    for start in range(0, blob.size, size):
+        yield blob.read_at(start, min(size, blob.size - start))
 
 
 def collect(blob: Blob, offset: int, length: int) -> bytes:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from sysgraft.base.blob import chunks
 from sysgraft.base.tree import printable
 from sysgraft.build.nodes import USR_MERGED, Node, resolved_target, usr_merge_target
 from sysgraft.build.sources.model import AbsentContent
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
     from sysgraft.base.blob import Blob
     from sysgraft.base.tree import Inode
 
-_CHUNK: Final = 1 << 20
 _MAX_HOPS: Final = 4
 
 
@@ -124,7 +124,5 @@ def _same_content(one: Blob | None, two: Blob | None) -> bool:
     if isinstance(one, AbsentContent) or isinstance(two, AbsentContent):
         return one.size == two.size  # neither will be kept
     return one.size == two.size and all(
-        one.read_at(start, min(_CHUNK, one.size - start))
-        == two.read_at(start, min(_CHUNK, one.size - start))
-        for start in range(0, one.size, _CHUNK)
+        here == there for here, there in zip(chunks(one), chunks(two), strict=True)
     )

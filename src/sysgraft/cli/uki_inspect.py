@@ -5,12 +5,11 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from sysgraft.base.blob import SubBlob
+from sysgraft.base.blob import SubBlob, chunks
 from sysgraft.cli.output import human_size
 from sysgraft.cli.signer import signer_fields
 from sysgraft.errors import UsageError, in_file
 from sysgraft.formats import uki
-from sysgraft.formats.linux_image import blob_chunks
 from sysgraft.formats.x509 import serial_text
 from sysgraft.host.files import OpenFile
 from sysgraft.host.output import atomic_output
@@ -98,7 +97,7 @@ def _write(file: str, section: SectionInfo, target: str, *, replace: bool) -> No
         in_file(file),
         atomic_output(target, replace=replace) as output,
     ):
-        for chunk in blob_chunks(SubBlob(blob, section.offset, section.size)):
+        for chunk in chunks(SubBlob(blob, section.offset, section.size)):
             output.write(chunk)
 
 

@@ -16,6 +16,7 @@ from sysgraft.firmware.inventory import Failure, Loaded
 from sysgraft.firmware.message_rules import Meaning
 from sysgraft.firmware.messages import understand
 from sysgraft.firmware.privacy import redact
+from sysgraft.formats import firmware_file
 from sysgraft.formats.kmsg import KERNEL
 
 if TYPE_CHECKING:
@@ -36,7 +37,6 @@ _COMMAND_LINE: Final = re.compile(
 )
 _FOLDERS: Final = ("/lib/firmware/", "/usr/lib/firmware/")
 _RELEASE: Final = re.compile(r"\d+\.\d+[^/]*/")
-_SUFFIXES: Final = (".zst", ".xz")
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,7 +218,7 @@ def name_of_path(path: str, firmware_path: str = "") -> str:
 
     A folder that is named like a kernel's release is taken for one; no driver's firmware is in one.
     """
-    for suffix in _SUFFIXES:
+    for suffix in firmware_file.TEXT_SUFFIXES:
         path = path.removesuffix(suffix)
     custom = firmware_path.rstrip("/") + "/" if firmware_path else ""
     if custom and path.startswith(custom):

@@ -79,4 +79,4 @@ class TermsOf:
 
 
 def _name(path: str) -> str:
-    return firmware_file.split(path.encode())[0].decode()
+    return firmware_file.split_text(path)[0]

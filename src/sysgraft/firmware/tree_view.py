@@ -138,7 +138,7 @@ class TreeView:
 
 
 def _plain(name: str) -> str:
-    return firmware_file.split(name.encode())[0].decode()
+    return firmware_file.split_text(name)[0]
 
 
 def _inside(target: str) -> str | None:

@@ -14,7 +14,7 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from sysgraft.base.blob import BytesBlob
+from sysgraft.base.blob import BytesBlob, chunks
 from sysgraft.base.tree import check_tree, printable
 from sysgraft.errors import FormatError, LimitError
 
@@ -107,10 +107,8 @@ class Archive:
     def _pieces(self) -> Iterator[bytes]:
         for entry in self._entries:
             yield _head(entry)
-            size = entry.data.size
-            for offset in range(0, size, CHUNK):
-                yield entry.data.read_at(offset, min(CHUNK, size - offset))
-            yield bytes(-size % 4)
+            yield from chunks(entry.data, CHUNK)
+            yield bytes(-entry.data.size % 4)
         yield _TRAILER_BYTES
 
 

@@ -13,6 +13,9 @@ from typing import Final
 SUFFIXES: Final = (b"", b".zst", b".xz")
 """In the order in which the loader tries them; each in all folders before the next."""
 
+TEXT_SUFFIXES: Final = tuple(suffix.decode() for suffix in SUFFIXES)
+"""They, as text."""
+
 HEAD_SIZE: Final = 12
 """Bytes `problem` wants to see."""
 
@@ -31,6 +34,12 @@ def split(name: bytes) -> tuple[bytes, int]:
         if suffix and name.endswith(suffix):
             return name.removesuffix(suffix), rank
     return name, 0
+
+
+def split_text(name: str) -> tuple[str, int]:
+    """As `split`, of a name as text."""
+    plain, rank = split(name.encode("utf-8", "surrogateescape"))
+    return plain.decode("utf-8", "surrogateescape"), rank
 
 
 def problem(name: bytes, head: bytes) -> str:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 from sysgraft.errors import FormatError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable
 
     from sysgraft.base.blob import Blob
 
@@ -41,7 +41,6 @@ _RELEASE: Final = re.compile(rb"([0-9][\x21-\x7e]{0,63}) \(")
 _BANNER: Final = re.compile(rb"Linux version " + _RELEASE.pattern)
 _BANNER_START: Final = b"Linux version "
 _BANNER_LENGTH: Final = len(_BANNER_START) + 64 + len(b" (")
-_CHUNK: Final = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,9 +106,3 @@ def banner_release(chunks: Iterable[bytes]) -> str | None:
             return found[1].decode("ascii")
         tail = data[-_BANNER_LENGTH:]
     return None
-
-
-def blob_chunks(blob: Blob) -> Iterator[bytes]:
-    """A blob's bytes, a mebibyte at a time."""
-    for start in range(0, blob.size, _CHUNK):
-        yield blob.read_at(start, min(_CHUNK, blob.size - start))

@@ -14,7 +14,7 @@ import stat
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from sysgraft.base.blob import BytesBlob
+from sysgraft.base.blob import BytesBlob, chunks
 from sysgraft.base.tree import Inode
 from sysgraft.build.rootfs import open_rootfs, pack
 from sysgraft.build.sources.model import Options, Workspace
@@ -40,7 +40,6 @@ _DOWNLOAD_SECONDS: Final = 1800.0
 _STEPS: Final = 5
 _STUBS: Final = ("linuxx64.efi.stub", "addonx64.efi.stub", "systemd-bootx64.efi")
 _KERNEL_NAME: Final = re.compile(r"linux-image-[0-9][A-Za-z0-9.+~-]*")
-_CHUNK: Final = 1 << 20
 
 
 def cook(work: str, output: str, *, mirror: str, progress: Progress) -> dict[str, object]:
@@ -274,11 +273,7 @@ def _make_large(root: str, path: str) -> None:
         )
         rootfs = open_rootfs(SourceSpec("dir", root), workspace, stack)
         packed = pack(rootfs, workspace, level=recipe.LEVEL)
-        pieces = (
-            packed.read_at(offset, min(_CHUNK, packed.size - offset))
-            for offset in range(0, packed.size, _CHUNK)
-        )
-        _write(path, pieces)
+        _write(path, chunks(packed))
         close_files()
 
 

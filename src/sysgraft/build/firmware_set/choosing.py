@@ -13,8 +13,9 @@ import hashlib
 import posixpath
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
+from sysgraft.base.blob import chunks
 from sysgraft.base.text import one_line
 from sysgraft.build.firmware_set.links import follow
 from sysgraft.build.firmware_set.trees import FIRMWARE
@@ -28,8 +29,6 @@ if TYPE_CHECKING:
     from sysgraft.base.tree import Inode
     from sysgraft.build.firmware_set.trees import FirmwareTree
     from sysgraft.firmware.plan_document import File, Plan
-
-_CHUNK: Final = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,8 +151,8 @@ def _check_same(file: File, inode: Inode) -> None:
 def digest(content: Blob) -> str:
     """SHA-256 of all of it, lower-case hex."""
     state = hashlib.sha256()
-    for start in range(0, content.size, _CHUNK):
-        state.update(content.read_at(start, min(_CHUNK, content.size - start)))
+    for data in chunks(content):
+        state.update(data)
     return state.hexdigest()
 
 

@@ -10,8 +10,10 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final, Literal
 
+from sysgraft.base.blob import chunks
 from sysgraft.base.text import one_line
 from sysgraft.errors import FormatError, InputError
+from sysgraft.formats import firmware_file
 from sysgraft.formats.compression import HEAD_SIZE, Compression, Decompressor, detect
 from sysgraft.formats.stream import CHUNK, BlobSource
 from sysgraft.host.zstd import compress_sized
@@ -31,8 +33,8 @@ LEVEL: Final = 19
 MAX_FILE: Final = 1 << 30
 """Bytes of one firmware file, uncompressed; the largest of linux-firmware has 60 MB."""
 
-_SUFFIXES: Final = (".zst", ".xz")
-_COMPRESSIONS: Final = {".zst": Compression.ZSTD, ".xz": Compression.XZ}
+# In the order of firmware_file.SUFFIXES.
+_COMPRESSIONS: Final = (None, Compression.ZSTD, Compression.XZ)
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +79,7 @@ def pack(
     found: dict[str, Packed] = {}
     workspace.progress.start("packing firmware", sum(map(_size, chosen.values())))
     # By the kernel's order of suffixes: of several forms of one file, the first is what it loads.
-    for path in sorted(chosen, key=lambda path: (plain_name(path), _rank(path))):
+    for path in sorted(chosen, key=firmware_file.split_text):
         if packing != "keep" and _is_other_form(path, chosen[path]):
             continue
         packed = packer.pack(path, chosen[path])
@@ -124,7 +126,7 @@ class _Packer:
             return Packed(path, chosen, plain)
         if self._packing == "plain" or plain_name(path) in self._raw:
             return self._file(plain_name(path), chosen, plain, plain)
-        packed = self._spooled(compress_sized(_chunks(plain), LEVEL, plain.size))
+        packed = self._spooled(compress_sized(chunks(plain, CHUNK), LEVEL, plain.size))
         return self._file(plain_name(path) + ".zst", chosen, packed, plain)
 
     def _file(self, path: str, chosen: Chosen, content: Blob, plain: Blob) -> Packed:
@@ -144,7 +146,7 @@ class _Packer:
 
     def _plain(self, path: str, content: Blob) -> Blob:
         """The content as a driver gets it."""
-        expected = _COMPRESSIONS.get(_suffix(path))
+        expected = _COMPRESSIONS[firmware_file.split_text(path)[1]]
         if expected is None:
             return content
         found = detect(content.read_at(0, min(content.size, HEAD_SIZE)))
@@ -171,23 +173,10 @@ def _limited(source: Decompressor, path: str) -> Iterator[bytes]:
         yield data
 
 
-def _chunks(blob: Blob) -> Iterator[bytes]:
-    for start in range(0, blob.size, CHUNK):
-        yield blob.read_at(start, min(CHUNK, blob.size - start))
-
-
 def _size(chosen: Chosen) -> int:
     return chosen.inode.content.size if chosen.inode.content else 0
 
 
-def _suffix(path: str) -> str:
-    return next((suffix for suffix in _SUFFIXES if path.endswith(suffix)), "")
-
-
 def plain_name(path: str) -> str:
     """A path without the suffix of a compressed file."""
-    return path.removesuffix(_suffix(path))
-
-
-def _rank(path: str) -> int:
-    return ("", *_SUFFIXES).index(_suffix(path))
+    return firmware_file.split_text(path)[0]

@@ -11,7 +11,7 @@ import stat
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
-from sysgraft.base.blob import BytesBlob
+from sysgraft.base.blob import BytesBlob, chunks
 from sysgraft.base.text import one_line
 from sysgraft.base.tree import Inode
 from sysgraft.build.firmware_set.packing import plain_name
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from sysgraft.build.sources.model import Workspace
     from sysgraft.firmware.plan_document import Plan
 
-_CHUNK: Final = 1 << 20
 _WHENCE: Final = "WHENCE"
 _DOC: Final = "usr/share/doc/"
 _TOOL: Final = "sysgraft"  # without a version, which would be all that changes with a new one
@@ -147,8 +146,7 @@ def _why(packed: Packed) -> str:
 
 def _digests(content: Blob) -> tuple[str, str]:
     states = hashlib.sha1(usedforsecurity=False), hashlib.sha256()
-    for start in range(0, content.size, _CHUNK):
-        data = content.read_at(start, min(_CHUNK, content.size - start))
+    for data in chunks(content):
         for state in states:
             state.update(data)
     return states[0].hexdigest(), states[1].hexdigest()

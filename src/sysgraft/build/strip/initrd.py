@@ -14,7 +14,7 @@ import lzma
 import stat
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from sysgraft.base.blob import Blob, SubBlob
+from sysgraft.base.blob import Blob, SubBlob, chunks
 from sysgraft.base.progress import NoProgress
 from sysgraft.base.text import one_line
 from sysgraft.base.tree import Inode, parent, printable
@@ -239,16 +239,11 @@ def _pieces(
     part: _Part, whole: Mapping[str, Inode], decision: Decision, workspace: Workspace
 ) -> Iterator[bytes]:
     if decision.removed.isdisjoint(part.tree):
-        return _chunks(part.raw)
+        return chunks(part.raw, CHUNK)
     archive = _archive(part.tree, whole, decision)
     if part.kind is Compression.NONE:
         return archive
     return _compressed(archive, part.kind, workspace)
-
-
-def _chunks(blob: Blob) -> Iterator[bytes]:
-    for start in range(0, blob.size, CHUNK):
-        yield blob.read_at(start, min(CHUNK, blob.size - start))
 
 
 def _archive(

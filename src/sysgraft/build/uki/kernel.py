@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from sysgraft.base.blob import SubBlob
+from sysgraft.base.blob import SubBlob, chunks
 from sysgraft.errors import FormatError, InputError, UnsupportedError, UsageError, in_file
 from sysgraft.formats import linux_image, pe, pe_image
 from sysgraft.formats.allowance import Allowance, Limits
@@ -130,7 +130,7 @@ def _release(blob: Blob) -> str | None:
         return found
     payload = linux_image.zboot_payload(blob)
     if payload is None:
-        return linux_image.banner_release(linux_image.blob_chunks(blob))
+        return linux_image.banner_release(chunks(blob))
     if not payload.compression.startswith(_ZBOOT_READ):
         return None
     inner = SubBlob(blob, payload.offset, payload.size)

@@ -6,17 +6,16 @@ it is, then with ``.zst``, then with ``.xz``.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from sysgraft.firmware.reprobe.reading import exists
+from sysgraft.formats.firmware_file import TEXT_SUFFIXES
 from sysgraft.host.sysfs import read_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from sysgraft.host.sysfs import Sysfs
-
-SUFFIXES: Final = ("", ".zst", ".xz")
 
 
 def missing_firmware(files: Sysfs, names: Iterable[str]) -> tuple[str, ...]:
@@ -25,7 +24,7 @@ def missing_firmware(files: Sysfs, names: Iterable[str]) -> tuple[str, ...]:
     return tuple(
         name
         for name in names
-        if not any(exists(files, f"{f}/{name}{s}") for f in folders for s in SUFFIXES)
+        if not any(exists(files, f"{f}/{name}{s}") for f in folders for s in TEXT_SUFFIXES)
     )
 
 

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from sysgraft.errors import UsageError
 from sysgraft.firmware.reprobe.names import split_device
+from sysgraft.formats.firmware_file import TEXT_SUFFIXES
 from sysgraft.host.output import atomic_output
 
 if TYPE_CHECKING:
@@ -36,7 +37,6 @@ PROGRAM: Final = "/usr/bin/sysgraft"
 
 _UNITS: Final = "usr/lib/systemd/system"
 _FIRMWARE: Final = ("/usr/lib/firmware/", "/usr/lib/firmware/updates/")
-_SUFFIXES: Final = ("", ".zst", ".xz")
 """What the kernel looks for, drivers/base/firmware_loader/main.c."""
 _FIRMWARE_NAME: Final = re.compile(r"(?!/)(?!.*//)(?!(.*/)?\.\.?(/|$))[!-~]{1,200}")
 _MODALIAS: Final = re.compile(r"[a-z][a-z0-9_-]{0,30}:[!-~]{1,500}")
@@ -177,7 +177,7 @@ def _path_unit(options: UnitOptions) -> str:
         f"PathExists={folder}{_escaped(name)}{suffix}"
         for name in options.firmware
         for folder in _FIRMWARE
-        for suffix in _SUFFIXES
+        for suffix in TEXT_SUFFIXES
     ]
     lines = ["[Unit]", "Description=Firmware that came with an extension"]
     lines += ["After=systemd-sysext.service", "", "[Path]", *paths]
