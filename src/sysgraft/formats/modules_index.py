@@ -8,6 +8,7 @@ twins that modprobe reads are made from the same lines and not read here.
 
 from __future__ import annotations
 
+from functools import cache
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from sysgraft.errors import LimitError
@@ -45,11 +46,12 @@ def aliases(data: bytes) -> tuple[tuple[str, str], ...]:
 def dependencies(data: bytes) -> dict[str, tuple[str, ...]]:
     """Names of the modules that each needs, all of them and not only its neighbours."""
     found: dict[str, tuple[str, ...]] = {}
+    named = cache(name_of)  # the same few modules are needed by many
     for line in _text(data).splitlines():
         path, colon, needed = line.partition(":")
-        name = name_of(path.strip())
+        name = named(path.strip())
         if colon and name:
-            found[name] = tuple(filter(None, map(name_of, needed.split())))
+            found[name] = tuple(filter(None, map(named, needed.split())))
     return found
 
 
