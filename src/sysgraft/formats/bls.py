@@ -11,7 +11,6 @@ this. Entries are not ordered, files they name are not looked for.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Literal, NamedTuple, TypeAlias
 
 from sysgraft.base.systemd import LATEST
@@ -55,8 +54,7 @@ _COUNTED: Final = frozenset({".efi", ".conf"})
 _UNCOUNTED_SINCE: Final = 255
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(NamedTuple):
     """An entry; texts are empty where the key is missing.
 
     Attributes:

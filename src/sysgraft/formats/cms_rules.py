@@ -6,15 +6,13 @@ unsigned attributes, that of an EFI executable holds its content and often a tim
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 WHAT: Final = "the PKCS#7 signature"
 """What messages call it."""
 
 
-@dataclass(frozen=True, slots=True)
-class Rules:
+class Rules(NamedTuple):
     """What a signature has to be about, and what it may hold.
 
     Attributes:

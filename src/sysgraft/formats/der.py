@@ -7,8 +7,7 @@ knows a schema.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from sysgraft.errors import FormatError, TruncatedError
 
@@ -30,8 +29,7 @@ _MAX_OID: Final = 64
 """Bytes of an object identifier worth spelling out; longer ones are shown in hex."""
 
 
-@dataclass(frozen=True, slots=True)
-class Element:
+class Element(NamedTuple):
     """One DER value: its tag byte, its contents, and both with the length as they stood."""
 
     tag: int

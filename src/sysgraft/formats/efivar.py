@@ -6,8 +6,7 @@ the single variables mean.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 from uuid import UUID
 
 from sysgraft.errors import LimitError, TruncatedError
@@ -40,8 +39,7 @@ DATABASE_ATTRIBUTES: Final = (
 _ATTRIBUTES: Final = 4
 
 
-@dataclass(frozen=True, slots=True)
-class EfiVariable:
+class EfiVariable(NamedTuple):
     """A variable's attributes (a sum of the flags of this module) and its data."""
 
     attributes: int

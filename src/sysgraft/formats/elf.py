@@ -1,8 +1,8 @@
 """ELF files: what one section holds.
 
 System V ABI, "Object Files" (chapter 4 of the gABI): 32 and 64 bits, both byte orders, and extended
-section numbering. Reads the section headers and one section's bytes; program headers, symbols and
-relocations are not looked at, and nothing is written.
+section numbering. Reads the section headers and one section's bytes; symbols and relocations are
+not looked at, and nothing is written. Program headers are read by `sysgraft.formats.elf_dynamic`.
 """
 
 from __future__ import annotations
@@ -21,9 +21,10 @@ MAX_SECTIONS: Final = 1 << 16
 """Section headers of a file; kernel modules with one for each function have some thousands."""
 MAX_NAMES: Final = 16 << 20
 """Bytes of all section names."""
+IDENT_SIZE: Final = 16
+"""Bytes of ``e_ident``, with which every file begins."""
 
 _MAGIC: Final = b"\x7fELF"
-_IDENT_SIZE: Final = 16
 _CLASSES: Final = {1: 32, 2: 64}  # EI_CLASS
 _ORDERS: Final = {1: "<", 2: ">"}  # EI_DATA
 # e_shoff, e_shentsize, e_shnum and e_shstrndx of the file header, and what is between.
@@ -72,8 +73,8 @@ def architecture(blob: Blob) -> str:
         UnsupportedError: another class or byte order than those of the ABI.
         FormatError: it is no ELF file.
     """
-    bits, order = _identity(_read(blob, 0, _IDENT_SIZE))
-    (machine,) = struct.unpack(order + "H", _read(blob, _IDENT_SIZE + 2, 2))
+    bits, order = identity(read_bytes(blob, 0, IDENT_SIZE))
+    (machine,) = struct.unpack(order + "H", read_bytes(blob, IDENT_SIZE + 2, 2))
     return _ARCHITECTURES.get((machine, bits, order), "")
 
 
@@ -102,38 +103,46 @@ def read_section(blob: Blob, name: bytes, *, max_size: int) -> bytes | None:
             continue
         if section.size > max_size:
             raise LimitError(f"an ELF section of {section.size} bytes, the limit is {max_size}")
-        return _read(blob, section.offset, section.size)
+        return read_bytes(blob, section.offset, section.size)
     return None
 
 
 def _sections(blob: Blob) -> tuple[Iterator[_Section], bytes]:
     """All sections, and the table of their names."""
-    bits, order = _identity(_read(blob, 0, _IDENT_SIZE))
+    bits, order = identity(read_bytes(blob, 0, IDENT_SIZE))
     header = struct.Struct(order + _HEADERS[bits])
-    fields = header.unpack(_read(blob, _IDENT_SIZE, header.size))
+    fields = header.unpack(read_bytes(blob, IDENT_SIZE, header.size))
     start, size, count, names = fields[5], *fields[-3:]
     layout = struct.Struct(order + _SECTIONS[bits])
     if not start:
         return iter(()), b""
     if size != layout.size:
         raise FormatError(f"ELF section headers of {size} bytes instead of {layout.size}")
-    first = _Section(*layout.unpack(_read(blob, start, size)))
+    first = _Section(*layout.unpack(read_bytes(blob, start, size)))
     count = count or first.size
     names = first.link if names == _EXTENDED else names
     if count > MAX_SECTIONS:
         raise LimitError(f"an ELF file with {count} sections, the limit is {MAX_SECTIONS}")
     if names >= count:
         raise FormatError("an ELF file without a table of section names")
-    table = _read(blob, start, count * size)
+    table = read_bytes(blob, start, count * size)
     found = _Section(*layout.unpack_from(table, names * size))
     if found.size > MAX_NAMES:
         raise LimitError(f"ELF section names of {found.size} bytes, the limit is {MAX_NAMES}")
     sections = (_Section(*each) for each in layout.iter_unpack(table))
-    return sections, _read(blob, found.offset, found.size)
+    return sections, read_bytes(blob, found.offset, found.size)
 
 
-def _identity(ident: bytes) -> tuple[int, str]:
-    """Bits and byte order, the latter as `struct` has it."""
+def identity(ident: bytes) -> tuple[int, str]:
+    """Bits and byte order, the latter as `struct` has it.
+
+    Args:
+        ident: the first `IDENT_SIZE` bytes of a file.
+
+    Raises:
+        UnsupportedError: another class or byte order than those of the ABI.
+        FormatError: it is no ELF file.
+    """
     if not is_elf(ident):
         raise FormatError("not an ELF file")
     if ident[4] not in _CLASSES or ident[5] not in _ORDERS:
@@ -141,7 +150,8 @@ def _identity(ident: bytes) -> tuple[int, str]:
     return _CLASSES[ident[4]], _ORDERS[ident[5]]
 
 
-def _read(blob: Blob, offset: int, length: int) -> bytes:
+def read_bytes(blob: Blob, offset: int, length: int) -> bytes:
+    """A part of a file; raises `TruncatedError` where the file ends before it."""
     if offset + length > blob.size:
         raise TruncatedError(
             f"an ELF file that needs bytes {offset}..{offset + length} and has {blob.size}",

@@ -9,7 +9,7 @@ from __future__ import annotations
 import struct
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 from uuid import UUID
 
 from sysgraft.errors import FormatError, LimitError, TruncatedError
@@ -70,8 +70,7 @@ _DATA_SIZES: Final[Mapping[UUID, int]] = MappingProxyType(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Signature:
+class Signature(NamedTuple):
     """One entry (EFI_SIGNATURE_DATA): its owner, and a certificate, a hash or other data."""
 
     owner: UUID

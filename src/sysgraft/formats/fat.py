@@ -103,6 +103,17 @@ class Volume:
             found = entry
         return found
 
+    def free_runs(self, path: str) -> tuple[int, ...]:
+        """How many entries are free in a directory, run by run: what it takes without growing.
+
+        Raises:
+            InputError: there is no such directory.
+        """
+        found = self.find(path)
+        if found is None or not found.is_dir:
+            raise InputError(f"there is no folder {one_line(path)} in the FAT volume")
+        return directory.free_runs(self._folder_data(found))
+
     def walk(self) -> Iterator[tuple[str, Entry]]:
         """Every path and what it is, directories before what is in them.
 

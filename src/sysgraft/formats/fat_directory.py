@@ -7,6 +7,7 @@ long name that does not belong to the entry behind it is passed over, like a del
 
 from __future__ import annotations
 
+import re
 import struct
 from dataclasses import dataclass
 from datetime import datetime
@@ -44,6 +45,9 @@ _LONG_MASK: Final = 0x3F
 _LAST_PART: Final = 0x40
 _MAX_PARTS: Final = 20
 _MAX_NAME: Final = 255
+_UNITS: Final = 13
+"""UTF-16 units in one part of a long name."""
+_PLAIN: Final = re.compile(r"[A-Z0-9_-]{1,8}(\.[A-Z0-9_-]{1,3})?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +112,32 @@ def parse(data: bytes, *, wide_clusters: bool) -> Folder:
         elif raw[:11] not in _DOTS:
             entries.append(_entry(raw, long_name.take(raw[:11]), wide_clusters=wide_clusters))
     return Folder(tuple(entries), label)
+
+
+def free_runs(data: bytes) -> tuple[int, ...]:
+    """How many entries of a directory are free, run by run; behind its end all of them are."""
+    runs: list[int] = []
+    length = 0
+    for offset in range(0, len(data) - ENTRY_SIZE + 1, ENTRY_SIZE):
+        if data[offset] == 0:
+            return (*runs, length + (len(data) - offset) // ENTRY_SIZE)
+        if data[offset] == _FREE:
+            length += 1
+        elif length:
+            runs.append(length)
+            length = 0
+    return (*runs, length) if length else tuple(runs)
+
+
+def entries_of(name: str) -> int:
+    """How many entries a new name takes: one in the form 8.3 in capitals, or parts and one.
+
+    Linux writes names that are not in capitals as long ones (vfat's ``shortname=mixed``).
+    """
+    if _PLAIN.fullmatch(name):
+        return 1
+    units = len(name.encode("utf-16-le", "surrogatepass")) // 2
+    return 1 - (-units // _UNITS)
 
 
 def _records(data: bytes) -> Iterator[bytes]:

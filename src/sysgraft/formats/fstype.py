@@ -36,6 +36,7 @@ MAGICS: Final[tuple[tuple[str, int, bytes], ...]] = (
     ("swap", 4086, b"SWAPSPACE2"),
     ("swap", 4086, b"SWAP-SPACE"),
 )
+_FRONT: Final = 4096
 SUPERBLOCK_AT_1024: Final = ("erofs", "f2fs", "ext4")
 
 
@@ -45,7 +46,11 @@ def probe(blob: Blob) -> str | None:
     Raises:
         FormatError: two file systems claim the blob, so that readers would disagree.
     """
-    found = list(dict.fromkeys(name for name, at, magic in MAGICS if _holds(blob, at, magic)))
+    # Most magic numbers stand at the front, which is read once for all of them.
+    front = blob.read_at(0, min(_FRONT, blob.size))
+    found = list(
+        dict.fromkeys(name for name, at, magic in MAGICS if _holds(blob, front, at, magic))
+    )
     sharing = [name for name in found if name in SUPERBLOCK_AT_1024]
     found = [name for name in found if name not in sharing[1:]]
     if len(found) > 1:
@@ -53,5 +58,7 @@ def probe(blob: Blob) -> str | None:
     return found[0] if found else None
 
 
-def _holds(blob: Blob, offset: int, magic: bytes) -> bool:
+def _holds(blob: Blob, front: bytes, offset: int, magic: bytes) -> bool:
+    if offset + len(magic) <= _FRONT:
+        return front.startswith(magic, offset)
     return blob.size >= offset + len(magic) and blob.read_at(offset, len(magic)) == magic

@@ -25,15 +25,27 @@ from sysgraft.formats.version_constraint import parse_constraint, parse_version
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from sysgraft.formats.oci import Descriptor, Manifest
+
 MAX_SIZE: Final = 4 << 20
 """Bytes of a catalog: some ten thousand images."""
 
 RAW_TYPE: Final = "application/vnd.kairos.sysext.raw"
-"""Media type of an extension image in a registry."""
+"""Media type of a system extension image in a registry."""
+
+CONFEXT_RAW_TYPE: Final = "application/vnd.kairos.confext.raw"
+"""The same of a configuration extension."""
 
 # What Kairos accepts; a tag alone could lead elsewhere tomorrow.
 _PINNED: Final = re.compile(r"[^@\s]+@sha256:[0-9a-fA-F]{64}")
 _SHOWN: Final = 10
+
+
+def raw_layer(manifest: Manifest) -> Descriptor | None:
+    """The extension image that a manifest is all about; None if it is another kind of image."""
+    raw = (RAW_TYPE, CONFEXT_RAW_TYPE)
+    layers = manifest.layers
+    return layers[0] if len(layers) == 1 and layers[0].media_type in raw else None
 
 
 class _Place(msgspec.Struct, frozen=True):

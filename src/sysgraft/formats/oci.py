@@ -41,6 +41,9 @@ MANIFEST_TYPES: Final = frozenset(
 REFERENCE_ANNOTATIONS: Final = ("org.opencontainers.image.ref.name", "io.containerd.image.name")
 """Where an index keeps the tag or name of a manifest."""
 
+TITLE_ANNOTATION: Final = "org.opencontainers.image.title"
+"""Where an artifact keeps the name that a file had."""
+
 _HEX_DIGITS: Final = {"sha256": 64, "sha512": 128}
 _DIGEST: Final = re.compile(r"([a-z0-9]+):([0-9a-f]+)")
 _ATTESTATION: Final = "vnd.docker.reference.type"
@@ -205,6 +208,13 @@ def parse_manifest(data: bytes) -> Manifest:
 def parse_config(data: bytes) -> Config:
     """Read an image configuration; raises `FormatError`."""
     return _decode(data, Config, "image configuration")
+
+
+def check_diff_ids(config: Config, count: int) -> None:
+    """Raise `FormatError` unless the configuration speaks of `count` layers."""
+    stated = len(config.rootfs.diff_ids)
+    if stated != count:
+        raise FormatError(f"the image has {count} layers, its configuration speaks of {stated}")
 
 
 def parse_saved_images(data: bytes) -> list[SavedImage]:

@@ -7,8 +7,7 @@ are not in it; `lookup` answers None for them.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 from uuid import UUID
 
 from sysgraft.base.arch import normalize
@@ -97,8 +96,7 @@ linux-generic  0fc63daf-8483-4772-8e79-3d69d8477de4
 _SUFFIXES: Final = ("-verity-sig", "-verity", "")
 
 
-@dataclass(frozen=True, slots=True)
-class PartitionType:
+class PartitionType(NamedTuple):
     """What a partition type UUID means.
 
     Attributes:

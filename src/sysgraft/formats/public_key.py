@@ -7,9 +7,9 @@ whether to trust it, is not known here.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from functools import lru_cache
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Final, Literal, TypeAlias
+from typing import TYPE_CHECKING, Final, Literal, NamedTuple, TypeAlias
 
 from sysgraft.errors import KeyMaterialError
 from sysgraft.formats.der import DER_NULL, encode_algorithm
@@ -25,8 +25,7 @@ if TYPE_CHECKING:
 KeyKind: TypeAlias = Literal["rsa", "ec"]
 
 
-@dataclass(frozen=True, slots=True)
-class SignatureScheme:
+class SignatureScheme(NamedTuple):
     """How a signature is made: RSASSA-PKCS1-v1_5 or ECDSA, over this digest."""
 
     key: KeyKind
@@ -48,6 +47,7 @@ SIGNATURE_SCHEMES: Final[Mapping[bytes, SignatureScheme]] = MappingProxyType(
 """AlgorithmIdentifiers, byte for byte, of the schemes that are accepted."""
 
 
+@lru_cache(maxsize=16)
 def load_public_key(key_der: bytes) -> PublicKey:
     """Read a SubjectPublicKeyInfo.
 

@@ -185,8 +185,7 @@ class Level(NamedTuple):
     digests: int
 
 
-@dataclass(frozen=True, slots=True)
-class Levels:
+class Levels(NamedTuple):
     """Where everything is in a hash device.
 
     Attributes:

@@ -12,9 +12,8 @@ import base64
 import binascii
 import hashlib
 import re
-from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from sysgraft.base.tree import printable
 from sysgraft.errors import FormatError, LimitError
@@ -79,8 +78,7 @@ _PEM_START: Final = b"-----BEGIN CERTIFICATE-----"
 _WHAT: Final = "the certificate"
 
 
-@dataclass(frozen=True, slots=True)
-class Certificate:
+class Certificate(NamedTuple):
     """An X.509 certificate.
 
     Attributes:

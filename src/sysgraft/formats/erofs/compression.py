@@ -16,8 +16,7 @@ is decompressed here: see `codecs`.
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from sysgraft.errors import FormatError, UnsupportedError
 from sysgraft.formats.erofs.ondisk import SUPER_OFFSET, SUPER_SIZE, Algorithm, Incompat
@@ -49,8 +48,7 @@ _ZSTD_LOG: Final = range(21 - 10)
 _DEFLATE_BITS: Final = range(16)  # to zlib's MAX_WBITS; libdeflate writes 0
 
 
-@dataclass(frozen=True, slots=True)
-class Compression:
+class Compression(NamedTuple):
     """What an image's compressed data may be.
 
     Attributes:

@@ -15,9 +15,8 @@ them. Only the last block may be shorter than the block size.
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass
 from itertools import pairwise
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from sysgraft.base.tree import printable
 from sysgraft.errors import FormatError
@@ -34,8 +33,7 @@ MIN_SIZE: Final = 2 * DIRENT_SIZE + 3
 """Bytes of the least directory: ``.`` and ``..``."""
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(NamedTuple):
     """A name in a directory, the inode it leads to and that inode's type number."""
 
     name: bytes

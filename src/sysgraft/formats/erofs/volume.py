@@ -6,8 +6,7 @@ left to `data` and `attributes`.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from sysgraft.base.blob import SubBlob
 from sysgraft.errors import FormatError, TruncatedError
@@ -21,8 +20,7 @@ if TYPE_CHECKING:
     from sysgraft.base.blob import Blob
 
 
-@dataclass(frozen=True, slots=True)
-class Found:
+class Found(NamedTuple):
     """An inode with its number and its place in the image, in bytes."""
 
     nid: int

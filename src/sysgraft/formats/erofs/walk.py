@@ -7,8 +7,7 @@ Without recursion. `walk` enters no directory twice: a loop, or a directory with
 from __future__ import annotations
 
 import stat
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from sysgraft.base.tree import printable
 from sysgraft.errors import FormatError, LimitError
@@ -30,8 +29,7 @@ MAX_STEPS: Final = MAX_PATH // 2 + 1
 """Names looked up for one path, those of links included: as many as the longest path has."""
 
 
-@dataclass(frozen=True, slots=True)
-class Visit:
+class Visit(NamedTuple):
     """A path (empty: the root), its inode, and the number of the directory it is in."""
 
     path: bytes
