@@ -79,8 +79,13 @@ def _remove_empty(folders: list[str]) -> None:
 def sync_folder(folder: str) -> None:
     """Make the name last; the file is whole and in its place whether or not this works."""
     with contextlib.suppress(OSError):
-        fd = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
-        try:
-            os.fsync(fd)
-        finally:
-            os.close(fd)
+        fsync_folder(folder)
+
+
+def fsync_folder(folder: str) -> None:
+    """Make the names in a folder last; raises ``OSError`` if that does not work."""
+    fd = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from sysgraft.errors import OutputError
 from sysgraft.host.files import cannot_write
+from sysgraft.host.new_folders import fsync_folder
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -130,15 +131,7 @@ def _write_all(folder: str, files: Sequence[NewFile]) -> None:
             out.write(file.data)
             out.flush()
             os.fsync(out.fileno())
-    _sync(folder)
-
-
-def _sync(folder: str) -> None:
-    fd = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)
+    fsync_folder(folder)
 
 
 def _publish(draft: str, target: str, files: Sequence[NewFile], *, replace: bool) -> None:
@@ -153,7 +146,7 @@ def _publish(draft: str, target: str, files: Sequence[NewFile], *, replace: bool
         else:
             raise
     with contextlib.suppress(OSError):
-        _sync(os.path.dirname(target))
+        fsync_folder(os.path.dirname(target))
 
 
 def _exchange(draft: str, target: str) -> None:

@@ -10,13 +10,16 @@ from sysgraft.errors import InputError, LimitError
 from sysgraft.host.files import open_quickly
 
 
-def read_small(path: str | os.PathLike[str], limit: int, what: str) -> bytes:
+def read_small(
+    path: str | os.PathLike[str], limit: int, what: str, *, follow: bool = True
+) -> bytes:
     """The whole of a small file.
 
     Args:
         path: the file.
         limit: the most bytes it may have.
         what: what it should be, for the message ("certificate").
+        follow: whether the path may be a symbolic link.
 
     Raises:
         InputError: it cannot be read, or is a folder, pipe or device.
@@ -24,7 +27,7 @@ def read_small(path: str | os.PathLike[str], limit: int, what: str) -> bytes:
     """
     name = os.fspath(path)
     try:
-        data = _read_regular(name, limit + 1)
+        data = _read_regular(name, limit + 1, follow=follow)
     except OSError as error:
         raise InputError(f"cannot read the {what}: {error.strerror}", file=name) from error
     if data is None:
@@ -53,9 +56,9 @@ def read_secret(path: str, limit: int, what: str) -> bytes:
     return data
 
 
-def _read_regular(name: str, length: int) -> bytes | None:
+def _read_regular(name: str, length: int, *, follow: bool) -> bytes | None:
     """The first bytes of a regular file, None if it is something else."""
-    fd = open_quickly(name)
+    fd = open_quickly(name, follow=follow)
     if not stat.S_ISREG(os.fstat(fd).st_mode):
         os.close(fd)
         return None

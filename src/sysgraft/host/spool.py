@@ -20,9 +20,16 @@ class Spool:
     It is made at the first write, in ``$TMPDIR`` or where large temporary files belong
     (``/var/tmp``), and disappears with the process, whatever ends it. Blobs on it can be read
     from forked workers, which share the descriptor.
+
+    Args:
+        folder: where it lies instead.
+
+    Attributes:
+        folder: where it lies.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, folder: str = "") -> None:
+        self.folder = folder or spool_folder()
         self._file: IO[bytes] | None = None
         self._end = 0
 
@@ -30,7 +37,7 @@ class Spool:
         if self._file is None:
             # Held open for the life of the object on purpose: closing it deletes the data.
             self._file = tempfile.TemporaryFile(  # noqa: SIM115
-                prefix="sysgraft-", dir=spool_folder()
+                prefix=".sysgraft-", dir=self.folder
             )
         return self._file
 
@@ -40,16 +47,16 @@ class Spool:
         try:
             pwrite_all(self._opened().fileno(), start, data)
         except OSError as error:
-            raise cannot_write(error, spool_folder()) from error
+            raise cannot_write(error, self.folder) from error
         except OutputError as error:
-            error.file = spool_folder()
+            error.file = self.folder
             raise
         self._end += len(data)
         return start
 
     def reserve(self, size: int) -> Region:
         """Room for `size` bytes that come later, perhaps from another thread."""
-        region = Region(self._opened(), self._end, size)
+        region = Region(self._opened(), self.folder, self._end, size)
         self._end += size
         return region
 
@@ -78,8 +85,9 @@ class Region:
         size: in bytes.
     """
 
-    def __init__(self, file: IO[bytes], start: int, size: int) -> None:
+    def __init__(self, file: IO[bytes], folder: str, start: int, size: int) -> None:
         self._file = file
+        self._folder = folder
         self._start = start
         self.size = size
 
@@ -90,7 +98,7 @@ class Region:
         try:
             pwrite_all(self._file.fileno(), self._start + offset, data)
         except OutputError as error:
-            error.file = spool_folder()
+            error.file = self._folder
             raise
 
     def read_at(self, offset: int, length: int) -> bytes:

@@ -13,8 +13,8 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
 from sysgraft.firmware.reprobe.guards import Anchor
-from sysgraft.firmware.reprobe.mounts import Mount, mount_of, parse_mounts
 from sysgraft.firmware.reprobe.reading import exists, read_lines
+from sysgraft.host.mounts import Mount, mount_of, parse_mounts
 from sysgraft.host.sysfs import read_text
 
 if TYPE_CHECKING:

@@ -18,12 +18,12 @@ from __future__ import annotations
 import os
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final
 
 from sysgraft.errors import UsageError
 from sysgraft.firmware.reprobe.names import split_device
 from sysgraft.formats.firmware_file import TEXT_SUFFIXES
-from sysgraft.host.output import atomic_output
+from sysgraft.host.file_tree import TreeFile, write_files
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -44,20 +44,6 @@ _MODALIAS: Final = re.compile(r"[a-z][a-z0-9_-]{0,30}:[!-~]{1,500}")
 _PLAIN: Final = re.compile(r"[A-Za-z0-9_./:,=+@-]+")
 _PATIENCE: Final = 30
 """Seconds that the service has on top of its deadline."""
-
-
-class UnitFile(NamedTuple):
-    """A file to write.
-
-    Attributes:
-        path: below the root.
-        data: its content.
-        mode: permissions.
-    """
-
-    path: str
-    data: bytes
-    mode: int = 0o644
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,7 +69,7 @@ class UnitOptions:
     program: str = PROGRAM
 
 
-def files(options: UnitOptions) -> tuple[UnitFile, ...]:
+def files(options: UnitOptions) -> tuple[TreeFile, ...]:
     """The files, in the order of their paths.
 
     Raises:
@@ -103,14 +89,7 @@ def write_units(output: str, options: UnitOptions, *, replace: bool = False) -> 
         UsageError: see `files`.
         OutputError: one is there already, or cannot be written.
     """
-    written = []
-    for each in files(options):
-        path = os.path.join(output, each.path)
-        with atomic_output(path, replace=replace, make_folders=True) as file:
-            file.write(each.data)
-            os.chmod(file.fileno(), each.mode)
-        written.append(path)
-    return tuple(written)
+    return write_files(output, files(options), replace=replace)
 
 
 def _check(options: UnitOptions) -> None:
@@ -134,15 +113,15 @@ def _check(options: UnitOptions) -> None:
         )
 
 
-def _files(options: UnitOptions) -> Iterator[UnitFile]:
-    yield UnitFile(f"{_UNITS}/{NAME}.service", _service(options).encode())
+def _files(options: UnitOptions) -> Iterator[TreeFile]:
+    yield TreeFile(f"{_UNITS}/{NAME}.service", _service(options).encode())
     if options.firmware:
-        yield UnitFile(f"{_UNITS}/{NAME}.path", _path_unit(options).encode())
+        yield TreeFile(f"{_UNITS}/{NAME}.path", _path_unit(options).encode())
     if options.extension:
         drop_in = f"[Unit]\nUpholds={_started(options)}\n"
-        yield UnitFile(f"{_UNITS}/multi-user.target.d/50-{NAME}.conf", drop_in.encode())
+        yield TreeFile(f"{_UNITS}/multi-user.target.d/50-{NAME}.conf", drop_in.encode())
     if options.script:
-        yield UnitFile(SCRIPT, _asset("firmware-reprobe.sh").encode(), 0o755)
+        yield TreeFile(SCRIPT, _asset("firmware-reprobe.sh").encode(), 0o755)
 
 
 def _started(options: UnitOptions) -> str:
