@@ -16,6 +16,7 @@ from sysgraft.base.tree import Inode, printable
 from sysgraft.build.nodes import MAX_PATH_BYTES, Node, usr_merge_target
 from sysgraft.build.usr_merge import move_into
 from sysgraft.errors import FormatError, LimitError
+from sysgraft.formats.archive_path import OPAQUE_MARKER, WHITEOUT_PREFIX
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -28,12 +29,6 @@ more for what is left out, some 250 MB of memory."""
 
 MAX_MOVES: Final = 32
 """Folders that turn into links of the usr-merge: a system does that once for each of six names."""
-
-WHITEOUT_PREFIX: Final = b".wh."
-"""Name prefix of a deletion in a layer."""
-
-OPAQUE_MARKER: Final = b".wh..wh..opq"
-"""Name that hides all lower layers' files in its folder."""
 
 _AUFS_PREFIX: Final = b".wh..wh."  # AUFS' own files, which say nothing to others
 _MAX_HOPS: Final = 4  # usr-merge links one behind the other: lib64, usr/lib64, usr/lib

@@ -87,6 +87,11 @@ class Download:
         except Exception as error:  # noqa: BLE001  a reader must not wait for a dead thread
             self._fail(TransferError(f"fetching {self.digest} failed: {error}"))
 
+    def complete(self) -> None:
+        """Fetch all of it here and now; raises as `read_at`."""
+        self.run()
+        self._wait(self.size)
+
     def _fail(self, error: SysgraftError) -> None:
         with self._changed:
             self._error = error

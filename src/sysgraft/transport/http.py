@@ -132,12 +132,19 @@ class Http:
         insecure: ``HOST`` or ``HOST:PORT`` whose certificates are not checked, and which plain
             HTTP is good enough for.
         given_up: set when nobody wants an answer any more.
+        plain: whether every host may speak plain HTTP, because what comes is held to something
+            that does not depend on the way; a redirect still never leads from TLS to plain HTTP.
     """
 
     def __init__(
-        self, insecure: Collection[str] = (), given_up: threading.Event | None = None
+        self,
+        insecure: Collection[str] = (),
+        given_up: threading.Event | None = None,
+        *,
+        plain: bool = False,
     ) -> None:
-        self._pools = Pools(insecure)
+        self._pools = Pools(insecure, plain=plain)
+        self._plain = plain
         self._given_up = given_up or threading.Event()
         self._known: set[str] = set()
 
@@ -239,10 +246,15 @@ class Http:
         """A redirect must not lead out of TLS, nor to anything but HTTP."""
         parts = split_address(target)
         host = host_and_port(parts)
-        if parts.scheme == "https" or (parts.scheme == "http" and self.is_insecure(host)):
+        if parts.scheme == "https" or (parts.scheme == "http" and self._may_be_plain(answer, host)):
             return
         shown = one_line(f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"[:100])
         raise TransferError(f"it redirects to {shown}, which is not secure", file=answer.host)
+
+    def _may_be_plain(self, answer: Answer, host: str) -> bool:
+        if self._plain:
+            return split_address(answer.url).scheme == "http"
+        return self.is_insecure(host)
 
 
 def _joined(url: str, location: str) -> str:

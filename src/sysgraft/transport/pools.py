@@ -17,6 +17,7 @@ import urllib3
 
 from sysgraft.base.text import one_line
 from sysgraft.errors import TransferError
+from sysgraft.transport.authorities import default_context
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -36,9 +37,11 @@ class Pools:
 
     Args:
         insecure: ``HOST`` or ``HOST:PORT`` that may speak plain HTTP or show any certificate.
+        plain: whether every host may speak plain HTTP.
     """
 
-    def __init__(self, insecure: Collection[str]) -> None:
+    def __init__(self, insecure: Collection[str], *, plain: bool = False) -> None:
+        self._plain = plain
         self._insecure = frozenset(name.lower() for name in insecure)
         self._pools: dict[tuple[str, bool], urllib3.PoolManager] = {}
 
@@ -50,13 +53,13 @@ class Pools:
         """The pool for an address.
 
         Raises:
-            TransferError: it is neither HTTPS nor plain HTTP to a host that may have that, or
+            TransferError: it is neither HTTPS nor plain HTTP to a host that may speak that, or
                 the proxy's address makes no sense.
         """
         parts = split_address(url)
         host = host_and_port(parts)
         insecure = self.is_insecure(host)
-        if parts.scheme != "https" and not (parts.scheme == "http" and insecure):
+        if parts.scheme != "https" and not (parts.scheme == "http" and (insecure or self._plain)):
             shown = one_line(f"{parts.scheme}://{host}"[:100])
             raise TransferError(f"{shown} is not secure", file=host, hint=_INSECURE_HINT)
         key = (_proxy(parts.scheme, parts), insecure)
@@ -85,9 +88,20 @@ def split_address(url: str) -> SplitResult:
     except ValueError:
         parts = None
     if parts is None:
-        shown = one_line(url.rpartition("@")[2][:100])  # before it there may be a password
-        raise TransferError(f"not an address: {shown}")
+        raise TransferError(f"not an address: {public_address(url)}")
     return parts
+
+
+def public_address(url: str) -> str:
+    """`url` for a message: without name and password, query and fragment, which may be secrets.
+
+    Of what is no address, hardly anything is left where it cannot be told which part is which.
+    """
+    head = re.split(r"[?#]", url, maxsplit=1)[0]
+    if "@" in url[len(head) :] and not _ADDRESS.fullmatch(url):
+        scheme, slashes, _ = head.partition("//")
+        head = f"{scheme}//…" if slashes else "…"
+    return one_line(head.rpartition("@")[2][:100])
 
 
 def host_and_port(parts: SplitResult) -> str:
@@ -101,7 +115,7 @@ def host_and_port(parts: SplitResult) -> str:
     except ValueError:
         port, host = None, None
     if not host:
-        raise TransferError(f"an address without a host: {one_line(parts.geturl()[:100])}")
+        raise TransferError(f"an address without a host: {public_address(parts.geturl())}")
     host = f"[{host}]" if ":" in host else host
     return host if port in (None, _PORTS.get(parts.scheme)) else f"{host}:{port}"
 
@@ -132,7 +146,7 @@ def is_loopback(host: str) -> bool:
 
 def _make(proxy: str, insecure: bool) -> urllib3.PoolManager:  # noqa: FBT001 - a cache's key
     timeout = urllib3.Timeout(connect=CONNECT_SECONDS, read=SILENCE_SECONDS)
-    context = ssl.create_default_context()
+    context = default_context()
     if insecure:
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE

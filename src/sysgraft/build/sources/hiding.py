@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 from sysgraft.base.tree import parent
 from sysgraft.build.nodes import USR_MERGED
-from sysgraft.build.tree_merge import OPAQUE_MARKER, WHITEOUT_PREFIX
+from sysgraft.formats.archive_path import OPAQUE_MARKER, WHITEOUT_PREFIX
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

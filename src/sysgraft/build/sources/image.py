@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
@@ -13,6 +12,7 @@ from sysgraft.build.sources.tar_layer import count_contents, read_entries
 from sysgraft.build.sources.tarball import architecture_of
 from sysgraft.errors import FormatError, LimitError, in_file
 from sysgraft.formats import oci
+from sysgraft.formats.hashed import check_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -131,17 +131,8 @@ def read_config(files: ImageFiles, name: str, digest: oci.Digest | None) -> oci.
     """
     data = read_document(files, name)
     if digest is not None:
-        check_digest(data, digest, "image configuration")
+        check_bytes(data, digest, "image configuration")
     return oci.parse_config(data)
-
-
-def check_digest(data: bytes, digest: oci.Digest, what: str) -> None:
-    """Raise `FormatError` unless `data` has that digest."""
-    found = hashlib.new(digest.algorithm, data).hexdigest()
-    if found != digest.hex:
-        raise FormatError(
-            f"the digest of the {what} is {digest.algorithm}:{found}, {digest} is stated",
-        )
 
 
 def with_diff_ids(blobs: Sequence[TarBlob], config: oci.Config) -> list[TarBlob]:
@@ -151,15 +142,11 @@ def with_diff_ids(blobs: Sequence[TarBlob], config: oci.Config) -> list[TarBlob]
         LimitError: layers named several times are more than `MAX_REPEATED` bytes to read again.
         FormatError: it states another number of layers, or something that is no digest.
     """
-    diff_ids = config.rootfs.diff_ids
-    if len(blobs) != len(diff_ids):
-        raise FormatError(
-            f"the image has {len(blobs)} layers, its configuration speaks of {len(diff_ids)}",
-        )
+    oci.check_diff_ids(config, len(blobs))
     _check_repeated(blobs)
     return [
         replace(blob, diff_id=oci.parse_digest(diff_id))
-        for blob, diff_id in zip(blobs, diff_ids, strict=True)
+        for blob, diff_id in zip(blobs, config.rootfs.diff_ids, strict=True)
     ]
 
 

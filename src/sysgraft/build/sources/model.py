@@ -1,7 +1,7 @@
 """What all sources have in common: options, entries, layers and the `Source` protocol.
 
 A source gives layers, a layer gives entries in the order they apply. Paths of entries are clean
-(`clean_path`); nothing is merged, moved or selected yet.
+(`sysgraft.formats.archive_path.clean_path`); nothing is merged, moved or selected yet.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final, Literal, Protocol
 
 from sysgraft.base.progress import NoProgress
 from sysgraft.base.tree import Inode, is_below, printable
-from sysgraft.errors import FormatError, InputError, LimitError
+from sysgraft.errors import InputError, LimitError
 from sysgraft.formats.allowance import Allowance
 
 if TYPE_CHECKING:
@@ -20,9 +20,6 @@ if TYPE_CHECKING:
 
     from sysgraft.base.progress import Progress
     from sysgraft.host.spool import Spool
-
-MAX_COMPONENT: Final = 255
-"""Bytes of one name in a path: Linux' NAME_MAX, and what EROFS readers accept."""
 
 MAX_NOTES: Final = 50
 """Sentences in one report: nobody reads more."""
@@ -262,21 +259,6 @@ class AbsentContent:
     def readinto_at(self, offset: int, view: memoryview) -> None:
         """See `read_at`."""
         self.read_at(offset, len(view))
-
-
-def clean_path(name: bytes) -> bytes:
-    """An archive's path, relative and without ``.`` and doubled slashes.
-
-    Raises:
-        FormatError: it has a ``..`` component.
-        LimitError: a component is longer than a file system allows.
-    """
-    parts = [part for part in name.split(b"/") if part not in (b"", b".")]
-    if b".." in parts:
-        raise FormatError(f"the path leaves the archive: {printable(name)}")
-    if any(len(part) > MAX_COMPONENT for part in parts):
-        raise LimitError(f"a name longer than {MAX_COMPONENT} bytes: {printable(name)}")
-    return b"/".join(parts)
 
 
 def examples_of(paths: Sequence[bytes]) -> str:

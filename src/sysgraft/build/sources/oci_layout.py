@@ -10,12 +10,14 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from sysgraft.build.sources.docker_archive import listed_names, normalized_reference
-from sysgraft.build.sources.image import ImageSource, check_digest, read_config, with_diff_ids
+from sysgraft.build.sources.image import ImageSource, read_config, with_diff_ids
 from sysgraft.build.sources.image_files import ArchiveFiles, FolderFiles, read_document
-from sysgraft.build.sources.platforms import choose, images_of
+from sysgraft.build.sources.platforms import choose
 from sysgraft.errors import FormatError, UsageError, in_file
 from sysgraft.formats import oci
+from sysgraft.formats.docker_archive import listed_names, normalized_reference
+from sysgraft.formats.hashed import check_bytes
+from sysgraft.formats.oci_choice import images_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -81,7 +83,7 @@ def _with_tag(manifests: Sequence[oci.Descriptor], tag: str) -> list[oci.Descrip
 def _read(files: ImageFiles, descriptor: oci.Descriptor, what: str) -> bytes:
     digest = oci.parse_digest(descriptor.digest)
     data = read_document(files, digest.blob_path)
-    check_digest(data, digest, what)
+    check_bytes(data, digest, what)
     return data
 
 

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Final
 from sysgraft.base.tree import printable
 from sysgraft.build.sources.model import Entry, Layer, carried_xattrs
 from sysgraft.build.sources.tar_layer import clamp_time
-from sysgraft.build.tree_merge import OPAQUE_MARKER, WHITEOUT_PREFIX
 from sysgraft.errors import FormatError, InputError, in_file
 from sysgraft.formats import extension_release
+from sysgraft.formats.archive_path import OPAQUE_MARKER, WHITEOUT_PREFIX
 from sysgraft.image.inspect import inspect_blob
 
 if TYPE_CHECKING:

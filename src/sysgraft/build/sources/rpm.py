@@ -14,20 +14,20 @@ from typing import TYPE_CHECKING, Final
 
 from sysgraft.base.blob import BytesBlob
 from sysgraft.base.tree import Inode, printable
-from sysgraft.build.sources.hashed import HashedSource, check_digest
 from sysgraft.build.sources.model import (
     LINK_MODE,
     AbsentContent,
     Entry,
     Layer,
-    clean_path,
     examples_of,
 )
 from sysgraft.build.sources.tar_layer import clamp_time
 from sysgraft.build.sources.tarball import architecture_of
 from sysgraft.errors import FormatError, LimitError, UnsupportedError, in_file
 from sysgraft.formats import file_capabilities
+from sysgraft.formats.archive_path import clean_path
 from sysgraft.formats.compression import HEAD_SIZE, Compression, Decompressor, detect
+from sysgraft.formats.hashed import HashedSource, check_digest
 from sysgraft.formats.rpm import read_package
 from sysgraft.formats.rpm_payload import PayloadReader
 from sysgraft.formats.stream import CHUNK, BlobSource

@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING
 from sysgraft.base.tree import parent
 from sysgraft.build.path_rules import Rules
 from sysgraft.build.sources.model import AbsentContent, Entry, Layer, new_directory
-from sysgraft.build.tree_merge import WHITEOUT_PREFIX, TreeMerger
+from sysgraft.build.tree_merge import TreeMerger
 from sysgraft.build.tree_paths import paths_of
 from sysgraft.build.usr_merge import merge_usr, same_but_time
 from sysgraft.errors import UsageError
+from sysgraft.formats.archive_path import WHITEOUT_PREFIX
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence

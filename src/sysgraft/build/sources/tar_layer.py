@@ -12,18 +12,18 @@ from typing import TYPE_CHECKING, Final
 
 from sysgraft.base.blob import BytesBlob, SubBlob
 from sysgraft.base.tree import Inode, printable
-from sysgraft.build.sources.hashed import HashedSource
 from sysgraft.build.sources.model import (
     LINK_MODE,
     SELINUX_NOTE,
     AbsentContent,
     Entry,
     carried_xattrs,
-    clean_path,
 )
 from sysgraft.errors import FormatError, LimitError
-from sysgraft.formats.compression import HEAD_SIZE, Compression, Decompressor, detect
-from sysgraft.formats.stream import CHUNK, BlobSource, ByteSource
+from sysgraft.formats.archive_path import clean_path
+from sysgraft.formats.compression import Compression
+from sysgraft.formats.layer_stream import LayerStream, compression_of
+from sysgraft.formats.stream import CHUNK
 from sysgraft.formats.tar import Kind, TarReader
 
 if TYPE_CHECKING:
@@ -78,34 +78,18 @@ class TarBlob:
     @property
     def compression(self) -> Compression:
         """How it is compressed, by its first bytes."""
-        return detect(self.blob.read_at(0, min(self.size, HEAD_SIZE)))
+        return compression_of(self.blob)
 
 
-class _Stream:
-    """A layer's tar stream with the checks its bytes pass on the way."""
-
-    def __init__(self, tar: TarBlob, workspace: Workspace) -> None:
-        self._checks: list[HashedSource] = []
-        self.compression = tar.compression
-        source: ByteSource = BlobSource(tar.blob, workspace.progress.advance)
-        source = self._hashed(source, tar.digest, "layer")
-        if self.compression is not Compression.NONE:
-            earns = workspace.is_first_reading(tar.place) and not tar.is_spooled
-            source = Decompressor(source, self.compression, workspace.allowance, earns=earns)
-        same = self.compression is Compression.NONE and tar.digest == tar.diff_id
-        self.source = source if same else self._hashed(source, tar.diff_id, "uncompressed layer")
-
-    def _hashed(self, source: ByteSource, digest: Digest | None, what: str) -> ByteSource:
-        if digest is None:
-            return source
-        hashed = HashedSource(source, digest, what)
-        self._checks.append(hashed)
-        return hashed
-
-    def check(self) -> None:
-        """Raise `FormatError` if a digest differs; the outermost first."""
-        for check in self._checks:
-            check.check()
+def _stream(tar: TarBlob, workspace: Workspace) -> LayerStream:
+    return LayerStream(
+        tar.blob,
+        digest=tar.digest,
+        diff_id=tar.diff_id,
+        allowance=workspace.allowance,
+        earns=workspace.is_first_reading(tar.place) and not tar.is_spooled,
+        advance=workspace.progress.advance,
+    )
 
 
 def _nothing(_path: bytes) -> bool:
@@ -143,7 +127,7 @@ def count_contents(tar: TarBlob, workspace: Workspace) -> tuple[int, int, int]:
     """Files, directories and bytes of content in a layer that is left out; no digests checked."""
     plain = replace(tar, digest=None, diff_id=None)
     files = directories = size = 0
-    for member in TarReader(_Stream(plain, workspace).source):
+    for member in TarReader(_stream(plain, workspace).source):
         files += member.kind is not Kind.DIRECTORY
         directories += member.kind is Kind.DIRECTORY
         size += member.size
@@ -153,7 +137,7 @@ def count_contents(tar: TarBlob, workspace: Workspace) -> tuple[int, int, int]:
 def _read_once(
     tar: TarBlob, workspace: Workspace, is_needed: Callable[[bytes], bool]
 ) -> list[Entry]:
-    stream = _Stream(tar, workspace)
+    stream = _stream(tar, workspace)
     reader = TarReader(stream.source)
     in_place = tar if stream.compression is Compression.NONE else None
     try:
