@@ -6,8 +6,7 @@ was no host to match, no list of revocations) is skipped without harm.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, Literal, TypeAlias
+from typing import TYPE_CHECKING, Final, Literal, NamedTuple, TypeAlias
 
 from sysgraft.errors import UsageError
 
@@ -33,8 +32,7 @@ CHECKS: Final = (
 ON_REQUEST: Final = frozenset({"revocation", "host-match"})
 
 
-@dataclass(frozen=True, slots=True)
-class Check:
+class Check(NamedTuple):
     """The outcome of one check.
 
     Attributes:

@@ -8,8 +8,7 @@ those of the mounted image: a usr partition's files are below ``usr``, and it ha
 from __future__ import annotations
 
 import stat
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 
 from sysgraft.base.tree import Inode, parent, printable
 from sysgraft.errors import FormatError, LimitError, UnsupportedError
@@ -34,8 +33,7 @@ MAX_RELEASES: Final = 100
 """Release files of one kind in an image: it needs one, or one for each name it goes by."""
 
 
-@dataclass(frozen=True, slots=True)
-class Summary:
+class Summary(NamedTuple):
     """What a tree holds; sizes in bytes."""
 
     directories: int

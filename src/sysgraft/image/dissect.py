@@ -10,8 +10,7 @@ Verity is not checked here.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from sysgraft.base import version
 from sysgraft.base.blob import SubBlob
@@ -27,8 +26,7 @@ if TYPE_CHECKING:
 VERSIONED: Final = frozenset({*VERITY_OF, *DATA_OF})
 
 
-@dataclass(frozen=True, slots=True)
-class Member:
+class Member(NamedTuple):
     """One partition that systemd would look at.
 
     Attributes:
@@ -44,8 +42,7 @@ class Member:
     fstype: str | None
 
 
-@dataclass(frozen=True, slots=True)
-class Dissection:
+class Dissection(NamedTuple):
     """The members of an image.
 
     Attributes:

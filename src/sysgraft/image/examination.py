@@ -7,7 +7,6 @@ their modules are loaded at that time, too. The answer is collected by `image.ve
 from __future__ import annotations
 
 from contextlib import nullcontext
-from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from sysgraft.base.blob import SubBlob
@@ -16,7 +15,7 @@ from sysgraft.formats import gpt_check, verity_signature
 from sysgraft.image import checks, dissect, names
 from sysgraft.image.checks import CHECKS, Check, fail, ok, skipped
 from sysgraft.image.unprotected import filled_gaps
-from sysgraft.image.verity_tree import TreeCheck, read_superblock
+from sysgraft.image.verity_tree import HashesCheck, TreeCheck, read_superblock
 
 if TYPE_CHECKING:
     from sysgraft.base.blob import Blob
@@ -72,7 +71,7 @@ class Examination:
     def _allowed(self, check: Check) -> Check:
         """A check the caller lets go unmade is no longer required."""
         if check.status == "skipped" and check.name in self._options.allow_skip:
-            return replace(check, required=False)
+            return check._replace(required=False)
         return check
 
     def _add(self, *found: Check) -> None:
@@ -160,20 +159,24 @@ class Examination:
 
     def _tree(
         self, blob: Blob, found: Dissection, superblock: Superblock | None
-    ) -> TreeCheck | nullcontext[None]:
+    ) -> TreeCheck | nullcontext[HashesCheck] | nullcontext[None]:
         if superblock is None or found.data is None or found.verity is None:
             return nullcontext()
         data, hashes = dissect.part(blob, found.data), dissect.part(blob, found.verity)
+        if not self._options.reads_data:
+            return nullcontext(HashesCheck(hashes, superblock))
         return TreeCheck(data, hashes, superblock, progress=self._progress)
 
-    def _verity(self, tree: TreeCheck, root_hash: bytes, content: ContentChecks) -> None:
+    def _verity(
+        self, tree: TreeCheck | HashesCheck, root_hash: bytes, content: ContentChecks
+    ) -> None:
         try:
             damage = self.damage = tree.damage(root_hash)
         except FormatError as error:
             self._add(fail("verity-tree", error.message))
             return
         if damage is None:
-            self._add(ok("verity-tree", "every block matches the root hash"))
+            self._add(_no_damage(reads_data=self._options.reads_data))
             return
         where = f"{damage.partition} partition, offset {damage.offset}"
         inside = damage.partition == "data"
@@ -229,6 +232,12 @@ class Examination:
             reason = f"unsigned: the image has no {kind}"
             self._add(skipped("signature", reason))
         self._add(skipped("trust", reason), skipped("revocation", reason, required=False))
+
+
+def _no_damage(*, reads_data: bool) -> Check:
+    if reads_data:
+        return ok("verity-tree", "every block matches the root hash")
+    return skipped("verity-tree", "the hash tree matches the root hash, the data were not read")
 
 
 def _data(blob: Blob, found: Dissection, superblock: Superblock | None) -> Blob:

@@ -8,8 +8,7 @@ signatures; systemd looks at neither name nor host before it has mounted the ima
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from sysgraft.base import systemd
 from sysgraft.formats.extension_release import ANY, ExtensionRelease, Kind
@@ -35,8 +34,7 @@ _BACKUP_SUFFIXES: Final = frozenset(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Candidate:
+class Candidate(NamedTuple):
     """One ``extension-release.NAME`` found in an image.
 
     Attributes:
@@ -50,8 +48,7 @@ class Candidate:
     regular: bool = True
 
 
-@dataclass(frozen=True, slots=True)
-class Choice:
+class Choice(NamedTuple):
     """The release file that counts.
 
     Attributes:
@@ -65,8 +62,7 @@ class Choice:
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
-class Verdict:
+class Verdict(NamedTuple):
     """Whether an extension matches a host.
 
     Attributes:

@@ -7,8 +7,7 @@ signature is good, and what becomes of an allowed image, is for `sysgraft.image.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from sysgraft.formats.image_policy_flags import (
     DATA_OF,
@@ -38,8 +37,7 @@ LUKS_FSTYPE: Final = "crypto_LUKS"
 ALTERNATIVES_SINCE: Final = 258
 
 
-@dataclass(frozen=True, slots=True)
-class Found:
+class Found(NamedTuple):
     """One partition of an image.
 
     Attributes:
@@ -55,16 +53,14 @@ class Found:
     integrity: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Violation:
+class Violation(NamedTuple):
     """One partition, there or missing, that the policy does not allow; and why."""
 
     designator: str
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
-class Verdict:
+class Verdict(NamedTuple):
     """Whether the partitions of an image are allowed: they are if nothing is listed."""
 
     violations: tuple[Violation, ...] = ()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from sysgraft.formats import policy_builtin
@@ -38,13 +39,19 @@ def check_policy(
         options: the policy and the version that judges.
         made: the checks made before, those of the signature among them.
     """
-    chosen = policy_of(kind, options)
-    facts = Facts(found=partitions(found), signature=Signature.OK)
+    there = tuple(partitions(found).items())
+    return _judged(policy_of(kind, options), there, _signature_state(made), options.systemd_version)
+
+
+@lru_cache(maxsize=64)
+def _judged(
+    chosen: ImagePolicy, there: tuple[tuple[str, Found], ...], state: Signature, version: int
+) -> tuple[Check, tuple[str, ...]]:
+    """Most images of a system have the same partitions: the answer is found once."""
+    facts = Facts(found=dict(there), signature=Signature.OK)
     verdict = evaluate(chosen, facts.found)
-    version = options.systemd_version
     result = assess(chosen, facts, systemd_version=version)
-    real = replace(facts, signature=_signature_state(made))
-    as_it_is = assess(chosen, real, systemd_version=version)
+    as_it_is = assess(chosen, replace(facts, signature=state), systemd_version=version)
     notes = as_it_is.warnings if as_it_is.accepts else result.warnings
     if not verdict.ok:
         return fail("image-policy", verdict.reason), notes

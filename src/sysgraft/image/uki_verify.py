@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import sys
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from threading import Thread
 from typing import TYPE_CHECKING, Final, Self
@@ -187,7 +187,7 @@ def _checks_of(verdict: ImageVerdict) -> Iterable[Check]:
 def _allowed(checks: Iterable[Check], options: UkiVerifyOptions) -> tuple[Check, ...]:
     """The checks; those the caller lets go unmade are no longer required."""
     return tuple(
-        replace(check, required=False)
+        check._replace(required=False)
         if check.status == "skipped" and check.name in options.allow_skip
         else check
         for check in checks

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from sysgraft.base import systemd
 from sysgraft.base.progress import NoProgress
@@ -43,6 +43,9 @@ class VerifyOptions:
         architecture: the host's, in systemd's spelling.
         allow_skip: checks that may be left out without failing the image.
         now: the time certificates are held against, for notes only; None for the clock's.
+        reads_data: whether the data are hashed; without that only the hash tree is, and the
+            check `verity-tree` is at best skipped.
+        name: what the image's file will be called; empty for what it is called.
     """
 
     trust: TrustStore | None = None
@@ -52,14 +55,15 @@ class VerifyOptions:
     architecture: str | None = None
     allow_skip: frozenset[str] = frozenset()
     now: datetime | None = None
+    reads_data: bool = True
+    name: str = ""
 
     def __post_init__(self) -> None:
         """Refuse names of checks that do not exist."""
         check_names(self.allow_skip, CHECKS)
 
 
-@dataclass(frozen=True, slots=True)
-class Verification:
+class Verification(NamedTuple):
     """What became of one image.
 
     Attributes:
@@ -103,7 +107,8 @@ def verify_image(
     """
     name = os.fspath(path)
     options = options or VerifyOptions()
-    work = Examination(options, os.path.basename(name), progress=progress or NoProgress())
+    called = options.name or os.path.basename(name)
+    work = Examination(options, called, progress=progress or NoProgress())
     with OpenFile(name) as blob, in_file(name):
         work.examine(blob)
     return Verification(

@@ -6,8 +6,7 @@ the data and compare with those. The first bad block is named with its partition
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from sysgraft.base.blob import SubBlob
 from sysgraft.errors import FormatError
@@ -23,8 +22,7 @@ if TYPE_CHECKING:
     from sysgraft.formats.verity import Superblock
 
 
-@dataclass(frozen=True, slots=True)
-class Damage:
+class Damage(NamedTuple):
     """The first place where an image is not what was signed.
 
     Attributes:
@@ -58,6 +56,27 @@ def read_superblock(data: Blob, hashes: Blob) -> Superblock:
             f"the partition has {hashes.size}",
         )
     return superblock
+
+
+class HashesCheck:
+    """A check of the hash tree alone: whoever reads data through it notices what is not signed.
+
+    Args:
+        hashes: the hash partition.
+        superblock: from `read_superblock`.
+    """
+
+    def __init__(self, hashes: Blob, superblock: Superblock) -> None:
+        self._hashes = hashes
+        self._superblock = superblock
+
+    def damage(self, root_hash: bytes) -> Damage | None:
+        """The first bad block of the tree, None where it matches `root_hash`."""
+        bad = verity_tree.check_upper_levels(self._hashes, self._superblock, root_hash)
+        if bad is None:
+            return None
+        what = f"block {bad.block} of the hash tree's level {bad.level} {bad.reason}"
+        return Damage("hash", bad.offset, self._superblock.hash_block_size, what)
 
 
 class TreeCheck:
@@ -100,10 +119,9 @@ class TreeCheck:
 
     def damage(self, root_hash: bytes) -> Damage | None:
         """The first bad block, None where everything matches `root_hash`."""
-        bad = verity_tree.check_upper_levels(self._hashes, self._superblock, root_hash)
+        bad = HashesCheck(self._hashes, self._superblock).damage(root_hash)
         if bad is not None:
-            what = f"block {bad.block} of the hash tree's level {bad.level} {bad.reason}"
-            return Damage("hash", bad.offset, self._superblock.hash_block_size, what)
+            return bad
         if self._superblock.levels.level0 is None:
             return self._single(root_hash)
         first = self._first_bad_block()

@@ -100,7 +100,7 @@ def judge_signature(opened: Opened, store: TrustStore, now: datetime) -> Signatu
         signature=Outcome("fail", problem) if problem else Outcome("ok", text),
         trust=trust,
         revocation=_revocation(certificate, opened, store),
-        signer=replace(signer, source=path.anchor.source if path else ""),
+        signer=signer._replace(source=path.anchor.source if path else ""),
         digest=opened.signature.digest,
         timestamp=opened.signature.timestamp,
         notes=(*_remarks(opened.signature, opened, path), *_dates(certificate, now)),

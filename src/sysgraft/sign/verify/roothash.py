@@ -8,8 +8,7 @@ says who claims to have signed; it never creates trust. The twin is `sysgraft.si
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, Literal, Self, TypeAlias
+from typing import TYPE_CHECKING, Final, Literal, NamedTuple, Self, TypeAlias
 
 from sysgraft.errors import FormatError, KeyMaterialError
 from sysgraft.formats import cms, cms_signer
@@ -28,16 +27,14 @@ Status: TypeAlias = Literal["ok", "fail", "skipped"]
 _SEVERITY: Final[dict[Status, int]] = {"ok": 0, "skipped": 1, "fail": 2}
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
+class Outcome(NamedTuple):
     """The answer of one check, and why."""
 
     status: Status
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
-class SignerInfo:
+class SignerInfo(NamedTuple):
     """Who signed, or claims to have.
 
     Attributes:
@@ -58,8 +55,7 @@ class SignerInfo:
         return f"issuer {self.issuer} serial {serial_text(self.serial).upper()}"
 
 
-@dataclass(frozen=True, slots=True)
-class RoothashVerdict:
+class RoothashVerdict(NamedTuple):
     """The answers for one root-hash signature.
 
     Attributes:
@@ -123,8 +119,7 @@ def check_roothash_signature(
     )
 
 
-@dataclass(frozen=True, slots=True)
-class _Question:
+class _Question(NamedTuple):
     """What is the same for all signers of one signature."""
 
     content: bytes
@@ -135,8 +130,7 @@ class _Question:
     has_content: bool
 
 
-@dataclass(frozen=True, slots=True)
-class _Candidates:
+class _Candidates(NamedTuple):
     """The certificates that one signer's issuer and serial name."""
 
     trusted: tuple[TrustedCertificate, ...]

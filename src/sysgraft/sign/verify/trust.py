@@ -13,7 +13,7 @@ start is for the firmware, which takes db alone, and in it digests of executable
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 from uuid import UUID
 
 from sysgraft.errors import FormatError, in_file
@@ -49,16 +49,14 @@ _AUTH: Final = b"\x00\x02\xf1\x0e" + UUID("4aafd29d-68df-49ee-8aa9-347d375665a7"
 0x0200, WIN_CERT_TYPE_EFI_GUID, EFI_CERT_TYPE_PKCS7_GUID."""
 
 
-@dataclass(frozen=True, slots=True)
-class TrustedCertificate:
+class TrustedCertificate(NamedTuple):
     """A certificate that may sign, and where the trust in it comes from."""
 
     certificate: Certificate
     source: str
 
 
-@dataclass(frozen=True, slots=True)
-class TrustedImage:
+class TrustedImage(NamedTuple):
     """An executable that may start whoever signed it, and where the trust in it comes from.
 
     Attributes:
