@@ -1,0 +1,1 @@
+"""Units that have a node activate its extensions at boot."""
