@@ -23,6 +23,10 @@ Begin here:
 * `sysgraft.scan_machine` lists what a machine has and which firmware it missed,
   `sysgraft.diagnose_firmware` tells what to do about it, and `sysgraft.reprobe_devices` has drivers
   look again.
+* `sysgraft.install_extension`, `sysgraft.enable_extension` and `sysgraft.upgrade_extension` change
+  what a `sysgraft.Node` has for which boot entries, `sysgraft.take_inventory` lists it,
+  `sysgraft.activate_extensions` hands it to systemd at boot, and `sysgraft.node_status` tells what
+  came of that.
 
 Every error for bad input is a `sysgraft.SysgraftError`; see `sysgraft.errors`. Runnable
 examples are in the folder ``examples``.
@@ -82,6 +86,25 @@ if TYPE_CHECKING:
     from sysgraft.lab.options import LabOptions
     from sysgraft.lab.report import LabReport
     from sysgraft.lab.run import run_lab
+    from sysgraft.node.activate import activate as activate_extensions
+    from sysgraft.node.activation import Activation
+    from sysgraft.node.changes import Changes as NodeChanges
+    from sysgraft.node.collect import collect as collect_extensions
+    from sysgraft.node.enable import EnableOptions
+    from sysgraft.node.enable import disable as disable_extension
+    from sysgraft.node.enable import enable as enable_extension
+    from sysgraft.node.enable import remove as remove_extension
+    from sysgraft.node.fetch import FetchOptions
+    from sysgraft.node.install import Installed, InstallOptions
+    from sysgraft.node.install import install as install_extension
+    from sysgraft.node.inventory import Inventory as NodeInventory
+    from sysgraft.node.inventory import take_inventory
+    from sysgraft.node.node import Node, NodeOptions
+    from sysgraft.node.status import Status as NodeStatus
+    from sysgraft.node.status import node_status
+    from sysgraft.node.upgrade import UpgradeOptions
+    from sysgraft.node.upgrade import rollback as roll_back_extension
+    from sysgraft.node.upgrade import upgrade as upgrade_extension
     from sysgraft.seal.assembly import Settings as PcrSettings
     from sysgraft.seal.binding import Binding as PcrBinding
     from sysgraft.seal.binding import bindings_of as read_pcr_bindings
@@ -106,13 +129,16 @@ __version__ = "0.1.0"
 
 # Each name with the module that holds it, and its name there: importing sysgraft loads none.
 _HOMES = {
+    "Activation": ("sysgraft.node.activation", "Activation"),
     "BootRequest": ("sysgraft.seal.prediction", "BootRequest"),
     "BuildOptions": ("sysgraft.build.extension", "BuildOptions"),
     "BuildReport": ("sysgraft.build.extension", "BuildReport"),
     "Difference": ("sysgraft.image.difference", "Difference"),
+    "EnableOptions": ("sysgraft.node.enable", "EnableOptions"),
     "ExplainRequest": ("sysgraft.seal.explanation", "ExplainRequest"),
     "Explanation": ("sysgraft.seal.explanation", "Explanation"),
     "Extraction": ("sysgraft.image.extraction", "Extraction"),
+    "FetchOptions": ("sysgraft.node.fetch", "FetchOptions"),
     "FirmwareDiagnosis": ("sysgraft.firmware.doctor", "Diagnosis"),
     "FirmwareIndex": ("sysgraft.firmware.index", "Index"),
     "FirmwareOptions": ("sysgraft.build.firmware_set.build", "FirmwareOptions"),
@@ -122,6 +148,8 @@ _HOMES = {
     "FirmwareReport": ("sysgraft.build.firmware_set.build", "FirmwareReport"),
     "FirmwareShelf": ("sysgraft.firmware.shelves", "Shelf"),
     "ImageInfo": ("sysgraft.image.inspect", "ImageInfo"),
+    "InstallOptions": ("sysgraft.node.install", "InstallOptions"),
+    "Installed": ("sysgraft.node.install", "Installed"),
     "KeySetOptions": ("sysgraft.build.keyset", "KeySetOptions"),
     "LabOptions": ("sysgraft.lab.options", "LabOptions"),
     "LabReport": ("sysgraft.lab.report", "LabReport"),
@@ -130,6 +158,11 @@ _HOMES = {
     "Machine": ("sysgraft.firmware.inventory", "Machine"),
     "MachineScan": ("sysgraft.firmware.scan", "Scan"),
     "MergeOrder": ("sysgraft.image.merge_order", "MergeOrder"),
+    "Node": ("sysgraft.node.node", "Node"),
+    "NodeChanges": ("sysgraft.node.changes", "Changes"),
+    "NodeInventory": ("sysgraft.node.inventory", "Inventory"),
+    "NodeOptions": ("sysgraft.node.node", "NodeOptions"),
+    "NodeStatus": ("sysgraft.node.status", "Status"),
     "PcrBinding": ("sysgraft.seal.binding", "Binding"),
     "PcrCheckReport": ("sysgraft.seal.check", "CheckReport"),
     "PcrKey": ("sysgraft.build.uki.options", "PcrKey"),
@@ -150,14 +183,19 @@ _HOMES = {
     "UkiReport": ("sysgraft.build.uki.report", "UkiReport"),
     "UkiVerification": ("sysgraft.image.uki_verify", "UkiVerification"),
     "UkiVerifyOptions": ("sysgraft.image.uki_verify", "UkiVerifyOptions"),
+    "UpgradeOptions": ("sysgraft.node.upgrade", "UpgradeOptions"),
     "Verification": ("sysgraft.image.verify", "Verification"),
     "VerifyOptions": ("sysgraft.image.verify", "VerifyOptions"),
+    "activate_extensions": ("sysgraft.node.activate", "activate"),
     "build_extension": ("sysgraft.build.extension", "build_extension"),
     "build_firmware": ("sysgraft.build.firmware_set.build", "build_firmware"),
     "build_uki": ("sysgraft.build.uki.build", "build_uki"),
     "check_pcr_signatures": ("sysgraft.seal.check", "check"),
+    "collect_extensions": ("sysgraft.node.collect", "collect"),
     "compare_images": ("sysgraft.image.difference", "compare_images"),
     "diagnose_firmware": ("sysgraft.firmware.doctor", "diagnose_firmware"),
+    "disable_extension": ("sysgraft.node.enable", "disable"),
+    "enable_extension": ("sysgraft.node.enable", "enable"),
     "explain_event_log": ("sysgraft.seal.explanation", "explain"),
     "extract_image": ("sysgraft.image.extraction", "extract_image"),
     "firmware_of_image": ("sysgraft.image.firmware_files", "firmware_of_image"),
@@ -167,21 +205,25 @@ _HOMES = {
     "index_firmware": ("sysgraft.firmware.make_index", "make_index"),
     "inspect_image": ("sysgraft.image.inspect", "inspect_image"),
     "inspect_uki": ("sysgraft.image.uki_inspect", "inspect_uki"),
+    "install_extension": ("sysgraft.node.install", "install"),
     "lint_images": ("sysgraft.image.lint.lint", "lint_images"),
     "load_pair": ("sysgraft.sign.pair", "load_pair"),
     "load_signer": ("sysgraft.sign.pair", "load_signer"),
     "merge_orders": ("sysgraft.image.merge_order", "merge_orders"),
+    "node_status": ("sysgraft.node.status", "node_status"),
     "parse_firmware_index": ("sysgraft.firmware.index", "parse_index"),
     "parse_firmware_plan": ("sysgraft.firmware.plan_document", "parse_plan"),
     "parse_machine": ("sysgraft.firmware.inventory", "parse_machine"),
     "pcr_policies": ("sysgraft.seal.policies", "policies"),
     "predict_pcrs": ("sysgraft.seal.prediction", "predict"),
     "read_pcr_bindings": ("sysgraft.seal.binding", "bindings_of"),
+    "remove_extension": ("sysgraft.node.enable", "remove"),
     "render_firmware_index": ("sysgraft.firmware.index", "render_index"),
     "render_firmware_plan": ("sysgraft.firmware.plan_document", "render_plan"),
     "render_machine": ("sysgraft.firmware.inventory", "render_machine"),
     "replay_event_log": ("sysgraft.seal.replay", "replay_files"),
     "reprobe_devices": ("sysgraft.firmware.reprobe.engine", "reprobe"),
+    "roll_back_extension": ("sysgraft.node.upgrade", "rollback"),
     "run_lab": ("sysgraft.lab.run", "run_lab"),
     "scan_machine": ("sysgraft.firmware.scan", "scan_machine"),
     "sign_executable": ("sysgraft.build.uki_sign", "sign_executable"),
@@ -189,23 +231,28 @@ _HOMES = {
     "sign_pcr_policies": ("sysgraft.seal.policies", "signed"),
     "strip_initrd": ("sysgraft.build.strip.initrd", "strip_initrd"),
     "strip_root": ("sysgraft.build.strip.root", "strip_root"),
+    "take_inventory": ("sysgraft.node.inventory", "take_inventory"),
     "this_machine": ("sysgraft.firmware.reprobe.access", "this_machine"),
     "trust_certificate": ("sysgraft.sign.verify.files", "certificate"),
     "trust_efivars": ("sysgraft.sign.verify.files", "efivars"),
     "trust_folder": ("sysgraft.sign.verify.files", "folder"),
     "unsign_image": ("sysgraft.build.resign", "unsign_image"),
+    "upgrade_extension": ("sysgraft.node.upgrade", "upgrade"),
     "verify_image": ("sysgraft.image.verify", "verify_image"),
     "verify_uki": ("sysgraft.image.uki_verify", "verify_uki"),
 }
 
 __all__ = [
+    "Activation",
     "BootRequest",
     "BuildOptions",
     "BuildReport",
     "Difference",
+    "EnableOptions",
     "ExplainRequest",
     "Explanation",
     "Extraction",
+    "FetchOptions",
     "FirmwareDiagnosis",
     "FirmwareIndex",
     "FirmwareOptions",
@@ -215,6 +262,8 @@ __all__ = [
     "FirmwareReport",
     "FirmwareShelf",
     "ImageInfo",
+    "InstallOptions",
+    "Installed",
     "KeySetOptions",
     "LabOptions",
     "LabReport",
@@ -223,6 +272,11 @@ __all__ = [
     "Machine",
     "MachineScan",
     "MergeOrder",
+    "Node",
+    "NodeChanges",
+    "NodeInventory",
+    "NodeOptions",
+    "NodeStatus",
     "PcrBinding",
     "PcrCheckReport",
     "PcrKey",
@@ -243,14 +297,19 @@ __all__ = [
     "UkiReport",
     "UkiVerification",
     "UkiVerifyOptions",
+    "UpgradeOptions",
     "Verification",
     "VerifyOptions",
+    "activate_extensions",
     "build_extension",
     "build_firmware",
     "build_uki",
     "check_pcr_signatures",
+    "collect_extensions",
     "compare_images",
     "diagnose_firmware",
+    "disable_extension",
+    "enable_extension",
     "explain_event_log",
     "extract_image",
     "firmware_of_image",
@@ -260,21 +319,25 @@ __all__ = [
     "index_firmware",
     "inspect_image",
     "inspect_uki",
+    "install_extension",
     "lint_images",
     "load_pair",
     "load_signer",
     "merge_orders",
+    "node_status",
     "parse_firmware_index",
     "parse_firmware_plan",
     "parse_machine",
     "pcr_policies",
     "predict_pcrs",
     "read_pcr_bindings",
+    "remove_extension",
     "render_firmware_index",
     "render_firmware_plan",
     "render_machine",
     "replay_event_log",
     "reprobe_devices",
+    "roll_back_extension",
     "run_lab",
     "scan_machine",
     "sign_executable",
@@ -282,11 +345,13 @@ __all__ = [
     "sign_pcr_policies",
     "strip_initrd",
     "strip_root",
+    "take_inventory",
     "this_machine",
     "trust_certificate",
     "trust_efivars",
     "trust_folder",
     "unsign_image",
+    "upgrade_extension",
     "verify_image",
     "verify_uki",
 ]

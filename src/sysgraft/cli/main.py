@@ -54,6 +54,10 @@ NOUNS: Final = {
         "firmware by hardware: what a machine has, needs and lacks",
         "sysgraft firmware doctor --extension firmware.sysext.raw",
     ),
+    "node": (
+        "extensions on a node: installed, enabled for boot entries, activated",
+        "sysgraft node install https://example.org/firmware.sysext.raw",
+    ),
     "lab": (
         "boot what you are about to ship, in a virtual machine",
         "sysgraft lab run --uki linux.efi --extra firmware.sysext.raw --script check.sh",
@@ -70,11 +74,12 @@ DEBUG_VARIABLE: Final = "SYSGRAFT_DEBUG"
 _BUG_HINT: Final = f"this is a bug in sysgraft; set {DEBUG_VARIABLE}=1 to see where"
 
 
-def build_parser(noun: str | None = None) -> argparse.ArgumentParser:
+def build_parser(noun: str | None = None, verb: str | None = None) -> argparse.ArgumentParser:
     """The command line as an argparse parser.
 
     Args:
         noun: the only one whose verbs are wanted; None for all of them.
+        verb: the only one whose options are wanted; None for all of them.
     """
     parser = argparse.ArgumentParser(
         prog="sysgraft",
@@ -93,21 +98,32 @@ def build_parser(noun: str | None = None) -> argparse.ArgumentParser:
             formatter_class=HelpFormatter,
         )
         if noun in (None, name):
-            _fill(name, child)
+            _fill(name, child, verb)
     return parser
 
 
-def _fill(noun: str, parser: argparse.ArgumentParser) -> None:
+def _fill(noun: str, parser: argparse.ArgumentParser, verb: str | None) -> None:
     from importlib import import_module  # noqa: PLC0415  not needed for --help
 
-    import_module(f"sysgraft.cli.{noun}").fill(parser)
+    from sysgraft.cli import verbs  # noqa: PLC0415
+
+    module = import_module(f"sysgraft.cli.{noun}")
+    known = getattr(module, "VERBS", ())
+    if verb is not None and any(each.name == verb for each in known):
+        verbs.fill(parser, known, only=verb)
+    else:
+        module.fill(parser)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command line and return its exit code; argparse itself exits 2 on bad usage."""
     _prepare_streams()
     words = list(sys.argv[1:] if argv is None else argv)
-    arguments = build_parser(words[0] if words else "").parse_args(words)
+    if words[:1] == ["node"]:
+        from sysgraft.cli.node import as_of_kairos  # noqa: PLC0415  the noun is wanted anyhow
+
+        words = as_of_kairos(words)
+    arguments = build_parser(*(words[:2] or [""])).parse_args(words)
     from sysgraft.host.signals import Terminated  # noqa: PLC0415  not needed for --help
 
     try:

@@ -37,10 +37,18 @@ class Verb(NamedTuple):
     function: str = "run"
 
 
-def fill(noun: argparse.ArgumentParser, verbs: Iterable[Verb]) -> None:
-    """Add the verbs to a noun."""
+def fill(noun: argparse.ArgumentParser, verbs: Iterable[Verb], only: str | None = None) -> None:
+    """Add the verbs to a noun.
+
+    Args:
+        noun: its parser.
+        verbs: all of them.
+        only: the one whose options are wanted; None for all.
+    """
     parsers = noun.add_subparsers(title="verbs", metavar="VERB", required=True)
     for verb in verbs:
+        if only not in (None, verb.name):
+            continue
         parser = parsers.add_parser(
             verb.name,
             help=verb.summary,
