@@ -12,6 +12,7 @@ import targets_images
 import targets_logs
 import targets_names
 import targets_network
+import targets_node
 import targets_packages
 import targets_partitions
 import targets_policies
@@ -33,6 +34,7 @@ TARGETS: Final[tuple[Target, ...]] = (
     *targets_logs.TARGETS,
     *targets_names.TARGETS,
     *targets_network.TARGETS,
+    *targets_node.TARGETS,
     *targets_packages.TARGETS,
     *targets_partitions.TARGETS,
     *targets_policies.TARGETS,

@@ -26,8 +26,9 @@ from sysgraft.errors import ToolError
 from sysgraft.formats.image_reference import parse_reference
 from sysgraft.formats.kairos_catalog import RAW_TYPE
 from sysgraft.host.unix_http import UnixConnection
-from sysgraft.transport import credentials, daemon, waiting
+from sysgraft.transport import credentials, daemon, registry_image, waiting
 from sysgraft.transport.http import Http
+from sysgraft.transport.plain import fetch_file
 from sysgraft.transport.registry import Repository
 from target import File, Target, drain
 from targets_containers import saved
@@ -111,7 +112,7 @@ def read_registry(data: bytes) -> None:
     with (
         mock.patch("sysgraft.transport.pools._make", _pool_manager),
         mock.patch.object(registry, "Http", _Http),
-        mock.patch.object(registry, "Repository", _repository),
+        mock.patch.object(registry_image, "Repository", _repository),
         mock.patch.object(waiting, "FIRST_PAUSE", 0.0),
         open_tree([SourceSpec("docker", f"{_HOST}/a/b:1")], options) as found,
     ):
@@ -129,7 +130,7 @@ def read_catalog_source(data: bytes) -> None:
         mock.patch("sysgraft.transport.pools._make", _pool_manager),
         mock.patch.object(registry, "Http", _Http),
         mock.patch.object(catalog, "Http", _Http),
-        mock.patch.object(registry, "Repository", _repository),
+        mock.patch.object(registry_image, "Repository", _repository),
         mock.patch.object(waiting, "FIRST_PAUSE", 0.0),
         open_tree([SourceSpec("catalog", "fuzz")], options) as found,
     ):
@@ -230,6 +231,47 @@ def _exported() -> Sequence[bytes]:
     return (_answer(image), chunked + b"%x\r\n" % len(image) + image + b"\r\n0\r\n\r\n")
 
 
+# --- A single file -------------------------------------------------------------------------------
+
+
+class _Sink:
+    """What came of a file."""
+
+    def __init__(self) -> None:
+        self.total: int | None = None
+        self.size = 0
+
+    def begin(self, total: int | None) -> None:
+        self.total, self.size = total, 0
+
+    def add(self, data: bytes) -> None:
+        self.size += len(data)
+
+
+def read_plain_file(data: bytes) -> None:
+    """A file on a server that breaks off, answers in parts and redirects."""
+    _answers[:] = data.split(_NEXT)[:20]
+    sink = _Sink()
+    with (
+        mock.patch("sysgraft.transport.pools._make", _pool_manager),
+        mock.patch.object(waiting, "FIRST_PAUSE", 0.0),
+    ):
+        fetch_file(_Http(()), f"https://{_HOST}/a.raw", sink)
+    assert sink.size
+    assert sink.total in (None, sink.size)
+
+
+def _plain_files() -> Sequence[bytes]:
+    """One in a piece; one that is taken up again; one that is elsewhere; one that changed."""
+    body = bytes(range(200))
+    whole = _answer(body, ETag='"one"')
+    part = _answer(body[80:], "206 Partial Content", Content_Range="bytes 80-199/200", ETag='"one"')
+    cut = whole[:-120]
+    moved = _answer(b"", "302 Found", Location=f"https://cdn.{_HOST}/b")
+    gone = _answer(b"", "416 Range Not Satisfiable")
+    return tuple(map(_NEXT.join, ([whole], [cut, part], [moved, whole], [cut, gone, whole])))
+
+
 # --- Credentials ---------------------------------------------------------------------------------
 
 _CREDENTIALS: Final = File("auth.json")
@@ -287,6 +329,22 @@ TARGETS: Final = (
         read=read_catalog_source,
         tokens=(_NEXT, b"HTTP/1.1 302 F\r\nLocation: ", b'"oci"', b"@sha256:"),
         weight=3,
+    ),
+    Target(
+        name="plain-file",
+        seeds=_plain_files,
+        read=read_plain_file,
+        tokens=(
+            _NEXT,
+            b"HTTP/1.1 206 P\r\n",
+            b"Content-Range: bytes 80-199/200\r\n",
+            b'ETag: W/"one"\r\n',
+            b"Last-Modified: Thu, 01 Jan 1970 00:00:00 GMT\r\n",
+            b"Date: ",
+            b"Content-Encoding: gzip\r\n",
+            b"Location: http://",
+        ),
+        weight=8,
     ),
     Target(
         name="credentials",

@@ -7,6 +7,7 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from elf_kit import program
 from lint_kit import (
     EVERYTHING,
     RELOADED,
@@ -26,6 +27,8 @@ from sysgraft.firmware.inventory import Machine, parse_machine, render_machine
 from sysgraft.firmware.log import read_log
 from sysgraft.firmware.scan import ScanOptions, scan_machine
 from sysgraft.formats import (
+    elf,
+    elf_dynamic,
     firmware_file,
     kernel_log,
     lspci,
@@ -67,6 +70,24 @@ def read_module(data: bytes) -> None:
         found = modinfo.parse(blob)
     assert isinstance(found.name + found.vermagic, str)
     modinfo.fits(found.vermagic, "6.1.0")
+
+
+def programs() -> Sequence[bytes]:
+    """Programs and libraries in both widths and orders."""
+    loader, runpath = "/lib64/ld-linux-x86-64.so.2", "$ORIGIN/../lib:/opt"
+    return (
+        program(interpreter=loader, needed=("liba.so.1", "libb.so.1"), runpath=runpath),
+        program(name="liba.so.1", rpath="/opt", bits=32),
+        program(name="libb.so.1", needed=("liba.so.1",), order=">"),
+    )
+
+
+def read_program(data: bytes) -> None:
+    """What a program asks of the loader."""
+    blob = BytesBlob(data)
+    found = elf_dynamic.read_dynamic(blob)
+    elf.architecture(blob)
+    assert all("\0" not in each for each in (found.interpreter, found.name, *found.needed))
 
 
 def read_lists(data: bytes) -> None:
@@ -178,6 +199,7 @@ TARGETS: Final = (
         tokens=(b"vermagic=", b"firmware=", b"\0", b"~Module signature appended~\n", b".modinfo\0"),
         weight=20,
     ),
+    Target(name="elf-dynamic", seeds=programs, read=read_program, weight=10),
     Target(
         name="module-lists",
         seeds=lambda: (b"kernel/a.ko.xz: kernel/b.ko\nupdates/c.ko:\n", zstd(b"x" * 900)),
