@@ -9,6 +9,7 @@ import json
 import os
 import re
 import socket
+import ssl
 import subprocess
 import threading
 import time
@@ -260,12 +261,24 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         pass
 
 
+class _Server(http.server.ThreadingHTTPServer):
+    daemon_threads = True
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        """A client that went away is nothing to tell of."""
+
+
 @contextmanager
-def server(answer: Callable[[Request], Reply]) -> Iterator[str]:
-    """An HTTP server on loopback; gives ``127.0.0.1:PORT``."""
+def server(
+    answer: Callable[[Request], Reply], pair: tuple[Path, Path] | None = None
+) -> Iterator[str]:
+    """An HTTP server on loopback, over TLS with a certificate and key; gives ``127.0.0.1:PORT``."""
     handler = type("Handler", (_Handler,), {"answer": staticmethod(answer)})
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as listening:
-        listening.daemon_threads = True
+    with _Server(("127.0.0.1", 0), handler) as listening:
+        if pair is not None:
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            context.load_cert_chain(*pair)
+            listening.socket = context.wrap_socket(listening.socket, server_side=True)
         thread = threading.Thread(target=listening.serve_forever, args=(0.05,), daemon=True)
         thread.start()
         try:

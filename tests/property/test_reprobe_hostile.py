@@ -12,10 +12,10 @@ from sysgraft.firmware.reprobe.anchors_console import console_anchors
 from sysgraft.firmware.reprobe.anchors_disk import disk_anchors
 from sysgraft.firmware.reprobe.anchors_net import net_anchors
 from sysgraft.firmware.reprobe.guards import parse_allowed
-from sysgraft.firmware.reprobe.mounts import mount_of, parse_mounts
 from sysgraft.firmware.reprobe.names import split_device
 from sysgraft.firmware.reprobe.selection import read_aliases, unbound
 from sysgraft.firmware.reprobe.snapshot import read_snapshot
+from sysgraft.host.mounts import mount_of, parse_mounts
 from sysgraft.testing.sysfs import FakeSysfs
 
 NAMES: Final = ("sda", "dm-0", "dm-1", "loop0", "eth0", "bond0", "usb1", "1-1", "..", "ttyS0")

@@ -18,6 +18,7 @@ import pytest
 
 import sysgraft
 from sysgraft.cli.main import build_parser
+from sysgraft.cli.node import as_of_kairos
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -157,10 +158,19 @@ def test_a_command_shown_is_one_the_program_takes(line: str) -> None:
 def parser_answer(words: list[str]) -> str | int | None:
     """The exit code argparse asks for: 0 for what it takes, and for ``--help``."""
     try:
-        build_parser().parse_args(words)
+        build_parser().parse_args(as_of_kairos(words))
     except SystemExit as end:
         return end.code
     return 0
+
+
+def test_the_lines_of_kairos_agent_are_taken() -> None:
+    page = (ROOT / "docs/guide/install-on-a-node.md").read_text()
+    pairs = re.findall(r"^\| `kairos-agent (.*?)` \| `sysgraft node (.*?)` \|$", page, re.MULTILINE)
+    assert len(pairs) > 5
+    for theirs, ours in pairs:
+        assert theirs == ours
+        assert parser_answer(["node", *shlex.split(ours)]) == 0
 
 
 def test_the_check_of_commands_finds_a_wrong_one() -> None:

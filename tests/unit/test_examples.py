@@ -125,3 +125,24 @@ def test_firmware_by_hardware(tmp_path: Path, signing_pair: SigningPair) -> None
     assert f"pci:0000:00:00.0: {missed}: install" in printed
     assert printed[-1].startswith("upgrade: firmware_2 lies on top, ")
     assert {path.name for path in out.iterdir()} >= {"plan.json", "slim.tar", "early-1.cpio"}
+
+
+def test_extensions_on_a_node(tmp_path: Path, signing_pair: SigningPair) -> None:
+    library = tmp_path / "root/usr/lib/systemd/libsystemd-shared-257.so"
+    certificate = tmp_path / "root/usr/lib/verity.d/mine.crt"
+    for path, data in ((library, b""), (certificate, signing_pair.certificate.read_bytes())):
+        path.parent.mkdir(parents=True)
+        path.write_bytes(data)
+    (tmp_path / "out").mkdir()
+    pair = (signing_pair.key, signing_pair.certificate)
+    printed = run("extensions_on_a_node.py", tmp_path / "root", *pair, tmp_path / "out")
+    lines = printed.splitlines()
+    assert lines[0].startswith("installed hello_1, sha256:")
+    assert lines[1:] == [
+        "hello_2: installed",
+        "hello_2: enabled active",
+        "hello_1: disabled active",
+        "hello_1: enabled for passive",
+        "hello_2: enabled for active",
+        "after the rollback hello_2 would be removed",
+    ]

@@ -90,6 +90,47 @@ def test_a_volume_is_read(bits: int) -> None:
     assert [entry.name for entry in volume.list()] == ["EFI", "AUTOEXEC.BAT"]
 
 
+def test_free_entries_are_counted_in_runs_and_behind_the_end() -> None:
+    image = FatImage(32)
+    gone = record(b"\xe5ONE    EFI")
+    folder = image.folder(
+        gone,
+        gone,
+        long_records("active.efi.extra.d", short("ACTIVE~1.D")),
+        record(short("ACTIVE~1.D"), attributes=0x10),
+        gone,
+        record(short("LAST")),
+    )
+    full = image.folder(*[record(short(f"FILE{number}")) for number in range(14)])
+    image.set_root(
+        record(short("EFI"), folder, attributes=0x10),
+        record(short("FULL"), full, attributes=0x10),
+    )
+    volume = opened(image)
+    # A cluster of 512 bytes has 16 entries: two dots, two free, three, one free, one, the rest.
+    assert volume.free_runs("EFI") == (2, 1, 7)
+    assert volume.free_runs("FULL") == ()
+    with pytest.raises(InputError, match="no folder NONE"):
+        volume.free_runs("NONE")
+
+
+@pytest.mark.parametrize(
+    ("name", "count"),
+    [
+        ("SYSGRAFT.NEW", 1),
+        ("SYSGRAFT", 1),
+        ("sysgraft.new", 2),
+        ("a.b.c", 2),
+        ("exactly13name", 2),
+        ("exactly14names", 3),
+        ("active.efi.extra.d", 3),
+        ("x" * 255, 21),
+    ],
+)
+def test_new_names_take_entries_as_linux_writes_them(name: str, count: int) -> None:
+    assert fat_directory.entries_of(name) == count
+
+
 @BITS
 def test_paths_are_found_as_fat_compares_them(bits: int) -> None:
     image = FatImage(bits)

@@ -12,7 +12,7 @@ import pytest
 from reprobe_kit import Kit, kit_in
 from sysgraft.errors import UsageError
 from sysgraft.firmware.reprobe.guards import GUARDS, parse_allowed
-from sysgraft.firmware.reprobe.mounts import mount_of, parse_mounts
+from sysgraft.host.mounts import mount_of, parse_mounts
 from sysgraft.testing.sysfs_control import Behaviour
 
 if TYPE_CHECKING:

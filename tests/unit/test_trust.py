@@ -398,7 +398,7 @@ def changed(name: str, attributes: int) -> FakeEfiVariables:
     }
     values = secure_boot_values(databases=lists)
     (key,) = (key for key in values if key[0] == name)
-    values[key] = dataclasses.replace(values[key], attributes=attributes)
+    values[key] = values[key]._replace(attributes=attributes)
     return FakeEfiVariables(values, "efivars")
 
 
