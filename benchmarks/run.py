@@ -9,6 +9,7 @@ about 8 GB of memory: everything happens in a tmpfs.
 from __future__ import annotations
 
 import argparse
+import compileall
 import json
 import os
 import subprocess
@@ -23,6 +24,7 @@ from debian13 import inside
 from firmware import FirmwareBench
 from firmware_tree import describe, make
 from measure import Command, Times, interleaved, machine, peak_memory
+from node import NodeBench
 from pcr import PcrBench
 from registry import RegistryBench
 from uki import UkiBench
@@ -43,6 +45,8 @@ PARTS: Final = (
     "registry",
     "firmware index",
     "firmware plan",
+    "node activate",
+    "node list",
     "start",
     "memory",
 )
@@ -66,6 +70,9 @@ GOALS: Final = {
     "firmware index / decompress": ("firmware index", "sysgraft", "decompress", 1.3),
     "firmware update / index": ("firmware index", "update", "sysgraft", 0.1),
     "firmware plan / load": ("firmware plan", "sysgraft", "load", 2.0),
+    "node activate, known / import": ("node activate", "activate: known", "import x509", 3.0),
+    "node activate, whole / floor": ("node activate", "activate: whole", "floor", 1.3),
+    "node list / python": ("node list", "node list", "python -c pass", 5.0),
     "help / python": ("start", "sysgraft --help", "python -c pass", 3.0),
 }
 # The same of the bytes that were made.
@@ -83,6 +90,7 @@ MEMORY_GOALS: Final = {
     "uki verify": 150_000_000,
     "pcr predict": 150_000_000,
     "registry": 200_000_000,
+    "node activate": 80_000_000,
 }
 
 # The tree, the keys and the output are bound in.
@@ -214,7 +222,21 @@ def measure(bench: Bench, parts: list[str], rounds: int) -> Results:
     if "registry" in parts:
         measure_registry(RegistryBench(bench.work, bench.tree), parts, rounds, results)
     measure_firmware(bench, parts, rounds, results)
+    measure_node(bench, parts, rounds, results)
     return results
+
+
+def measure_node(all_parts: Bench, parts: list[str], rounds: int, results: Results) -> None:
+    if not {"node activate", "node list"} & set(parts):
+        return
+    bench = NodeBench(all_parts.work)
+    if "node activate" in parts:
+        whole, known = bench.whole(), bench.known()
+        results.seconds["node activate"] = interleaved(whole, rounds) | interleaved(known, STARTS)
+        if "memory" in parts:
+            results.memory["node activate"] = peak_memory(whole[0])
+    if "node list" in parts:
+        results.seconds["node list"] = interleaved(bench.listing(), STARTS)
 
 
 def measure_registry(bench: RegistryBench, parts: list[str], rounds: int, results: Results) -> None:
@@ -333,8 +355,15 @@ def arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
+def prepare() -> None:
+    """What an installed program has: bytecode beside its source."""
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+    compileall.compile_dir(ROOT / "src/sysgraft", quiet=2)
+
+
 def main() -> None:
     chosen = arguments()
+    prepare()
     with tempfile.TemporaryDirectory(dir=TMPFS, prefix="sysgraft-bench-") as folder:
         tree: Path = chosen.tree or Path(folder, "tree")
         if chosen.tree is None:
