@@ -33,7 +33,7 @@ fuzz: $(VENV)/dev.stamp ## Give a million damaged files to every parser (Linux)
 lock: $(VENV)/dev.stamp ## Renew requirements/*.txt
 	$(BIN)/python -m pip install --quiet uv
 	$(LOCK) pyproject.toml requirements/build.in -o requirements/runtime.txt
-	$(LOCK) pyproject.toml requirements/build.in --group dev --extra fast --extra hsm --extra squashfs \
+	$(LOCK) pyproject.toml requirements/build.in --group dev --extra fast --extra hsm --extra node --extra squashfs \
 		-c requirements/runtime.txt -o requirements/dev.txt
 
 clean: ## Remove the environment, the demo's output and all caches of this folder
