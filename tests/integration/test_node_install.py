@@ -614,6 +614,8 @@ def test_credentials_need_a_digest(root: Root) -> None:
     assert (root.path / KAIROS / "sidecars/net.cred").read_bytes() == b"base64 text"
     listed = root.run("list", "--json").document["installed"]
     assert [each["file"] for each in listed if each["type"] == "sidecars"] == ["net.cred"]
+    message = root.refused("upgrade", secret, "--digest", digest(secret))
+    assert "net.cred has no versions" in message
     assert root.run("remove", "net").code == 0
     assert os.listdir(root.path / KAIROS / "sidecars") == []
 

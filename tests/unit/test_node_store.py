@@ -44,11 +44,17 @@ def test_what_is_installed(root: Root) -> None:
     root.write(f"{STORE}/sub.raw/x")
     root.link(f"{STORE}/link.raw", "b.sysext.raw")
     root.link(f"{STORE}/gone.raw", "/etc/shadow")
-    found = store(root).files()
+    passed_over: list[Flaw] = []
+    found = store(root).files(passed_over)
     assert [(each.file, each.name, each.family, each.version, each.size) for each in found] == [
         ("a_1.2.raw", "a_1.2", "a", "1.2", 5),
         ("b.sysext.raw", "b", "b", "", 5),
     ]
+    assert {os.path.basename(path): reason for path, reason in passed_over} == {
+        "sub.raw": "it is no file, and no image of the store",
+        "link.raw": "it is a link, and no image of the store",
+        "gone.raw": "it is a link, and no image of the store",
+    }
 
 
 def test_stores_of_other_kinds(root: Root) -> None:

@@ -39,7 +39,7 @@ class Inventory:
     Attributes:
         items: installed files, by kind and name.
         placed: what lies on the EFI system partition.
-        flaws: links that lead nowhere, or elsewhere.
+        flaws: links that lead nowhere, or elsewhere, and what is no file.
         notes: what was not looked at.
     """
 
@@ -76,7 +76,7 @@ def take_inventory(node: Node, *, profiles: Sequence[str] = (), kind: str = "") 
 
 def _items(node: Node, kind: str, flaws: list[Flaw]) -> list[Item]:
     store = node.store(kind)
-    files = store.files()
+    files = store.files(flaws)
     enabled = {profile: store.enabled(profile, flaws) for profile in store.profiles()}
     mapped = _mapped(node, [each.name for each in files]) if kind != SIDECARS else {}
     return [

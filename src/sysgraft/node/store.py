@@ -110,8 +110,11 @@ class Store:
             return file.lower().endswith(SIDECAR_SUFFIXES)
         return file.endswith(_RAW) and names.kind_of(file) in (None, self.kind)
 
-    def files(self) -> tuple[Stored, ...]:
+    def files(self, flaws: list[Flaw] | None = None) -> tuple[Stored, ...]:
         """What is installed, by name.
+
+        Args:
+            flaws: gets what is passed over.
 
         Raises:
             InputError: the store cannot be read.
@@ -120,9 +123,14 @@ class Store:
             return ()
         found = []
         for entry in _entries(self.folder):
-            if self.takes(entry.name) and entry.is_file(follow_symlinks=False):
+            if not self.takes(entry.name):
+                continue
+            if entry.is_file(follow_symlinks=False):
                 size = entry.stat(follow_symlinks=False).st_size
                 found.append(Stored(entry.name, entry.path, size))
+            elif flaws is not None:
+                what = "a link" if entry.is_symlink() else "no file"
+                flaws.append(Flaw(entry.path, f"it is {what}, and no image of the store"))
         return tuple(sorted(found))
 
     def profiles(self) -> tuple[str, ...]:

@@ -104,7 +104,10 @@ def _newest(
                 return store, stored.file
     installed = install(node, uri, options.install, progress=progress)
     if installed.store.kind == SIDECARS:
-        raise UsageError(f"{installed.file} has no versions", hint="use install and enable")
+        raise UsageError(
+            f"{installed.file} has no versions",
+            hint="it is installed; `sysgraft node enable` enables it",
+        )
     record.changes += installed.changes.changes
     record.note(*installed.changes.notes)
     return installed.store, installed.file
