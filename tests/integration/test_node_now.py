@@ -39,7 +39,7 @@ def systemd(root: Root) -> FakeSystemd:
     """Merges whatever images lie where systemd looks."""
 
     def finds(kind: Kind) -> list[str]:
-        found = found_by_systemd(root.node(), kind)
+        found = found_by_systemd(root.node(), kind, 257)
         return [name for name, path in found.items() if not os.path.isdir(path)]
 
     return FakeSystemd(finds)

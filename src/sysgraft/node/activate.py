@@ -13,6 +13,7 @@ from being done. Nothing persistent is changed but the list of what was found wh
 
 from __future__ import annotations
 
+import math
 import os
 import time
 from dataclasses import dataclass, field
@@ -22,6 +23,7 @@ from typing import TYPE_CHECKING, Final
 from sysgraft.base.progress import NoProgress
 from sysgraft.errors import SysgraftError
 from sysgraft.formats.extension_release import Kind
+from sysgraft.host.places import real_path
 from sysgraft.node import trust
 from sysgraft.node.activation import Activated, Activation
 from sysgraft.node.candidates import candidates
@@ -29,11 +31,11 @@ from sysgraft.node.environment import Environment, write_environment
 from sysgraft.node.hierarchies import hierarchies, mounts_below, not_merged
 from sysgraft.node.host import this_host
 from sysgraft.node.judge import Judge
-from sysgraft.node.mapping import matches
-from sysgraft.node.masking import mask_others, others_files, unmask
+from sysgraft.node.mapping import is_denied
+from sysgraft.node.masking import mask_others, others_in, unmask
 from sysgraft.node.modes import Fate, State, fate
 from sysgraft.node.policies import node_policy
-from sysgraft.node.run_links import link
+from sysgraft.node.run_links import link, ours
 from sysgraft.node.settings import Check, Mode
 from sysgraft.node.store import extension_name
 from sysgraft.sign.verify.trust import TrustStore
@@ -75,6 +77,7 @@ class _Work:
     complete: bool = True
     host: Host = field(init=False)
     judge: Judge = field(init=False)
+    clock: _Clock = field(init=False)
     policies: dict[Kind, str] = field(init=False)
 
     def run(self) -> Activation:
@@ -83,7 +86,8 @@ class _Work:
         store = trust.node_trust(node)
         self.notes += [*map(str, node.configuration.notes), *node.boot.notes, *store.notes]
         self.policies = self._policies()
-        self.judge = Judge(store, self.host, progress=self.progress)
+        self.clock = _Clock(self.progress)
+        self.judge = Judge(store, self.host, progress=self.clock)
         mounts = mounts_below(node.files)
         merged = hierarchies(mounts, node.root) if mounts else ()
         certificates = self._certificates(store)
@@ -93,8 +97,12 @@ class _Work:
         self._guard(lambda: trust.export(certificates, node.root))
         self._guard(lambda: unmask(node))
         self._guard(partial(link, node, images))
+        others = tuple(self._others(certificates))
         if node.settings.check == Check.WHOLE:
-            images = self._read_data(images)
+            before, images = images, self._read_data(images)
+            if [each.linked for each in before] != [each.linked for each in images]:
+                # What a link of ours has hidden comes to light where it went.
+                others = tuple(dict.fromkeys((*others, *self._others(certificates))))
         images = tuple(_with_lost(each, merged) for each in images) if merged else images
         return Activation(
             entry=node.boot.entry,
@@ -104,7 +112,7 @@ class _Work:
             policies=self.policies,
             certificates=certificates,
             images=images,
-            others=tuple(self._others(certificates)),
+            others=others,
             hierarchies=merged,
             mounts=mounts,
             notes=tuple(dict.fromkeys(self.notes)),
@@ -167,6 +175,7 @@ class _Work:
         judged = self.judge.look(
             candidate.path,
             policy=self.policies[candidate.kind],
+            kind=candidate.kind,
             known_in=candidate.remembered_in,
         )
         outcome, reason = self._outcome(judged, candidate.kind)
@@ -187,25 +196,28 @@ class _Work:
         return outcome, judged.reason
 
     def _is_denied(self, name: str) -> bool:
-        return any(matches(pattern, name) for pattern in self.node.settings.deny)
+        return is_denied(name, self.node.settings.deny)
 
     def _read_data(self, images: tuple[Activated, ...]) -> tuple[Activated, ...]:
         """Read what nobody has read yet, as long as there is time; what is damaged goes again.
 
         What is not reached stays: dm-verity compares each block when it is used.
         """
-        end = time.monotonic() + READ_SECONDS
+        self.clock.end = time.monotonic() + READ_SECONDS
         tried: set[str] = set()
         while (each := _unread(images, tried)) is not None:
-            if time.monotonic() > end:
+            tried.add(each.candidate.path)
+            try:
+                self.clock.check()
+                judged = self.judge.read(
+                    each.candidate.path,
+                    policy=self.policies[each.candidate.kind],
+                    kind=each.candidate.kind,
+                    known_in=each.candidate.remembered_in,
+                )
+            except _OutOfTimeError:
                 self.notes.append(f"not all data were read in {READ_SECONDS} seconds")
                 break
-            tried.add(each.candidate.path)
-            judged = self.judge.read(
-                each.candidate.path,
-                policy=self.policies[each.candidate.kind],
-                known_in=each.candidate.remembered_in,
-            )
             if judged.state is State.GOOD:
                 images = tuple(e._replace(judgement=judged) if e is each else e for e in images)
             else:
@@ -215,28 +227,27 @@ class _Work:
 
     def _others(self, certificates: tuple[Trusted, ...]) -> Iterator[Other]:
         """See to it that what others have put there does no harm."""
+        mask = self.node.settings.mode is not Mode.DISABLED
         for kind in Kind:
-            if others_files(self.node, kind):
-                try:
-                    yield from self._others_of(kind, certificates)
-                except (SysgraftError, OSError) as error:
-                    self.notes.append(f"failed: {error}")
-                    self.complete = False
+            there = others_in(self.node, kind, self.host.systemd, ours(self.node))
+            if there:
+                problem_of = self._problems(kind, certificates)
+                yield from mask_others(self.node, there, problem_of, kind=kind, mask=mask)
 
-    def _others_of(self, kind: Kind, certificates: tuple[Trusted, ...]) -> Iterator[Other]:
+    def _problems(self, kind: Kind, certificates: tuple[Trusted, ...]) -> Callable[[str], str]:
+        """What tells why something of others must not be merged."""
+        settings = self.node.settings
+        if settings.mode is Mode.ENFORCED and settings.judge_others:
+            return partial(self._problem_of_other, kind=kind)
         from sysgraft.node.foretelling import merge_target, refusal  # noqa: PLC0415  rare
 
-        settings = self.node.settings
-        target = merge_target(self.node, self.policies[kind], certificates)
-        is_strict = settings.mode is Mode.ENFORCED and settings.judge_others
-
-        def problem_of(path: str) -> str:
-            if is_strict:
-                return self._problem_of_other(path, kind)
-            return "" if os.path.isdir(path) else refusal(path, target)
-
-        mask = settings.mode is not Mode.DISABLED
-        yield from mask_others(self.node, kind, problem_of, mask=mask)
+        try:
+            target = merge_target(self.node, self.policies[kind], certificates)
+        except (SysgraftError, OSError) as error:
+            self.notes.append(f"failed: {error}")
+            self.complete = False
+            return lambda _: "nobody can tell whether systemd would merge it"
+        return partial(refusal, target=target, kind=kind, root=self.node.root)
 
     def _problem_of_other(self, path: str, kind: Kind) -> str:
         """Why the node itself would not activate it."""
@@ -244,9 +255,41 @@ class _Work:
             return DENIED
         if os.path.isdir(path):
             return "a folder, which nobody can sign"
-        judged = self.judge.look(os.path.realpath(path), policy=self.policies[kind])
+        # A link gives it another name, and the release file has to be of that.
+        judged = self.judge.look(
+            real_path(self.node.root, path),
+            policy=self.policies[kind],
+            kind=kind,
+            name=os.path.basename(path),
+        )
         outcome, reason = self._outcome(judged, kind)
         return "" if outcome is Fate.MERGED else reason
+
+
+class _OutOfTimeError(Exception):
+    """There is none left for reading; no error of an image."""
+
+
+@dataclass(eq=False)
+class _Clock:
+    """Ends the reading of data in time, in the middle of an image too."""
+
+    progress: Progress
+    end: float = math.inf
+
+    def check(self) -> None:
+        if time.monotonic() > self.end:
+            raise _OutOfTimeError
+
+    def start(self, label: str, total: int) -> None:
+        self.progress.start(label, total)
+
+    def advance(self, amount: int) -> None:
+        self.check()
+        self.progress.advance(amount)
+
+    def finish(self) -> None:
+        self.progress.finish()
 
 
 def _unread(images: tuple[Activated, ...], tried: set[str]) -> Activated | None:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from sysgraft.errors import InputError
 from sysgraft.formats.extension_release import Kind
 from sysgraft.host.places import below
+from sysgraft.image.names import kind_of
 from sysgraft.node.layout import COMMON
 from sysgraft.node.mapping import extensions_for
 from sysgraft.node.store import extension_name
@@ -40,6 +41,7 @@ _BROUGHT: Final = (
     ("/run/sysgraft/extra/confext", Kind.CONFEXT),
     ("/run/sysgraft/extra/global_confext", Kind.CONFEXT),
 )
+BROUGHT: Final = tuple(place for place, _ in _BROUGHT)
 """Where systemd-stub puts them (systemd-stub(7)), and where an initrd that is left saves them."""
 
 
@@ -82,7 +84,7 @@ def candidates(node: Node, notes: list[str]) -> tuple[Candidate, ...]:
     for kind in Kind:
         try:
             found += _enabled(node, kind, notes)
-        except InputError as error:
+        except (InputError, OSError) as error:
             notes.append(f"nothing of the store counts: {error}")
     once = {(each.kind, each.path): each for each in reversed(found)}
     ordered = [each for each in found if once.pop((each.kind, each.path), None) is not None]
@@ -99,7 +101,8 @@ def _brought(node: Node) -> Iterator[Candidate]:
         for file in files:
             path = os.path.join(folder, file)
             if file.endswith(".raw") and os.path.isfile(path) and not os.path.islink(path):
-                yield Candidate(kind, file, path, STUB)
+                # Stubs before 256 have configuration extensions among the others.
+                yield Candidate(kind_of(file) or kind, file, path, STUB)
 
 
 def _enabled(node: Node, kind: Kind, notes: list[str]) -> Iterator[Candidate]:
@@ -112,7 +115,7 @@ def _enabled(node: Node, kind: Kind, notes: list[str]) -> Iterator[Candidate]:
         try:
             for file in store.enabled(profile, flaws):
                 yield Candidate(kind, file, store.path(file), profile, store.folder)
-        except InputError as error:
+        except (InputError, OSError) as error:
             notes.append(f"nothing that is enabled for {profile} counts: {error}")
     notes += [f"{flaw.path}: {flaw.reason}" for flaw in flaws]
 

@@ -12,7 +12,7 @@ from sysgraft.node.changes import Record
 from sysgraft.node.changing import changing
 from sysgraft.node.esp import Esp
 from sysgraft.node.layout import SIDECARS
-from sysgraft.node.mapping import profiles_for
+from sysgraft.node.mapping import is_denied, profiles_for
 from sysgraft.node.placing import placed, policy_file
 from sysgraft.node.versions import version_key
 
@@ -77,7 +77,10 @@ def _unused(node: Node, store: Store, on_esp: frozenset[str], keep: int) -> Iter
     files = store.files()
     used = {*_linked(store), *on_esp}
     rules = node.settings.rules if store.kind != SIDECARS else ()
-    mapped = profiles_for([each.name for each in files], rules)
+    # Of what is denied none counts: the version before it is in force.
+    mapped = profiles_for(
+        [e.name for e in files if not is_denied(e.name, node.settings.deny)], rules
+    )
     kept = {each.file for family in _families(files) for each in family[:keep]}
     for each in files:
         if each.file not in used | kept and not mapped.get(each.name):

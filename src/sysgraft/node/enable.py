@@ -141,9 +141,10 @@ def _merge_now(
     if not set(profiles) & set(node.boot.profiles):
         record.note(f"this boot ({node.boot.entry or 'of an unknown entry'}) is not concerned")
         return
+    asked = [each.stored.file for each in selected]
     for kind in Kind:
         if any(each.store.kind == kind for each in selected):
-            now.refresh(node, kind, record, systemd=options.systemd)
+            now.refresh(node, kind, record, systemd=options.systemd, asked=asked)
 
 
 def disable(

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from sysgraft.base.progress import Progress
+    from sysgraft.formats.extension_release import Kind
     from sysgraft.image.checks import Check
     from sysgraft.image.verify import Verification
     from sysgraft.sign.verify.trust import TrustStore
@@ -66,6 +67,7 @@ class Judgement(NamedTuple):
         signer: who signed it, as the signature has it.
         trusted_by: where the trust in the signer comes from.
         refused: why the image policy does not let it in, were its signature good; empty if it does.
+        kind: system or configuration extension; None where nobody can tell.
     """
 
     state: State
@@ -75,6 +77,14 @@ class Judgement(NamedTuple):
     signer: str = ""
     trusted_by: str = ""
     refused: str = ""
+    kind: Kind | None = None
+
+    def held_to(self, kind: Kind | None) -> Judgement:
+        """The same, if it is of this kind: systemd finds no release file in one of the other."""
+        if kind is None or self.kind in (None, kind):
+            return self
+        reason = f"it is a {self.kind} where systemd looks for a {kind}"
+        return self._replace(state=State.MISNAMED, reason=reason)
 
 
 class Judge:
@@ -91,37 +101,59 @@ class Judge:
         self._host = host
         self._progress = progress
         self._lists: dict[str, Known] = {}
-        self._told: dict[str, Judgement] = {}
+        self._told: dict[tuple[str, str], Judgement] = {}
 
-    def look(self, path: str, *, policy: str, known_in: str = "") -> Judgement:
+    def look(
+        self,
+        path: str,
+        *,
+        policy: str,
+        kind: Kind | None = None,
+        known_in: str = "",
+        name: str = "",
+    ) -> Judgement:
         """What the image in a file is, its data left out unless they were read before.
 
         Args:
             path: the file.
             policy: the image policy in force.
+            kind: that it has to be; None for any.
             known_in: the folder whose list of what was found whole counts; empty for none.
+            name: what systemd sees it as; empty for what it is called.
         """
-        if path not in self._told:
-            self._told[path] = self._verify(path, policy, reads_data=False, known_in=known_in)
-        return self._told[path]
+        key = (path, name)
+        if key not in self._told:
+            self._told[key] = self._verify(
+                path, policy, reads_data=False, known_in=known_in, name=name
+            )
+        return self._told[key].held_to(kind)
 
-    def read(self, path: str, *, policy: str, known_in: str = "", name: str = "") -> Judgement:
+    def read(
+        self,
+        path: str,
+        *,
+        policy: str,
+        kind: Kind | None = None,
+        known_in: str = "",
+        name: str = "",
+    ) -> Judgement:
         """What the image in a file is, all its data read; that is remembered.
 
         Args:
             path: the file.
             policy: the image policy in force.
+            kind: that it has to be; None for any.
             known_in: the folder whose list gets it if it is whole; empty for none.
             name: what the file will be called; empty for what it is called.
         """
         found = self._verify(path, policy, reads_data=True, known_in=known_in, name=name)
-        self._told[path] = found
+        self._told[path, name] = found
         if known_in and found.root_hash and found.state in _WHOLE:
             known = self._known(known_in)
             known.add(path, bytes.fromhex(found.root_hash))
             # At once: a boot that ends early goes on with the next image the next time.
             known.write()
-        return found
+        return found.held_to(kind)
 
     def _verify(
         self, path: str, policy: str, *, reads_data: bool, known_in: str = "", name: str = ""
@@ -165,6 +197,7 @@ def _judgement(found: Verification, *, read: bool) -> Judgement:
         signer=found.signer.identity if found.signer else "",
         trusted_by=found.signer.source if found.signer else "",
         refused=policy.reason if (policy := checks["image-policy"]).status == "fail" else "",
+        kind=found.kind,
     )
 
 

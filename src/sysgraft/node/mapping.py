@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final
 
 from sysgraft.errors import SysgraftError
 from sysgraft.formats.glob import Glob
+from sysgraft.image.names import base_name
 from sysgraft.node.settings import UNMATCHED
 from sysgraft.node.versions import newest
 
@@ -62,6 +63,15 @@ def matches(pattern: str, name: str) -> bool:
     return _glob(pattern).matches(name)
 
 
+def is_denied(name: str, deny: Sequence[str]) -> bool:
+    """Whether an extension is denied, by its name or by what comes before its version.
+
+    A file that is renamed behind the first ``_`` or ``+`` of its name is the same extension to
+    systemd, where its release file has the name before them.
+    """
+    return any(matches(each, called) for each in deny for called in {name, base_name(name)})
+
+
 def profiles_for(names: Sequence[str], rules: Sequence[MapRule]) -> Mapping[str, tuple[str, ...]]:
     """The profiles that each extension goes to.
 
@@ -95,13 +105,12 @@ def extensions_for(
         rules: the map; without any, the result is empty.
 
     Returns:
-        Their names, of several versions the newest, in the order of `names`.
+        Their names, in the order of `names`; of several versions all.
     """
     if not rules:
         return ()
-    wanted = [name for name in names if not set(profiles).isdisjoint(_wanted(name, rules))]
-    chosen = set(newest(wanted))
-    return tuple(name for name in dict.fromkeys(wanted) if name in chosen)
+    wanted = (name for name in names if not set(profiles).isdisjoint(_wanted(name, rules)))
+    return tuple(dict.fromkeys(wanted))
 
 
 def _wanted(name: str, rules: Sequence[MapRule]) -> tuple[str, ...]:

@@ -3,8 +3,11 @@
 What lies in ``/var/lib/extensions`` is merged by systemd beside what this node activates; one bad
 image there would take everything along, and a folder there is signed by nobody. An empty folder of
 its name in ``/run`` comes earlier in systemd's search, and stands for "no such extension"
-(systemd-sysext(8)). What lies in ``/etc/extensions`` comes before ``/run`` and cannot be masked: it
-is told. What is part of the system, below ``/usr/lib``, is left alone.
+(systemd-sysext(8)). What lies in ``/etc/extensions`` comes before ``/run`` and cannot be masked,
+nor what others have put into ``/run`` itself: it is told. What is part of the system, below
+``/usr/lib``, is left alone. Names are cut as ``image_discover`` of that release does
+(``src/shared/discover-image.c``); of several things of one name in one place whichever comes first
+in the folder counts, which nobody can tell, so all are looked at.
 """
 
 from __future__ import annotations
@@ -17,10 +20,9 @@ from sysgraft.errors import SysgraftError
 from sysgraft.formats.extension_release import Kind
 from sysgraft.host.boot_state import BootState
 from sysgraft.host.places import below, make_plain_folder
-from sysgraft.image import names
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Collection, Iterable, Iterator
 
     from sysgraft.node.node import Node
 
@@ -34,6 +36,14 @@ SEARCHED: Final = {
     ),
 }
 """Where systemd 254 and newer look; of a name the first counts (systemd-sysext(8))."""
+_UNTIL_253: Final = ("/usr/local/lib/extensions", "/usr/lib/extensions")
+"""Where older releases look for system extensions as well."""
+_CLASS_SUFFIX_SINCE: Final = 255
+"""Before, ``.sysext`` and ``.confext`` belong to the name."""
+_VERSIONS_SINCE: Final = 256
+"""Since then a folder ``NAME.v`` has the versions of an image."""
+_STACK: Final = ".mstack"
+"""Ends the name of a folder with layers; to releases that do not know them it is a part of it."""
 STATE: Final = "masks"
 """What this boot remembers of its masks."""
 LINKS: Final = {Kind.SYSEXT: "/run/extensions", Kind.CONFEXT: "/run/confexts"}
@@ -56,15 +66,60 @@ class Other(NamedTuple):
     masked: bool
 
 
-def found_by_systemd(node: Node, kind: Kind) -> dict[str, str]:
-    """The images that systemd finds: paths by name."""
-    found: dict[str, str] = {}
-    for place in SEARCHED[kind]:
+class Found(NamedTuple):
+    """Something that lies where systemd looks, and counts there.
+
+    Attributes:
+        names: of the image; more than one where it depends on the release.
+        path: where it is.
+    """
+
+    names: tuple[str, ...]
+    path: str
+
+
+def searched(kind: Kind, release: int) -> tuple[str, ...]:
+    """Where a release of systemd looks, what counts first."""
+    is_old = kind is Kind.SYSEXT and release < 254
+    return (*SEARCHED[kind], *(_UNTIL_253 if is_old else ()))
+
+
+def found(node: Node, kind: Kind, release: int) -> Iterator[Found]:
+    """What systemd may take: of each name everything in the first place that has one of it."""
+    settled: set[str] = set()
+    for place in searched(kind, release):
         folder = below(node.root, place)
+        here: set[str] = set()
         for file in _listed(folder):
-            if not file.startswith("."):
-                found.setdefault(names.image_name(file), os.path.join(folder, file))
-    return found
+            path = os.path.join(folder, file)
+            called = names_of(file, kind, release, is_folder=os.path.isdir(path))
+            new = tuple(each for each in called if each not in settled)
+            if new:
+                yield Found(new, path)
+            here.update(called)
+        settled |= here
+
+
+def names_of(file: str, kind: Kind, release: int, *, is_folder: bool) -> tuple[str, ...]:
+    """The names that systemd may give to a file or folder; none where it takes it for no image."""
+    if not is_folder:
+        names = [file.removesuffix(".raw")] if file.endswith(".raw") else []
+    elif release >= _VERSIONS_SINCE and file.endswith(".v"):
+        names = [file.removesuffix(".v").removesuffix(".raw")]
+    else:
+        names = [file, file.removesuffix(_STACK)]
+    if release >= _CLASS_SUFFIX_SINCE:
+        names = [each.removesuffix(f".{kind}") for each in names]
+    return tuple(dict.fromkeys(names))
+
+
+def found_by_systemd(node: Node, kind: Kind, release: int) -> dict[str, str]:
+    """The images that systemd finds: paths by name."""
+    by_name: dict[str, str] = {}
+    for each in found(node, kind, release):
+        for name in each.names:
+            by_name.setdefault(name, each.path)
+    return by_name
 
 
 def _listed(folder: str) -> list[str]:
@@ -74,44 +129,58 @@ def _listed(folder: str) -> list[str]:
         return []
 
 
-def others_files(node: Node, kind: Kind) -> bool:
-    """Whether anything lies where systemd looks beside the folder of this boot's links."""
-    places = (below(node.root, each) for each in SEARCHED[kind] if each != LINKS[kind])
-    return any(_listed(each) for each in places)
-
-
 def mask_others(
-    node: Node, kind: Kind, problem_of: Callable[[str], str], *, mask: bool = True
+    node: Node,
+    others: Iterable[Found],
+    problem_of: Callable[[str], str],
+    *,
+    kind: Kind,
+    mask: bool = True,
 ) -> Iterator[Other]:
     """Keep out what others have put where systemd looks and that must not be merged.
 
     Args:
         node: the system.
-        kind: of extensions.
+        others: what was found there.
         problem_of: asked about each path; why it must not be merged, empty if it may be.
+        kind: of extensions.
         mask: whether it is kept out, or only told.
     """
     own = below(node.root, LINKS[kind])
-    system = below(node.root, "/usr/lib/")
-    for name, path in found_by_systemd(node, kind).items():
-        if os.path.dirname(path) == own or path.startswith(system) or _is_mask(path):
+    for each in others:
+        if is_mask(each.path):
             continue
         try:
-            reason = problem_of(path)
+            reason = problem_of(each.path)
         except (SysgraftError, OSError) as error:
             reason = str(error)
         if reason:
-            yield Other(kind, path, reason, mask and _mask(node, own, name, path))
+            done = [mask and _mask(node, own, name, each.path) for name in each.names]
+            yield Other(kind, each.path, reason, all(done))
 
 
-def _is_mask(path: str) -> bool:
+def others_in(node: Node, kind: Kind, release: int, ours: Collection[str]) -> tuple[Found, ...]:
+    """What others have put where systemd looks.
+
+    Args:
+        node: the system.
+        kind: of extensions.
+        release: of systemd.
+        ours: paths of this boot's links.
+    """
+    system = below(node.root, "/usr/lib/")
+    everything = found(node, kind, release)
+    return tuple(e for e in everything if e.path not in ours and not e.path.startswith(system))
+
+
+def is_mask(path: str) -> bool:
     """Whether it is an empty folder: somebody's own mask."""
     return os.path.isdir(path) and not _listed(path)
 
 
 def _mask(node: Node, own: str, name: str, path: str) -> bool:
     """Whether it could be done."""
-    if path.startswith(below(node.root, "/etc/")):
+    if path.startswith((below(node.root, "/etc/"), f"{own}/")):
         return False
     state = BootState(STATE, node.root)
     place = os.path.join(own, name)
@@ -120,7 +189,8 @@ def _mask(node: Node, own: str, name: str, path: str) -> bool:
         state.write({"masks": [*_masks(state), place]})
         os.mkdir(place)
     except FileExistsError:
-        return False
+        # Another thing of that name was there before.
+        return not os.path.islink(place) and is_mask(place)
     except (SysgraftError, OSError):
         return False
     return True

@@ -7,20 +7,18 @@ those that were merged before. So everything it would find is judged first
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING
 
-from sysgraft.host.places import real_path
 from sysgraft.host.systemd import RunningSystemd
 from sysgraft.image import names
 from sysgraft.node.activate import activate
 from sysgraft.node.document import write_activation
 from sysgraft.node.environment import read_environment
 from sysgraft.node.foretelling import merge_target, refusal
-from sysgraft.node.masking import found_by_systemd
+from sysgraft.node.masking import found
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Collection, Iterator
 
     from sysgraft.formats.extension_release import Kind
     from sysgraft.host.systemd import Systemd
@@ -29,7 +27,14 @@ if TYPE_CHECKING:
     from sysgraft.node.node import Node
 
 
-def refresh(node: Node, kind: Kind, record: Record, *, systemd: Systemd | None = None) -> None:
+def refresh(
+    node: Node,
+    kind: Kind,
+    record: Record,
+    *,
+    systemd: Systemd | None = None,
+    asked: Collection[str] = (),
+) -> None:
     """Activate what is enabled for this boot, and have systemd merge it.
 
     Args:
@@ -37,6 +42,7 @@ def refresh(node: Node, kind: Kind, record: Record, *, systemd: Systemd | None =
         kind: of extensions.
         record: gets what was done, or why it was not.
         systemd: who merges.
+        asked: files that are to be merged.
 
     Raises:
         InputError, OutputError: the activation failed.
@@ -48,6 +54,8 @@ def refresh(node: Node, kind: Kind, record: Record, *, systemd: Systemd | None =
     for each in result.images:
         if each.is_problem and each.candidate.kind is kind:
             record.note(f"{each.candidate.file} is left out: {each.reason}")
+            record.ok = record.ok and each.candidate.file not in asked
+    _tell_of_others(kind, result, record)
     bad = list(refused(node, kind, result))
     if bad:
         record.ok = False
@@ -57,13 +65,24 @@ def refresh(node: Node, kind: Kind, record: Record, *, systemd: Systemd | None =
     _report(kind, result, record, systemd)
 
 
+def _tell_of_others(kind: Kind, result: Activation, record: Record) -> None:
+    """What nobody asked for and is merged all the same; what was not done."""
+    for each in result.others:
+        if each.kind is kind and not each.masked:
+            record.ok = False
+            record.note(f"{each.path} cannot be kept out: {each.reason}")
+    if not result.complete:
+        record.ok = False
+        record.note(*result.notes)
+
+
 def _report(kind: Kind, result: Activation, record: Record, systemd: Systemd) -> None:
     """What is merged now, and what should be."""
     merged = {name for each in systemd.merged(kind) for name in each.extensions}
     for each in result.images:
         if not each.linked or each.candidate.kind is not kind:
             continue
-        if names.image_name(each.candidate.file) in merged:
+        if names.image_name(each.candidate.file, systemd_version=result.systemd) in merged:
             record.add("merged", each.candidate.name, "now", each.candidate.file)
         else:
             record.ok = False
@@ -73,9 +92,7 @@ def _report(kind: Kind, result: Activation, record: Record, systemd: Systemd) ->
 def refused(node: Node, kind: Kind, result: Activation) -> Iterator[str]:
     """Why systemd would end the merge; nothing if it would not."""
     target = merge_target(node, result.policies[kind], result.certificates)
-    for path in found_by_systemd(node, kind).values():
-        real = real_path(node.root, path)
-        if not os.path.isdir(real):
-            reason = refusal(real, target)
-            if reason:
-                yield f"{path}: {reason}"
+    for each in found(node, kind, result.systemd):
+        reason = refusal(each.path, target, kind, node.root)
+        if reason:
+            yield f"{each.path}: {reason}"

@@ -5,15 +5,16 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Final
 
-from sysgraft.errors import OutputError
+from sysgraft.errors import OutputError, SysgraftError
 from sysgraft.formats.extension_release import Kind
 from sysgraft.host.boot_state import BootState
-from sysgraft.host.places import below, make_plain_folder, unlink_if_there
+from sysgraft.host.places import below, make_plain_folder, real_path, unlink_if_there
 from sysgraft.host.renaming import replace_link
+from sysgraft.node.candidates import BROUGHT
 from sysgraft.node.masking import LINKS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
     from sysgraft.node.activation import Activated
     from sysgraft.node.node import Node
@@ -22,26 +23,30 @@ LINKED: Final = "links"
 """What this boot remembers of the links it was given."""
 
 
-def link(node: Node, images: Iterable[Activated]) -> None:
+def link(node: Node, activated: Iterable[Activated]) -> None:
     """Links for what counts, in place of those of earlier runs; one that fails keeps none out.
 
     Raises:
         InputError, OutputError: one failed, or there is no place for them below ``/run``.
     """
+    linked = [each for each in activated if each.linked]
+    images = {kind: [e for e in linked if e.candidate.kind is kind] for kind in Kind}
     state = BootState(LINKED, node.root)
     wanted: dict[str, str] = {}
+    failed: list[str] = []
     for kind in Kind:
         folder = below(node.root, LINKS[kind])
-        make_plain_folder(node.root, folder)
-        for each in images:
-            if each.linked and each.candidate.kind is kind:
-                wanted[os.path.join(folder, each.candidate.file)] = each.candidate.path
+        try:
+            make_plain_folder(node.root, folder)
+        except SysgraftError as error:
+            failed.append(str(error))
+            continue
+        wanted |= {os.path.join(folder, e.candidate.file): e.candidate.path for e in images[kind]}
     before = state.read().get("links", [])
     state.write({"links": sorted({*before, *wanted})})
-    for path in before:
-        if path not in wanted and os.path.islink(path):
+    for path in {*before, *_of_stores(node)} - wanted.keys():
+        if os.path.islink(path):
             unlink_if_there(path)
-    failed: list[str] = []
     for path, target in wanted.items():
         try:
             replace_link(path, inside(node.root, target))
@@ -50,6 +55,24 @@ def link(node: Node, images: Iterable[Activated]) -> None:
     state.write({"links": sorted(wanted)})
     if failed:
         raise OutputError("; ".join(failed))
+
+
+def ours(node: Node) -> frozenset[str]:
+    """The links that this boot was given."""
+    return frozenset(BootState(LINKED, node.root).read().get("links", []))
+
+
+def _of_stores(node: Node) -> Iterator[str]:
+    """All links to what is this node's to judge, whoever made them: immucore has its own."""
+    stores = [os.path.realpath(node.store(kind).folder) for kind in Kind]
+    brought = [os.path.realpath(below(node.root, place)) for place in BROUGHT]
+    for kind in Kind:
+        folder = below(node.root, LINKS[kind])
+        for name in os.listdir(folder) if os.path.isdir(folder) else ():
+            path = os.path.join(folder, name)
+            real = real_path(node.root, path)
+            if any(real.startswith(f"{place}/") for place in (*stores, *brought)):
+                yield path
 
 
 def unlink(node: Node, kind: Kind, file: str) -> bool:

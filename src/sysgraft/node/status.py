@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Final
 
+from sysgraft.base.systemd import LATEST
 from sysgraft.errors import InputError, ToolError
 from sysgraft.formats.extension_release import Kind
 from sysgraft.host.places import real_path
@@ -121,12 +122,14 @@ def _images(
     notes: list[str],
 ) -> Iterator[Effective]:
     told = [each for each in activation.get("images", []) if each["kind"] == kind]
-    places = found_by_systemd(node, kind)
+    release = int(activation.get("systemd", LATEST))
+    places = found_by_systemd(node, kind, release)
     reals = {name: real_path(node.root, path) for name, path in places.items()}
     for each in told:
-        effect, reason = _effect(each, merged, reals)
+        called = names.image_name(each["file"], systemd_version=release)
+        effect, reason = _effect(each, called, merged, reals)
         yield Effective(kind, each["name"], each["file"], each["profile"], effect, reason)
-    known = {each["name"] for each in told}
+    known = {names.image_name(each["file"], systemd_version=release) for each in told}
     for name in sorted((merged or frozenset()) - known):
         path = places.get(name, "")
         reason = f"it came by {path}" if path else "nobody knows where it came from"
@@ -135,11 +138,13 @@ def _images(
 
 
 def _effect(
-    image: Mapping[str, Any], merged: frozenset[str] | None, places: Mapping[str, str]
+    image: Mapping[str, Any],
+    name: str,
+    merged: frozenset[str] | None,
+    places: Mapping[str, str],
 ) -> tuple[Effect, str]:
     if image["shadowedBy"]:
         return Effect.SHADOWED, image["reason"]
-    name = names.image_name(image["file"])
     if not image["linked"]:
         return _left_out(image, is_merged=name in (merged or ()))
     place = places.get(name)

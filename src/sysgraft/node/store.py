@@ -172,7 +172,10 @@ class Store:
         """Why a link does not count; empty if it does."""
         if not entry.is_symlink():
             return "it is no link to an image of the store"
-        target = os.readlink(entry.path)
+        try:
+            target = os.readlink(entry.path)
+        except OSError as error:
+            return error.strerror or str(error)
         if target not in (f"../{entry.name}", self._absolute(entry.name)):
             return f"it leads to {target}, not to the image of its name in the store"
         try:

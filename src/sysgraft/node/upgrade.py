@@ -90,7 +90,7 @@ def upgrade(
     with changing(node, record):
         _switch(node, store, file, options, record)
         if options.now:
-            now.refresh(node, Kind(store.kind), record, systemd=options.systemd)
+            now.refresh(node, Kind(store.kind), record, systemd=options.systemd, asked=[file])
     return record.done()
 
 
@@ -278,6 +278,9 @@ def _roll_back(node: Node, store: Store, wanted: set[str], record: Record) -> No
     def of_family(files: Sequence[str]) -> list[str]:
         return [each for each in files if family_of(each) in wanted]
 
+    # The partition first, as for an upgrade.
+    if node.esp:
+        carry_out(list(_back_on_esp(node, wanted)), record, what="placed", name="")
     passive = of_family(store.enabled(Role.PASSIVE)) or of_family(store.enabled(COMMON))
     active = of_family(store.enabled(Role.ACTIVE))
     gone = [each for each in active if each not in passive]
@@ -286,8 +289,6 @@ def _roll_back(node: Node, store: Store, wanted: set[str], record: Record) -> No
             _link(store, Role.ACTIVE, each, record)
         for each in gone:
             _unlink(store, Role.ACTIVE, each, record)
-    if node.esp:
-        carry_out(list(_back_on_esp(node, wanted)), record, what="placed", name="")
 
 
 def _back_on_esp(node: Node, wanted: set[str]) -> Iterator[SetPlan]:

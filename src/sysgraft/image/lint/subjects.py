@@ -17,7 +17,7 @@ from sysgraft.image.lint.scene import Subject
 from sysgraft.image.merge_order import merge_orders
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from sysgraft.base.tree import Tree
     from sysgraft.formats.extension_release import ExtensionRelease
@@ -31,6 +31,7 @@ class Opened:
     Args:
         files: as the caller named them.
         release: of systemd.
+        called: names under which systemd finds some of them, where those are other ones.
 
     Attributes:
         subjects: of each kind the lowest layer first.
@@ -40,8 +41,11 @@ class Opened:
         InputError: a file cannot be read, or is neither a disk image nor a file system.
     """
 
-    def __init__(self, files: Sequence[str], release: int) -> None:
+    def __init__(
+        self, files: Sequence[str], release: int, called: Mapping[str, str] | None = None
+    ) -> None:
         self._release = release
+        self._called = called or {}
         self.findings: list[Finding] = []
         subjects = [self._open(file) for file in dict.fromkeys(files)]
         kept = [each for each in self._unique(subjects) if self._is_found(each)]
@@ -50,7 +54,7 @@ class Opened:
     def _open(self, file: str) -> Subject:
         with in_file(file):
             info = inspect_blob(OpenFile(file), file, files=True)
-        subject = _subject(info, self._release)
+        subject = _subject(info, self._name(file), self._release)
         if info.tree is None:
             self.findings.append(found("unreadable", "; ".join(info.problems), file))
         elif subject.choice and subject.choice.name and subject.release is None:
@@ -58,6 +62,9 @@ class Opened:
             problem = "its release file is none that can be read"
             self.findings.append(found("unreadable", problem, file, path=path))
         return subject
+
+    def _name(self, file: str) -> str:
+        return self._called.get(file) or file.rpartition("/")[2]
 
     def _unique(self, subjects: Sequence[Subject]) -> Iterator[Subject]:
         """Each name once; which of two is merged decide the folders they are put in."""
@@ -72,7 +79,7 @@ class Opened:
 
     def _is_found(self, subject: Subject) -> bool:
         """Whether systemd takes the file for an image at all."""
-        file = subject.file.rpartition("/")[2]
+        file = self._name(subject.file)
         (order,) = merge_orders([file], kind=subject.kind, release=self._release)
         for _, by, reason in order.passed_over:
             if by == "systemd":
@@ -81,12 +88,11 @@ class Opened:
         return True
 
 
-def _subject(info: ImageInfo, release: int) -> Subject:
+def _subject(info: ImageInfo, file: str, release: int) -> Subject:
     tree = info.tree or {}
     splits = map(extension_release.split_path, tree)
     kinds = frozenset(split[0] for split in splits if split is not None)
     kind = info.kind or Kind.SYSEXT
-    file = info.file.rpartition("/")[2]
     choice = None
     if info.tree is not None:
         choice = matching.choose_release(file, _candidates(tree, kind), systemd_version=release)
