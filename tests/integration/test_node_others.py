@@ -58,6 +58,13 @@ def configure(root: Root, text: str) -> None:
     root.write("usr/lib/sysgraft/config.toml", text)
 
 
+def damage(image: Path) -> None:
+    """Flip a bit of the data."""
+    data = bytearray(image.read_bytes())
+    data[gpt.parse(BytesBlob(bytes(data))).partitions[0].offset + 5000] ^= 1
+    image.write_bytes(data)
+
+
 # --- Names ----------------------------------------------------------------------------------------
 
 
@@ -75,7 +82,8 @@ def configure(root: Root, text: str) -> None:
         ("fw.v", True, 255, ("fw.v",)),
         ("fw.v", True, 256, ("fw",)),
         ("fw.sysext.raw.v", True, 256, ("fw",)),
-        ("fw.mstack", True, 261, ("fw.mstack", "fw")),
+        ("fw.mstack", True, 259, ("fw.mstack",)),
+        ("fw.mstack", True, 260, ("fw.mstack", "fw")),
     ],
 )
 def test_names_are_those_of_systemd(
@@ -91,6 +99,76 @@ def test_folders_are_masked_under_the_names_they_have(root: Root) -> None:
     assert run(root) == ["four", "one.raw", "three", "two", "two.img"]
     named = ("one.raw", "two.img", "two", "three.v", "four.sysext")
     assert others(done) == dict.fromkeys(named, True)
+
+
+def test_a_mask_has_a_name_that_systemd_does_not_cut_again(root: Root) -> None:
+    for name in ("one.v.sysext", "two.sysext.sysext"):
+        root.write(f"{OTHERS}/{name}/usr/bin/x", "x")
+    root.put("three.v", into=OTHERS, signer=None)
+    done = activate(root.node())
+    assert run(root) == ["one.v.sysext", "three.v.sysext", "two.sysext.sysext"]
+    assert others(done) == dict.fromkeys(
+        ("one.v.sysext", "two.sysext.sysext", "three.v.sysext.raw"), True
+    )
+
+
+def test_what_systemd_passes_over_hides_nothing(root: Root) -> None:
+    for name in ("one", "two", "three"):
+        root.write(f"{OTHERS}/{name}/usr/bin/x", "x")
+    for name in ("one.v", "two.mstack"):
+        (root.path / "etc/extensions" / name).mkdir(parents=True)
+    root.link("etc/extensions/three.raw", "/gone")
+    root.link("run/extensions/one.raw", "/dev/null")
+    done = activate(root.node())
+    assert others(done) == dict.fromkeys(("one", "two", "three"), True)
+
+
+def test_a_link_in_a_circle_is_told(root: Root) -> None:
+    root.put("fw", "active")
+    root.link(f"{OTHERS}/self", "self")
+    done = activate(root.node())
+    assert others(done) == {"self": False}
+    assert not done.ok
+    (refused,) = now.refused(root.node(), Kind.SYSEXT, done)
+    assert "self: systemd looks no further" in refused
+
+
+def test_a_link_in_place_of_the_folder_in_run_is_left_alone(root: Root) -> None:
+    root.put("fw", "common")
+    (root.path / "run").mkdir(exist_ok=True)
+    root.link("run/extensions", f"../{KAIROS}/extensions/common")
+    done = activate(root.node())
+    assert os.listdir(root.store / "common") == ["fw.sysext.raw"]
+    assert not done.ok
+
+
+def test_a_fallback_has_no_mask_of_its_name(root: Root) -> None:
+    damage(root.put("fw_2", "active"))
+    root.put("fw_1", "active")
+    root.write(f"{OTHERS}/fw_1/usr/bin/x", "x")
+    root.write(f"{OTHERS}/fw_2/usr/bin/x", "x")
+    done = activate(root.node())
+    assert run(root) == ["fw_1.sysext.raw", "fw_2"]
+    assert others(done) == {"fw_2": True}
+
+
+def test_an_odd_record_of_links_ends_nothing(root: Root) -> None:
+    root.put("fw", "active")
+    activate(root.node())
+    record = root.path / "run/sysgraft/links.json"
+    record.write_text(record.read_text().replace("[", '5, "x": ['))
+    activate(root.node())
+    assert run(root) == ["fw.sysext.raw"]
+
+
+def test_folders_of_versions_do_not_stand_in_the_way(root: Root) -> None:
+    configure(root, "judge_others = false\n")
+    image = root.image("fw_1")
+    root.write(f"etc/extensions/fw.v/{image.name}", image.read_bytes())
+    root.write(f"{OTHERS}/odd/usr/lib/extension-release.d/extension-release.other", "ID=_any\n")
+    done = activate(root.node())
+    assert others(done) == {"odd": True}
+    assert list(now.refused(root.node(), Kind.SYSEXT, done)) == []
 
 
 def test_an_empty_folder_hides_nothing_beside_it(root: Root) -> None:
@@ -193,9 +271,7 @@ def test_masks_are_there_before_data_are_read(root: Root, monkeypatch: pytest.Mo
 
 def test_what_a_damaged_image_has_hidden_is_judged_too(root: Root) -> None:
     image = root.put("fw", "active")
-    data = bytearray(image.read_bytes())
-    data[gpt.parse(BytesBlob(bytes(data))).partitions[0].offset + 5000] ^= 1
-    image.write_bytes(data)
+    damage(image)
     root.put("fw", into=OTHERS, signer=None)
     done = activate(root.node())
     assert told(done) == {"fw.sysext.raw": "damaged"}
@@ -248,7 +324,8 @@ def test_a_confext_among_system_extensions_takes_nobody_along(root: Root, name: 
         assert told(done) == {"fw.sysext.raw": "good", name: "good"}
         assert run(root, "confexts") == [name]
     assert list(now.refused(root.node(), Kind.SYSEXT, done)) == []
-    root.link("run/extensions/cx.raw", str(image))
+    root.write("srv/cx.raw", image.read_bytes())
+    root.link("run/extensions/cx.raw", "/srv/cx.raw")
     assert len(list(now.refused(root.node(), Kind.SYSEXT, done))) == 1
 
 
@@ -315,6 +392,20 @@ def test_what_is_asked_for_and_left_out_is_no_success(root: Root) -> None:
     done = enable(root.node(), "tool", ["common"], EnableOptions(now=True, systemd=systemd))
     assert not done.ok
     assert any("etc/extensions/evil cannot be kept out" in note for note in done.notes)
+
+
+def test_what_is_denied_and_asked_for_is_no_success(root: Root) -> None:
+    configure(root, 'deny = ["fw"]\n')
+    root.put("fw")
+    root.put("tool_1")
+    root.put("tool_2", "active")
+    options = EnableOptions(now=True, systemd=FakeSystemd(lambda _: ["tool_2"]))
+    done = enable(root.node(), "fw", ["common"], options)
+    assert not done.ok
+    assert any("fw.sysext.raw is left out" in note for note in done.notes)
+    done = enable(root.node(), "tool_1", ["common"], options)
+    assert done.ok
+    assert any("tool_1.sysext.raw is left out" in note for note in done.notes)
 
 
 def test_a_folder_without_release_file_ends_the_merge(root: Root) -> None:

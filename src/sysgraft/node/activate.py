@@ -78,6 +78,7 @@ class _Work:
     host: Host = field(init=False)
     judge: Judge = field(init=False)
     clock: _Clock = field(init=False)
+    others: tuple[Other, ...] = ()
     policies: dict[Kind, str] = field(init=False)
 
     def run(self) -> Activation:
@@ -97,12 +98,9 @@ class _Work:
         self._guard(lambda: trust.export(certificates, node.root))
         self._guard(lambda: unmask(node))
         self._guard(partial(link, node, images))
-        others = tuple(self._others(certificates))
+        self.others = tuple(self._others(certificates))
         if node.settings.check == Check.WHOLE:
-            before, images = images, self._read_data(images)
-            if [each.linked for each in before] != [each.linked for each in images]:
-                # What a link of ours has hidden comes to light where it went.
-                others = tuple(dict.fromkeys((*others, *self._others(certificates))))
+            images = self._read_data(images, certificates)
         images = tuple(_with_lost(each, merged) for each in images) if merged else images
         return Activation(
             entry=node.boot.entry,
@@ -112,7 +110,7 @@ class _Work:
             policies=self.policies,
             certificates=certificates,
             images=images,
-            others=others,
+            others=self.others,
             hierarchies=merged,
             mounts=mounts,
             notes=tuple(dict.fromkeys(self.notes)),
@@ -198,7 +196,9 @@ class _Work:
     def _is_denied(self, name: str) -> bool:
         return is_denied(name, self.node.settings.deny)
 
-    def _read_data(self, images: tuple[Activated, ...]) -> tuple[Activated, ...]:
+    def _read_data(
+        self, images: tuple[Activated, ...], certificates: tuple[Trusted, ...]
+    ) -> tuple[Activated, ...]:
         """Read what nobody has read yet, as long as there is time; what is damaged goes again.
 
         What is not reached stays: dm-verity compares each block when it is used.
@@ -222,7 +222,11 @@ class _Work:
                 images = tuple(e._replace(judgement=judged) if e is each else e for e in images)
             else:
                 images = self._images()
+                # What comes in its place may have a mask; what it has hidden may need one.
+                self._guard(lambda: unmask(self.node))
                 self._guard(partial(link, self.node, images))
+                self.others = tuple(self._others(certificates))
+        self.clock.end = math.inf
         return images
 
     def _others(self, certificates: tuple[Trusted, ...]) -> Iterator[Other]:
@@ -232,7 +236,9 @@ class _Work:
             there = others_in(self.node, kind, self.host.systemd, ours(self.node))
             if there:
                 problem_of = self._problems(kind, certificates)
-                yield from mask_others(self.node, there, problem_of, kind=kind, mask=mask)
+                yield from mask_others(
+                    self.node, there, problem_of, kind=kind, release=self.host.systemd, mask=mask
+                )
 
     def _problems(self, kind: Kind, certificates: tuple[Trusted, ...]) -> Callable[[str], str]:
         """What tells why something of others must not be merged."""

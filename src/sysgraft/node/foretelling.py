@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING
 
 from sysgraft.base.progress import NoProgress
 from sysgraft.errors import InputError
-from sysgraft.formats.extension_release import FILE_PREFIX
+from sysgraft.formats.extension_release import FILE_PREFIX, STRICT_XATTR, parse_strict
 from sysgraft.host.places import real_path
 from sysgraft.image.lint.preflight import Outcome, Target, preflight
 from sysgraft.image.lint.subjects import Opened
+from sysgraft.image.names import base_name
 from sysgraft.node.host import this_host
-from sysgraft.node.masking import is_mask
+from sysgraft.node.masking import is_mask, names_of
 from sysgraft.node.trust import systemd_trust
 
 if TYPE_CHECKING:
@@ -52,7 +53,11 @@ def refusal(path: str, target: Target, kind: Kind, root: str) -> str:
     """
     real = real_path(root, path)
     if os.path.isdir(real):
-        return "" if is_mask(real) or _has_release(real, kind) else "it has no release file"
+        # What is in a folder of versions or layers is not looked at.
+        if is_mask(real) or path.endswith((".v", ".mstack")):
+            return ""
+        called = names_of(os.path.basename(path), kind, target.release, is_folder=True)
+        return "" if _has_release(real, kind, called) else "it has no release file of its name"
     try:
         opened = Opened([real], target.release, {real: os.path.basename(path)})
         merges = preflight(opened.subjects, target, NoProgress())
@@ -65,9 +70,23 @@ def refusal(path: str, target: Target, kind: Kind, root: str) -> str:
     return next((fate.reason for fate in fates if fate.outcome is Outcome.REFUSED), "")
 
 
-def _has_release(folder: str, kind: Kind) -> bool:
+def _has_release(folder: str, kind: Kind, called: Sequence[str]) -> bool:
+    """Whether a release file in a folder counts for one of these names."""
+    place = os.path.join(os.fsencode(folder), kind.directory)
     try:
-        names = os.listdir(os.path.join(os.fsencode(folder), kind.directory))
+        files = os.listdir(place)
     except OSError:
         return False
-    return any(name.startswith(FILE_PREFIX) for name in names)
+    accepted = {FILE_PREFIX + os.fsencode(e) for name in called for e in (name, base_name(name))}
+    return any(
+        file in accepted or (file.startswith(FILE_PREFIX) and _is_loose(os.path.join(place, file)))
+        for file in files
+    )
+
+
+def _is_loose(path: bytes) -> bool:
+    """Whether a release file counts under any name."""
+    try:
+        return parse_strict(os.getxattr(path, STRICT_XATTR)) is False
+    except (OSError, AttributeError):
+        return False

@@ -13,13 +13,14 @@ in the folder counts, which nobody can tell, so all are looked at.
 from __future__ import annotations
 
 import os
+import stat
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from sysgraft.errors import SysgraftError
 from sysgraft.formats.extension_release import Kind
 from sysgraft.host.boot_state import BootState
-from sysgraft.host.places import below, make_plain_folder
+from sysgraft.host.places import below, make_plain_folder, real_path
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator
@@ -43,7 +44,8 @@ _CLASS_SUFFIX_SINCE: Final = 255
 _VERSIONS_SINCE: Final = 256
 """Since then a folder ``NAME.v`` has the versions of an image."""
 _STACK: Final = ".mstack"
-"""Ends the name of a folder with layers; to releases that do not know them it is a part of it."""
+"""Ends the name of a folder with layers, to releases that know them."""
+_STACK_SINCE: Final = 260
 STATE: Final = "masks"
 """What this boot remembers of its masks."""
 LINKS: Final = {Kind.SYSEXT: "/run/extensions", Kind.CONFEXT: "/run/confexts"}
@@ -70,12 +72,14 @@ class Found(NamedTuple):
     """Something that lies where systemd looks, and counts there.
 
     Attributes:
-        names: of the image; more than one where it depends on the release.
+        names: of the image; more than one where nobody can tell.
         path: where it is.
+        problem: why it ends the discovery of all; empty if it does not.
     """
 
     names: tuple[str, ...]
     path: str
+    problem: str = ""
 
 
 def searched(kind: Kind, release: int) -> tuple[str, ...]:
@@ -92,12 +96,29 @@ def found(node: Node, kind: Kind, release: int) -> Iterator[Found]:
         here: set[str] = set()
         for file in _listed(folder):
             path = os.path.join(folder, file)
-            called = names_of(file, kind, release, is_folder=os.path.isdir(path))
+            try:
+                mode = os.stat(real_path(node.root, path)).st_mode
+            except FileNotFoundError:
+                continue
+            except OSError as error:
+                yield Found((), path, f"systemd looks no further: {error.strerror or error}")
+                continue
+            called = _names(file, kind, release, mode)
             new = tuple(each for each in called if each not in settled)
             if new:
                 yield Found(new, path)
-            here.update(called)
+            # A folder of versions or layers counts only for what is in it.
+            if len(called) == 1 and not file.endswith((".v", _STACK)):
+                here.update(called)
         settled |= here
+
+
+def _names(file: str, kind: Kind, release: int, mode: int) -> tuple[str, ...]:
+    if stat.S_ISBLK(mode):
+        return (file,)
+    if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):
+        return ()
+    return names_of(file, kind, release, is_folder=stat.S_ISDIR(mode))
 
 
 def names_of(file: str, kind: Kind, release: int, *, is_folder: bool) -> tuple[str, ...]:
@@ -106,8 +127,10 @@ def names_of(file: str, kind: Kind, release: int, *, is_folder: bool) -> tuple[s
         names = [file.removesuffix(".raw")] if file.endswith(".raw") else []
     elif release >= _VERSIONS_SINCE and file.endswith(".v"):
         names = [file.removesuffix(".v").removesuffix(".raw")]
-    else:
+    elif release >= _STACK_SINCE:
         names = [file, file.removesuffix(_STACK)]
+    else:
+        names = [file]
     if release >= _CLASS_SUFFIX_SINCE:
         names = [each.removesuffix(f".{kind}") for each in names]
     return tuple(dict.fromkeys(names))
@@ -135,6 +158,7 @@ def mask_others(
     problem_of: Callable[[str], str],
     *,
     kind: Kind,
+    release: int,
     mask: bool = True,
 ) -> Iterator[Other]:
     """Keep out what others have put where systemd looks and that must not be merged.
@@ -144,19 +168,20 @@ def mask_others(
         others: what was found there.
         problem_of: asked about each path; why it must not be merged, empty if it may be.
         kind: of extensions.
+        release: of systemd.
         mask: whether it is kept out, or only told.
     """
-    own = below(node.root, LINKS[kind])
     for each in others:
         if is_mask(each.path):
             continue
         try:
-            reason = problem_of(each.path)
+            reason = each.problem or problem_of(each.path)
         except (SysgraftError, OSError) as error:
             reason = str(error)
         if reason:
-            done = [mask and _mask(node, own, name, each.path) for name in each.names]
-            yield Other(kind, each.path, reason, all(done))
+            masks = [_mask_name(name, kind, release) for name in each.names]
+            done = [mask and _mask(node, kind, name, each.path) for name in masks]
+            yield Other(kind, each.path, reason, bool(done) and all(done))
 
 
 def others_in(node: Node, kind: Kind, release: int, ours: Collection[str]) -> tuple[Found, ...]:
@@ -178,8 +203,15 @@ def is_mask(path: str) -> bool:
     return os.path.isdir(path) and not _listed(path)
 
 
-def _mask(node: Node, own: str, name: str, path: str) -> bool:
+def _mask_name(name: str, kind: Kind, release: int) -> str:
+    """A folder's name that systemd takes for this one: it cuts one suffix, and no other behind."""
+    is_cut = name.endswith((".v", _STACK, f".{kind}")) and release >= _CLASS_SUFFIX_SINCE
+    return f"{name}.{kind}" if is_cut else name
+
+
+def _mask(node: Node, kind: Kind, name: str, path: str) -> bool:
     """Whether it could be done."""
+    own = below(node.root, LINKS[kind])
     if path.startswith((below(node.root, "/etc/"), f"{own}/")):
         return False
     state = BootState(STATE, node.root)

@@ -52,9 +52,11 @@ def refresh(
     systemd = systemd or RunningSystemd(read_environment(node.root))
     write_activation(result, node.root)
     for each in result.images:
-        if each.is_problem and each.candidate.kind is kind:
+        is_asked = each.candidate.file in asked and not each.linked
+        if (each.is_problem or is_asked) and each.candidate.kind is kind:
             record.note(f"{each.candidate.file} is left out: {each.reason}")
-            record.ok = record.ok and each.candidate.file not in asked
+            # What a more particular or newer one stands for was asked for, and is in order.
+            record.ok = record.ok and (not is_asked or bool(each.shadowed_by))
     _tell_of_others(kind, result, record)
     bad = list(refused(node, kind, result))
     if bad:
@@ -93,6 +95,6 @@ def refused(node: Node, kind: Kind, result: Activation) -> Iterator[str]:
     """Why systemd would end the merge; nothing if it would not."""
     target = merge_target(node, result.policies[kind], result.certificates)
     for each in found(node, kind, result.systemd):
-        reason = refusal(each.path, target, kind, node.root)
+        reason = each.problem or refusal(each.path, target, kind, node.root)
         if reason:
             yield f"{each.path}: {reason}"

@@ -34,6 +34,7 @@ def link(node: Node, activated: Iterable[Activated]) -> None:
     state = BootState(LINKED, node.root)
     wanted: dict[str, str] = {}
     failed: list[str] = []
+    folders: list[str] = []
     for kind in Kind:
         folder = below(node.root, LINKS[kind])
         try:
@@ -41,10 +42,11 @@ def link(node: Node, activated: Iterable[Activated]) -> None:
         except SysgraftError as error:
             failed.append(str(error))
             continue
+        folders.append(folder)
         wanted |= {os.path.join(folder, e.candidate.file): e.candidate.path for e in images[kind]}
-    before = state.read().get("links", [])
+    before = _linked(state)
     state.write({"links": sorted({*before, *wanted})})
-    for path in {*before, *_of_stores(node)} - wanted.keys():
+    for path in {*before, *_of_stores(node, folders)} - wanted.keys():
         if os.path.islink(path):
             unlink_if_there(path)
     for path, target in wanted.items():
@@ -58,19 +60,23 @@ def link(node: Node, activated: Iterable[Activated]) -> None:
 
 
 def ours(node: Node) -> frozenset[str]:
-    """The links that this boot was given."""
-    return frozenset(BootState(LINKED, node.root).read().get("links", []))
+    """The links that this boot was given, and that are there."""
+    return frozenset(filter(os.path.islink, _linked(BootState(LINKED, node.root))))
 
 
-def _of_stores(node: Node) -> Iterator[str]:
+def _linked(state: BootState) -> list[str]:
+    found = state.read().get("links", [])
+    return [str(each) for each in found] if isinstance(found, list) else []
+
+
+def _of_stores(node: Node, folders: Iterable[str]) -> Iterator[str]:
     """All links to what is this node's to judge, whoever made them: immucore has its own."""
     stores = [os.path.realpath(node.store(kind).folder) for kind in Kind]
     brought = [os.path.realpath(below(node.root, place)) for place in BROUGHT]
-    for kind in Kind:
-        folder = below(node.root, LINKS[kind])
-        for name in os.listdir(folder) if os.path.isdir(folder) else ():
+    for folder in folders:
+        for name in os.listdir(folder):
             path = os.path.join(folder, name)
-            real = real_path(node.root, path)
+            real = real_path(node.root, path) if os.path.islink(path) else ""
             if any(real.startswith(f"{place}/") for place in (*stores, *brought)):
                 yield path
 
@@ -82,7 +88,7 @@ def unlink(node: Node, kind: Kind, file: str) -> bool:
         OutputError: it cannot be removed.
     """
     path = os.path.join(below(node.root, LINKS[kind]), file)
-    return path in BootState(LINKED, node.root).read().get("links", []) and unlink_if_there(path)
+    return path in _linked(BootState(LINKED, node.root)) and unlink_if_there(path)
 
 
 def inside(root: str, path: str) -> str:

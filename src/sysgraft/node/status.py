@@ -122,7 +122,8 @@ def _images(
     notes: list[str],
 ) -> Iterator[Effective]:
     told = [each for each in activation.get("images", []) if each["kind"] == kind]
-    release = int(activation.get("systemd", LATEST))
+    told_release = activation.get("systemd")
+    release = told_release if isinstance(told_release, int) else LATEST
     places = found_by_systemd(node, kind, release)
     reals = {name: real_path(node.root, path) for name, path in places.items()}
     for each in told:

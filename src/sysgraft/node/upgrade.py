@@ -265,7 +265,9 @@ def rollback(node: Node, family: str, options: EnableOptions | None = None) -> C
             if store.exists():
                 _roll_back(node, store, wanted, record)
                 if options.now and record.changes:
-                    now.refresh(node, Kind(store.kind), record, systemd=options.systemd)
+                    files = [e for e in store.enabled(Role.ACTIVE) if family_of(e) in wanted]
+                    kind = Kind(store.kind)
+                    now.refresh(node, kind, record, systemd=options.systemd, asked=files)
     if not record.changes:
         raise InputError(
             f"the passive entries have no other version of {family}",
