@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 from sysgraft.errors import OutputError, SysgraftError
 from sysgraft.formats.extension_release import Kind
 from sysgraft.host.boot_state import BootState
-from sysgraft.host.places import below, make_plain_folder, real_path, unlink_if_there
+from sysgraft.host.places import below, make_plain_folder, real_path, remove_link, unlink_if_there
 from sysgraft.host.renaming import replace_link
 from sysgraft.node.candidates import BROUGHT
 from sysgraft.node.masking import LINKS
@@ -46,9 +46,16 @@ def link(node: Node, activated: Iterable[Activated]) -> None:
         wanted |= {os.path.join(folder, e.candidate.file): e.candidate.path for e in images[kind]}
     before = _linked(state)
     state.write({"links": sorted({*before, *wanted})})
-    for path in {*before, *_of_stores(node, folders)} - wanted.keys():
-        if os.path.islink(path):
-            unlink_if_there(path)
+    stale = [*before]
+    try:
+        stale += _of_stores(node, folders)
+    except OSError as error:
+        failed.append(str(error))
+    for path in {*stale} - wanted.keys():
+        try:
+            remove_link(path)
+        except OutputError as error:
+            failed.append(str(error))
     for path, target in wanted.items():
         try:
             replace_link(path, inside(node.root, target))
