@@ -19,6 +19,7 @@ from sysgraft.node import now
 from sysgraft.node.activate import activate
 from sysgraft.node.candidates import candidates
 from sysgraft.node.changes import Record
+from sysgraft.node.clock import Clock, OutOfTimeError
 from sysgraft.node.collect import collect
 from sysgraft.node.enable import EnableOptions, enable
 from sysgraft.node.judge import Judge
@@ -290,7 +291,7 @@ def test_reading_ends_in_the_middle_of_an_image(
     assert all(each.judgement and not each.judgement.read for each in done.images)
 
     monkeypatch.setattr(activation, "READ_SECONDS", 1000)
-    monkeypatch.setattr(activation._Clock, "check", time_for_one_question())
+    monkeypatch.setattr(Clock, "check", time_for_one_question())
     done = activate(root.node())
     assert "not all data were read in 1000 seconds" in done.notes
 
@@ -302,7 +303,7 @@ def time_for_one_question() -> Any:
     def check(_clock: Any) -> None:
         asked.append(1)
         if len(asked) > 1:
-            raise activation._OutOfTimeError
+            raise OutOfTimeError
 
     return check
 

@@ -24,9 +24,5 @@ def run(arguments: argparse.Namespace, out: Output) -> int:
         program=arguments.program or PROGRAM,
     )
     written = write_units(arguments.output, options, replace=arguments.force)
-    if out.json_wanted:
-        out.json("firmware.units", 1, {"files": list(written)})
-    else:
-        for path in written:
-            out.text(path)
+    out.files("firmware.units", written)
     return 0

@@ -17,8 +17,10 @@ from sysgraft.node.upgrade import UpgradeOptions, rollback, upgrade
 
 if TYPE_CHECKING:
     import argparse
+    from collections.abc import Callable, Sequence
 
     from sysgraft.cli.output import Output
+    from sysgraft.node.changes import Changes
     from sysgraft.node.node import Node
 
 
@@ -67,20 +69,24 @@ def _options(arguments: argparse.Namespace) -> EnableOptions:
 
 def run_enable(arguments: argparse.Namespace, out: Output) -> int:
     """``node enable``."""
-    profiles = wanted_profiles(arguments)
-    require_profiles(profiles)
-    node = this_node(arguments, out)
-    done = enable(node, arguments.name, profiles, _options(arguments))
-    return show_changes("enable", done, out)
+    return _run("enable", enable, arguments, out)
 
 
 def run_disable(arguments: argparse.Namespace, out: Output) -> int:
     """``node disable``."""
+    return _run("disable", disable, arguments, out)
+
+
+def _run(
+    verb: str,
+    change: Callable[[Node, str, Sequence[str], EnableOptions], Changes],
+    arguments: argparse.Namespace,
+    out: Output,
+) -> int:
     profiles = wanted_profiles(arguments)
     require_profiles(profiles)
     node = this_node(arguments, out)
-    done = disable(node, arguments.name, profiles, _options(arguments))
-    return show_changes("disable", done, out)
+    return show_changes(verb, change(node, arguments.name, profiles, _options(arguments)), out)
 
 
 def run_remove(arguments: argparse.Namespace, out: Output) -> int:

@@ -22,9 +22,5 @@ def run(arguments: argparse.Namespace, out: Output) -> int:
         stores=tuple(arguments.store),
     )
     written = write_units(arguments.output, options, replace=arguments.force)
-    if out.json_wanted:
-        out.json("node.units", 1, {"files": list(written)})
-    else:
-        for path in written:
-            out.text(path)
+    out.files("node.units", written)
     return 0

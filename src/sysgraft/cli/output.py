@@ -29,6 +29,14 @@ class Output:
         self._quiet = quiet
         self.progress = TerminalProgress(sys.stderr, enabled=not quiet and sys.stderr.isatty())
 
+    def files(self, schema: str, written: Sequence[str]) -> None:
+        """The paths of files that were written, a line each, or as version 1 of a schema."""
+        if self.json_wanted:
+            self.json(schema, 1, {"files": list(written)})
+        else:
+            for path in written:
+                self.text(path)
+
     def text(self, line: str = "") -> None:
         """One line of the result; what an image says in it cannot break out of the line."""
         print(one_line(line))

@@ -15,9 +15,5 @@ if TYPE_CHECKING:
 def run(arguments: argparse.Namespace, out: Output) -> int:
     """Write the files."""
     written = write(arguments.output, replace=arguments.force)
-    if out.json_wanted:
-        out.json("pcr.units", 1, {"files": list(written)})
-    else:
-        for path in written:
-            out.text(path)
+    out.files("pcr.units", written)
     return 0

@@ -51,6 +51,11 @@ class BootState:
             return {}
         return document
 
+    def texts(self, key: str) -> list[str]:
+        """A list that this boot remembers under a key; empty if there is none."""
+        found = self.read().get(key, [])
+        return [str(each) for each in found] if isinstance(found, list) else []
+
     def write(self, document: dict[str, Any]) -> None:
         """Remember something instead of what was remembered.
 

@@ -23,8 +23,6 @@ if TYPE_CHECKING:
 
 _IMAGE: Final = ".raw"
 _VERSIONS: Final = ".raw.v"
-_CLASS_SUFFIX_SINCE: Final = 255
-"""Before, ``.sysext`` and ``.confext`` belong to the name."""
 
 
 class Layer(NamedTuple):
@@ -118,8 +116,7 @@ def _file(text: str, kind: Kind) -> str:
 
 def _name(file: str, kind: Kind, release: int) -> str:
     """As ``image_discover`` (``src/shared/discover-image.c``) cuts it."""
-    name = file.removesuffix(_IMAGE)
-    return name.removesuffix(f".{kind}") if release >= _CLASS_SUFFIX_SINCE else name
+    return names.without_class(file.removesuffix(_IMAGE), kind, systemd_version=release)
 
 
 def _order(kind: Kind, layers: Sequence[Layer], release: int) -> MergeOrder:

@@ -18,14 +18,16 @@ from sysgraft.formats.extension_release import FILE_PREFIX, Kind
 # NAME_MAX of Linux, in bytes; FAT allows 255 UTF-16 units, which is never less.
 MAX_FILE_NAME: Final = 255
 
+CLASS_SUFFIX_SINCE: Final = 255
+"""The systemd that began to cut ``.sysext`` and ``.confext`` from what it finds."""
 # Suffixes that are no part of the name, and the systemd that began to strip each.
 _SUFFIXES: Final = (
     (".xz", 0),
     (".gz", 0),
     (".bz2", 0),
     (".zst", 258),
-    (".sysext.raw", 255),
-    (".confext.raw", 255),
+    (".sysext.raw", CLASS_SUFFIX_SINCE),
+    (".confext.raw", CLASS_SUFFIX_SINCE),
     (".raw", 0),
     (".qcow2", 0),
     (".img", 0),
@@ -56,6 +58,15 @@ def image_name(filename: str, *, systemd_version: int = systemd.LATEST) -> str:
         for suffix in suffixes:
             name = name.removesuffix(suffix)
     return name
+
+
+def without_class(name: str, kind: Kind, *, systemd_version: int) -> str:
+    """A name without ``.sysext`` or ``.confext``, cut once, where systemd looks for that kind.
+
+    As ``extract_image_basename`` (``src/shared/discover-image.c``) does behind ``.raw``, and with
+    folders.
+    """
+    return name.removesuffix(f".{kind}") if systemd_version >= CLASS_SUFFIX_SINCE else name
 
 
 def base_name(name: str) -> str:

@@ -13,7 +13,6 @@ from being done. Nothing persistent is changed but the list of what was found wh
 
 from __future__ import annotations
 
-import math
 import os
 import time
 from dataclasses import dataclass, field
@@ -27,6 +26,7 @@ from sysgraft.host.places import real_path
 from sysgraft.node import trust
 from sysgraft.node.activation import Activated, Activation
 from sysgraft.node.candidates import candidates
+from sysgraft.node.clock import NEVER, Clock, OutOfTimeError
 from sysgraft.node.environment import Environment, write_environment
 from sysgraft.node.hierarchies import hierarchies, mounts_below, not_merged
 from sysgraft.node.host import this_host
@@ -77,9 +77,10 @@ class _Work:
     complete: bool = True
     host: Host = field(init=False)
     judge: Judge = field(init=False)
-    clock: _Clock = field(init=False)
+    clock: Clock = field(init=False)
     others: tuple[Other, ...] = ()
     policies: dict[Kind, str] = field(init=False)
+    certificates: tuple[Trusted, ...] = field(init=False)
 
     def run(self) -> Activation:
         node = self.node
@@ -87,20 +88,20 @@ class _Work:
         store = trust.node_trust(node)
         self.notes += [*map(str, node.configuration.notes), *node.boot.notes, *store.notes]
         self.policies = self._policies()
-        self.clock = _Clock(self.progress)
+        self.clock = Clock(self.progress)
         self.judge = Judge(store, self.host, progress=self.clock)
         mounts = mounts_below(node.files)
         merged = hierarchies(mounts, node.root) if mounts else ()
-        certificates = self._certificates(store)
+        self.certificates = self._certificates(store)
         images = self._images()
         # Whatever ends the rest: what counts is handed over before any data are read.
         self._guard(lambda: write_environment(node.root, Environment(self.policies, merged)))
-        self._guard(lambda: trust.export(certificates, node.root))
+        self._guard(lambda: trust.export(self.certificates, node.root))
         self._guard(lambda: unmask(node))
         self._guard(partial(link, node, images))
-        self.others = tuple(self._others(certificates))
+        self.others = tuple(self._others())
         if node.settings.check == Check.WHOLE:
-            images = self._read_data(images, certificates)
+            images = self._read_data(images)
         images = tuple(_with_lost(each, merged) for each in images) if merged else images
         return Activation(
             entry=node.boot.entry,
@@ -108,7 +109,7 @@ class _Work:
             mode=node.settings.mode,
             systemd=self.host.systemd,
             policies=self.policies,
-            certificates=certificates,
+            certificates=self.certificates,
             images=images,
             others=self.others,
             hierarchies=merged,
@@ -196,9 +197,7 @@ class _Work:
     def _is_denied(self, name: str) -> bool:
         return is_denied(name, self.node.settings.deny)
 
-    def _read_data(
-        self, images: tuple[Activated, ...], certificates: tuple[Trusted, ...]
-    ) -> tuple[Activated, ...]:
+    def _read_data(self, images: tuple[Activated, ...]) -> tuple[Activated, ...]:
         """Read what nobody has read yet, as long as there is time; what is damaged goes again.
 
         What is not reached stays: dm-verity compares each block when it is used.
@@ -215,7 +214,7 @@ class _Work:
                     kind=each.candidate.kind,
                     known_in=each.candidate.remembered_in,
                 )
-            except _OutOfTimeError:
+            except OutOfTimeError:
                 self.notes.append(f"not all data were read in {READ_SECONDS} seconds")
                 break
             if judged.state is State.GOOD:
@@ -225,22 +224,22 @@ class _Work:
                 # What comes in its place may have a mask; what it has hidden may need one.
                 self._guard(lambda: unmask(self.node))
                 self._guard(partial(link, self.node, images))
-                self.others = tuple(self._others(certificates))
-        self.clock.end = math.inf
+                self.others = tuple(self._others())
+        self.clock.end = NEVER
         return images
 
-    def _others(self, certificates: tuple[Trusted, ...]) -> Iterator[Other]:
+    def _others(self) -> Iterator[Other]:
         """See to it that what others have put there does no harm."""
         mask = self.node.settings.mode is not Mode.DISABLED
         for kind in Kind:
             there = others_in(self.node, kind, self.host.systemd, ours(self.node))
             if there:
-                problem_of = self._problems(kind, certificates)
+                problem_of = self._problems(kind)
                 yield from mask_others(
                     self.node, there, problem_of, kind=kind, release=self.host.systemd, mask=mask
                 )
 
-    def _problems(self, kind: Kind, certificates: tuple[Trusted, ...]) -> Callable[[str], str]:
+    def _problems(self, kind: Kind) -> Callable[[str], str]:
         """What tells why something of others must not be merged."""
         settings = self.node.settings
         if settings.mode is Mode.ENFORCED and settings.judge_others:
@@ -248,7 +247,7 @@ class _Work:
         from sysgraft.node.foretelling import merge_target, refusal  # noqa: PLC0415  rare
 
         try:
-            target = merge_target(self.node, self.policies[kind], certificates)
+            target = merge_target(self.node, self.policies[kind], self.certificates)
         except (SysgraftError, OSError) as error:
             self.notes.append(f"failed: {error}")
             self.complete = False
@@ -270,32 +269,6 @@ class _Work:
         )
         outcome, reason = self._outcome(judged, kind)
         return "" if outcome is Fate.MERGED else reason
-
-
-class _OutOfTimeError(Exception):
-    """There is none left for reading; no error of an image."""
-
-
-@dataclass(eq=False)
-class _Clock:
-    """Ends the reading of data in time, in the middle of an image too."""
-
-    progress: Progress
-    end: float = math.inf
-
-    def check(self) -> None:
-        if time.monotonic() > self.end:
-            raise _OutOfTimeError
-
-    def start(self, label: str, total: int) -> None:
-        self.progress.start(label, total)
-
-    def advance(self, amount: int) -> None:
-        self.check()
-        self.progress.advance(amount)
-
-    def finish(self) -> None:
-        self.progress.finish()
 
 
 def _unread(images: tuple[Activated, ...], tried: set[str]) -> Activated | None:

@@ -13,7 +13,7 @@ from sysgraft.image.lint.preflight import Outcome, Target, preflight
 from sysgraft.image.lint.subjects import Opened
 from sysgraft.image.names import base_name
 from sysgraft.node.host import this_host
-from sysgraft.node.masking import is_mask, names_of
+from sysgraft.node.masking import COLLECTIONS, is_mask, names_of
 from sysgraft.node.trust import systemd_trust
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ def refusal(path: str, target: Target, kind: Kind, root: str) -> str:
     real = real_path(root, path)
     if os.path.isdir(real):
         # What is in a folder of versions or layers is not looked at.
-        if is_mask(real) or path.endswith((".v", ".mstack")):
+        if is_mask(real) or path.endswith(COLLECTIONS):
             return ""
         called = names_of(os.path.basename(path), kind, target.release, is_folder=True)
         return "" if _has_release(real, kind, called) else "it has no release file of its name"

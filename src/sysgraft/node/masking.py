@@ -21,6 +21,7 @@ from sysgraft.errors import SysgraftError
 from sysgraft.formats.extension_release import Kind
 from sysgraft.host.boot_state import BootState
 from sysgraft.host.places import below, make_plain_folder, real_path
+from sysgraft.image import names
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator
@@ -39,13 +40,13 @@ SEARCHED: Final = {
 """Where systemd 254 and newer look; of a name the first counts (systemd-sysext(8))."""
 _UNTIL_253: Final = ("/usr/local/lib/extensions", "/usr/lib/extensions")
 """Where older releases look for system extensions as well."""
-_CLASS_SUFFIX_SINCE: Final = 255
-"""Before, ``.sysext`` and ``.confext`` belong to the name."""
 _VERSIONS_SINCE: Final = 256
 """Since then a folder ``NAME.v`` has the versions of an image."""
 _STACK: Final = ".mstack"
 """Ends the name of a folder with layers, to releases that know them."""
 _STACK_SINCE: Final = 260
+COLLECTIONS: Final = (".v", _STACK)
+"""Ends of names of folders that count for what is in them."""
 STATE: Final = "masks"
 """What this boot remembers of its masks."""
 LINKS: Final = {Kind.SYSEXT: "/run/extensions", Kind.CONFEXT: "/run/confexts"}
@@ -107,8 +108,7 @@ def found(node: Node, kind: Kind, release: int) -> Iterator[Found]:
             new = tuple(each for each in called if each not in settled)
             if new:
                 yield Found(new, path)
-            # A folder of versions or layers counts only for what is in it.
-            if len(called) == 1 and not file.endswith((".v", _STACK)):
+            if len(called) == 1 and not file.endswith(COLLECTIONS):
                 here.update(called)
         settled |= here
 
@@ -124,16 +124,15 @@ def _names(file: str, kind: Kind, release: int, mode: int) -> tuple[str, ...]:
 def names_of(file: str, kind: Kind, release: int, *, is_folder: bool) -> tuple[str, ...]:
     """The names that systemd may give to a file or folder; none where it takes it for no image."""
     if not is_folder:
-        names = [file.removesuffix(".raw")] if file.endswith(".raw") else []
+        called = [file.removesuffix(".raw")] if file.endswith(".raw") else []
     elif release >= _VERSIONS_SINCE and file.endswith(".v"):
-        names = [file.removesuffix(".v").removesuffix(".raw")]
+        called = [file.removesuffix(".v").removesuffix(".raw")]
     elif release >= _STACK_SINCE:
-        names = [file, file.removesuffix(_STACK)]
+        called = [file, file.removesuffix(_STACK)]
     else:
-        names = [file]
-    if release >= _CLASS_SUFFIX_SINCE:
-        names = [each.removesuffix(f".{kind}") for each in names]
-    return tuple(dict.fromkeys(names))
+        called = [file]
+    cut = (names.without_class(each, kind, systemd_version=release) for each in called)
+    return tuple(dict.fromkeys(cut))
 
 
 def found_by_systemd(node: Node, kind: Kind, release: int) -> dict[str, str]:
@@ -205,7 +204,7 @@ def is_mask(path: str) -> bool:
 
 def _mask_name(name: str, kind: Kind, release: int) -> str:
     """A folder's name that systemd takes for this one: it cuts one suffix, and no other behind."""
-    is_cut = name.endswith((".v", _STACK, f".{kind}")) and release >= _CLASS_SUFFIX_SINCE
+    is_cut = name.endswith((*COLLECTIONS, f".{kind}")) and release >= names.CLASS_SUFFIX_SINCE
     return f"{name}.{kind}" if is_cut else name
 
 
@@ -218,7 +217,7 @@ def _mask(node: Node, kind: Kind, name: str, path: str) -> bool:
     place = os.path.join(own, name)
     try:
         make_plain_folder(node.root, own)
-        state.write({"masks": [*_masks(state), place]})
+        state.write({STATE: [*state.texts(STATE), place]})
         os.mkdir(place)
     except FileExistsError:
         # Another thing of that name was there before.
@@ -231,14 +230,9 @@ def _mask(node: Node, kind: Kind, name: str, path: str) -> bool:
 def unmask(node: Node) -> None:
     """Remove the masks of an earlier run, and no others."""
     state = BootState(STATE, node.root)
-    masks = _masks(state)
+    masks = state.texts(STATE)
     for path in masks:
         with suppress(OSError):
             os.rmdir(path)
     if masks:
-        state.write({"masks": []})
-
-
-def _masks(state: BootState) -> list[str]:
-    found = state.read().get("masks", [])
-    return [str(each) for each in found] if isinstance(found, list) else []
+        state.write({STATE: []})

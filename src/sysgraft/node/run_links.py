@@ -14,7 +14,7 @@ from sysgraft.node.candidates import BROUGHT
 from sysgraft.node.masking import LINKS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Mapping
 
     from sysgraft.node.activation import Activated
     from sysgraft.node.node import Node
@@ -29,51 +29,61 @@ def link(node: Node, activated: Iterable[Activated]) -> None:
     Raises:
         InputError, OutputError: one failed, or there is no place for them below ``/run``.
     """
-    linked = [each for each in activated if each.linked]
-    images = {kind: [e for e in linked if e.candidate.kind is kind] for kind in Kind}
     state = BootState(LINKED, node.root)
-    wanted: dict[str, str] = {}
     failed: list[str] = []
-    folders: list[str] = []
+    folders = dict(_folders(node, failed))
+    wanted = {
+        os.path.join(folders[each.candidate.kind], each.candidate.file): each.candidate.path
+        for each in activated
+        if each.linked and each.candidate.kind in folders
+    }
+    before = state.texts(LINKED)
+    state.write({LINKED: sorted({*before, *wanted})})
+    _remove_stale(node, before, wanted, folders.values(), failed)
+    for path, target in wanted.items():
+        try:
+            replace_link(path, inside(node.root, target))
+        except OSError as error:
+            failed.append(f"{path}: {error.strerror or error}")
+    state.write({LINKED: sorted(wanted)})
+    if failed:
+        raise OutputError("; ".join(failed))
+
+
+def _folders(node: Node, failed: list[str]) -> Iterator[tuple[Kind, str]]:
+    """Where links are made, as far as that can be."""
     for kind in Kind:
         folder = below(node.root, LINKS[kind])
         try:
             make_plain_folder(node.root, folder)
         except SysgraftError as error:
             failed.append(str(error))
-            continue
-        folders.append(folder)
-        wanted |= {os.path.join(folder, e.candidate.file): e.candidate.path for e in images[kind]}
-    before = _linked(state)
-    state.write({"links": sorted({*before, *wanted})})
-    stale = [*before]
+        else:
+            yield kind, folder
+
+
+def _remove_stale(
+    node: Node,
+    before: Iterable[str],
+    wanted: Mapping[str, str],
+    folders: Iterable[str],
+    failed: list[str],
+) -> None:
+    stale = {*before}
     try:
-        stale += _of_stores(node, folders)
+        stale.update(_of_stores(node, folders))
     except OSError as error:
         failed.append(str(error))
-    for path in {*stale} - wanted.keys():
+    for path in stale - wanted.keys():
         try:
             remove_link(path)
         except OutputError as error:
             failed.append(str(error))
-    for path, target in wanted.items():
-        try:
-            replace_link(path, inside(node.root, target))
-        except OSError as error:
-            failed.append(f"{path}: {error.strerror or error}")
-    state.write({"links": sorted(wanted)})
-    if failed:
-        raise OutputError("; ".join(failed))
 
 
 def ours(node: Node) -> frozenset[str]:
     """The links that this boot was given, and that are there."""
-    return frozenset(filter(os.path.islink, _linked(BootState(LINKED, node.root))))
-
-
-def _linked(state: BootState) -> list[str]:
-    found = state.read().get("links", [])
-    return [str(each) for each in found] if isinstance(found, list) else []
+    return frozenset(filter(os.path.islink, BootState(LINKED, node.root).texts(LINKED)))
 
 
 def _of_stores(node: Node, folders: Iterable[str]) -> Iterator[str]:
@@ -95,7 +105,7 @@ def unlink(node: Node, kind: Kind, file: str) -> bool:
         OutputError: it cannot be removed.
     """
     path = os.path.join(below(node.root, LINKS[kind]), file)
-    return path in _linked(BootState(LINKED, node.root)) and unlink_if_there(path)
+    return path in BootState(LINKED, node.root).texts(LINKED) and unlink_if_there(path)
 
 
 def inside(root: str, path: str) -> str:
