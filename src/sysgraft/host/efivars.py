@@ -1,4 +1,4 @@
-"""The firmware's variables, from efivarfs or from a folder with a copy of it; read only."""
+"""The firmware's variables, in efivarfs or in a folder with a copy of it."""
 
 from __future__ import annotations
 

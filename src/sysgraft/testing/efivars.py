@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from sysgraft.errors import OutputError
 from sysgraft.formats import efivar, esl
+from sysgraft.host.efivars_changing import STORED
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -14,20 +16,30 @@ if TYPE_CHECKING:
 
 
 class FakeEfiVariables:
-    """Variables held in memory; implements `sysgraft.host.efivars.EfiVariables`.
+    """Variables held in memory.
+
+    Implements `sysgraft.host.efivars_changing.ChangingEfiVariables`.
 
     Args:
         values: variables by name and GUID.
         source: what messages call them.
+        read_only: whether every change is refused.
+
+    Attributes:
+        changes: the names of what was written or removed, in order.
     """
 
     def __init__(
         self,
         values: Mapping[tuple[str, UUID], EfiVariable],
         source: str = "fake efivars",
+        *,
+        read_only: bool = False,
     ) -> None:
         self._values = dict(values)
         self._source = source
+        self._read_only = read_only
+        self.changes: list[str] = []
 
     @property
     def source(self) -> str:
@@ -37,6 +49,27 @@ class FakeEfiVariables:
     def read(self, name: str, guid: UUID) -> EfiVariable | None:
         """One variable, None if it was not given."""
         return self._values.get((name, guid))
+
+    def names(self, guid: UUID) -> tuple[str, ...]:
+        """The names of a vendor's variables, sorted."""
+        return tuple(sorted(name for name, vendor in self._values if vendor == guid))
+
+    def require_writable(self) -> None:
+        """Raise `OutputError` if it was made for that."""
+        if self._read_only:
+            raise OutputError("EFI variables cannot be changed here", file=self._source)
+
+    def write(self, name: str, guid: UUID, data: bytes) -> None:
+        """Keep a value."""
+        self.require_writable()
+        self.changes.append(name)
+        self._values[name, guid] = efivar.EfiVariable(STORED, data)
+
+    def remove(self, name: str, guid: UUID) -> None:
+        """Forget a value."""
+        self.require_writable()
+        self.changes.append(name)
+        self._values.pop((name, guid), None)
 
 
 def secure_boot_values(
