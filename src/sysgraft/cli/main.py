@@ -58,6 +58,10 @@ NOUNS: Final = {
         "extensions on a node: installed, enabled for boot entries, activated",
         "sysgraft node install https://example.org/firmware.sysext.raw",
     ),
+    "kernel": (
+        "kernels on the boot partition: installed, tried, made the default, removed",
+        "sysgraft kernel install linux.efi --tries 3 --keep 3",
+    ),
     "lab": (
         "boot what you are about to ship, in a virtual machine",
         "sysgraft lab run --uki linux.efi --extra firmware.sysext.raw --script check.sh",

@@ -11,10 +11,10 @@ what was tried.
 from __future__ import annotations
 
 import os
-import shutil
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from sysgraft.errors import InputError, OutputError
+from sysgraft.host.copying import copy_synced
 from sysgraft.host.files import cannot_write
 from sysgraft.host.places import is_plain_folder
 from sysgraft.host.renaming import exchange
@@ -24,8 +24,7 @@ from sysgraft.node.leftovers import aside_name, empty, prepare_stage, settle, st
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-_CHUNK: Final = 1 << 20
-_CLUSTER: Final = 32 << 10
+CLUSTER: Final = 32 << 10
 """Bytes a file may take beyond its size: a cluster of the largest kind that FAT32 has."""
 
 
@@ -128,7 +127,7 @@ class _Plan(NamedTuple):
     def _fill(self, stage: str) -> None:
         try:
             for name, source in sorted(self.files.items()):
-                _copy(source, os.path.join(stage, name))
+                copy_synced(source, os.path.join(stage, name))
             settle(self.folder)
         except BaseException:
             empty(stage)
@@ -172,14 +171,6 @@ def _files(esp: str, folder: str) -> Iterator[tuple[str, str]]:
 
 def _size(paths: Iterable[str]) -> int:
     try:
-        return sum(os.stat(path).st_size + _CLUSTER for path in paths)
+        return sum(os.stat(path).st_size + CLUSTER for path in paths)
     except OSError as error:
         raise InputError(error.strerror or str(error), file=error.filename) from error
-
-
-def _copy(source: str, target: str) -> None:
-    """Copy a file; it is on the disk when this returns."""
-    with open(source, "rb") as incoming, open(target, "xb") as outgoing:
-        shutil.copyfileobj(incoming, outgoing, _CHUNK)
-        outgoing.flush()
-        os.fsync(outgoing.fileno())

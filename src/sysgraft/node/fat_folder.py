@@ -30,14 +30,22 @@ class FatFolder(NamedTuple):
         path: where it is mounted.
         starts: the first cluster of each folder in it, by name in small letters.
         free: how many entries are free in it, run by run.
+        files: the first cluster of each file in it, by name.
+        drafts: the first cluster of each file in its second folder, by name.
     """
 
     path: str
     starts: dict[str, int]
     free: tuple[int, ...]
+    files: dict[str, int] = {}  # noqa: RUF012  nobody changes it
+    drafts: dict[str, int] = {}  # noqa: RUF012  likewise
 
     def problem(self, name: str) -> str:
         """What is wrong with a folder in it after a power cut; empty if nothing is."""
+        for draft, cluster in self.drafts.items():
+            for other, each in self.files.items():
+                if each == cluster:
+                    return f"{name}/{draft} and {other} are one and the same file"
         start = self.starts.get(name.lower())
         if start is None:
             return ""
@@ -59,12 +67,13 @@ class FatFolder(NamedTuple):
         return True
 
 
-def fat_folder(esp: str, path: str) -> FatFolder | None:
+def fat_folder(esp: str, path: str, second: str = "") -> FatFolder | None:
     """A folder of the partition; None where it is not FAT.
 
     Args:
         esp: where the partition is mounted.
         path: of the folder, as it is mounted.
+        second: name of a folder in it whose files are looked at too.
 
     Raises:
         OutputError: the device cannot be read.
@@ -79,13 +88,28 @@ def fat_folder(esp: str, path: str) -> FatFolder | None:
             found = volume.list("" if inside == os.curdir else inside)
             free = volume.free_runs("" if inside == os.curdir else inside)
             starts = {e.name.lower(): _start(volume, inside, e) for e in found if e.is_dir}
+            drafts = _drafts(volume, inside, found, second)
     except InputError as error:
         raise OutputError(
             f"nobody can tell whether it may be changed: {error}",
             file=path,
             hint="be root; if the file system is damaged, unmount it and run fsck.fat -a on it",
         ) from error
-    return FatFolder(path, starts, free)
+    return FatFolder(path, starts, free, _files(found), drafts)
+
+
+def _drafts(
+    volume: fat.Volume, above: str, found: Iterable[fat.Entry], second: str
+) -> dict[str, int]:
+    entry = next((e for e in found if e.is_dir and e.name.lower() == second.lower()), None)
+    if entry is None or not _start(volume, above, entry):
+        return {}
+    return _files(volume.list(f"{above}/{entry.name}"))
+
+
+def _files(found: Iterable[fat.Entry]) -> dict[str, int]:
+    """Where each file begins; those without content begin nowhere."""
+    return {e.name: e.first_cluster for e in found if not e.is_dir and e.first_cluster}
 
 
 def _start(volume: fat.Volume, above: str, entry: fat.Entry) -> int:

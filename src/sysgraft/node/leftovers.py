@@ -23,7 +23,7 @@ from sysgraft.host.renaming import sync_all
 from sysgraft.node.fat_folder import fat_folder
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from sysgraft.node.fat_folder import FatFolder
 
@@ -133,20 +133,52 @@ def prepare_stage(esp: str, folder: str, *, grow: bool = False) -> Iterator[str]
         settle(folder)
 
 
+def prepare_for_files(
+    esp: str, above: str, names: Iterable[str], *, grow: bool = False
+) -> Iterator[str]:
+    """See to it that a folder has an empty second folder, and room for names.
+
+    Args:
+        esp: where the partition is mounted, writable.
+        above: the folder.
+        names: of files that come into it.
+        grow: whether it may grow for them.
+
+    Yields:
+        Notes for a person.
+
+    Raises:
+        InputError: a link is in the way.
+        OSError: something cannot be written.
+        OutputError: a file has two names after a power cut, or the folder would grow.
+    """
+    make_plain_folder(esp, above)
+    stage = os.path.join(above, STAGE)
+    is_plain_folder(esp, stage)
+    found = _on_device(esp, stage)
+    yield from _emptied(stage)
+    wanted = (*names, STAGE)
+    missing = [each for each in wanted if not os.path.lexists(os.path.join(above, each))]
+    if missing and found is not None and not grow:
+        _check_room(found, missing)
+    if not os.path.isdir(stage):
+        os.mkdir(stage, 0o755)
+        settle(stage)
+
+
 def _on_device(esp: str, folder: str) -> FatFolder | None:
     """The folder above as it is on the device; looked at before Linux meets what is wrong there.
 
     Raises:
         OutputError: the second folder is a set itself, or leads nowhere.
     """
-    above = fat_folder(esp, os.path.dirname(folder))
+    above = fat_folder(esp, os.path.dirname(folder), STAGE)
     problem = above.problem(STAGE) if above is not None else ""
     if problem:
         raise OutputError(
             f"after a power cut {problem}",
             file=os.path.dirname(folder),
-            hint="the sets are whole, and boot; unmount the partition and run fsck.fat -a on it "
-            "twice",
+            hint="what boots is whole; unmount the partition and run fsck.fat -a on it twice",
         )
     return above
 

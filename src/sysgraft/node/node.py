@@ -7,7 +7,7 @@ is known of its boot, and what is done for "now" is refused.
 from __future__ import annotations
 
 import os
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Final
@@ -223,7 +223,8 @@ class Node:
     def alone(self) -> Iterator[None]:
         """As long as the context lasts nobody else changes a store or the partition.
 
-        All kinds share one lock, since they share the sets on the partition.
+        All kinds share one lock, since they share the sets on the partition; whoever puts kernels
+        there takes the lock of the partition alone.
 
         Raises:
             ToolError: somebody else does not end.
@@ -232,7 +233,10 @@ class Node:
         """
         store = self.store(Kind.SYSEXT)
         make_plain_folder(store.root, store.folder)
-        with folder_lock(store.folder):
+        with ExitStack() as locks:
+            locks.enter_context(folder_lock(store.folder))
+            if self.esp:
+                locks.enter_context(folder_lock(self.esp))
             yield
 
     @cached_property

@@ -1,0 +1,1 @@
+"""Kernels on the boot partition: installed, listed, made the default, removed."""

@@ -1,0 +1,69 @@
+"""What is told to the boot loader (the Boot Loader Interface): what to start, always or once.
+
+systemd-boot and others that know it read ``LoaderEntryDefault`` and ``LoaderEntryOneShot``, the
+name of an entry's file without its counter, in UTF-16 with a NUL (systemd's BOOT_LOADER_INTERFACE;
+``bootctl set-default``, ``set-oneshot``). Without them, and without a ``default`` in
+``loader/loader.conf``, the loader has an order of its own, the newest version first.
+"""
+
+from __future__ import annotations
+
+import fnmatch
+from typing import TYPE_CHECKING, Final
+
+from sysgraft.errors import InputError
+from sysgraft.node.boot import LOADER_VARIABLES
+
+if TYPE_CHECKING:
+    from sysgraft.host.efivars_changing import ChangingEfiVariables
+    from sysgraft.seal.volume import Volume
+
+DEFAULT: Final = "LoaderEntryDefault"
+ONCE: Final = "LoaderEntryOneShot"
+SELECTED: Final = "LoaderEntrySelected"
+INFO: Final = "LoaderInfo"
+"""Set by the loader at each start: there is none if the firmware started the kernel itself."""
+CONFIG: Final = "loader/loader.conf"
+_MAX_CONFIG: Final = 1 << 20
+
+
+def read(variables: ChangingEfiVariables, name: str) -> str:
+    """The text of one of the loader's variables; empty if there is none."""
+    found = variables.read(name, LOADER_VARIABLES)
+    return "" if found is None else found.data.decode("utf-16-le", "replace").partition("\0")[0]
+
+
+def write(variables: ChangingEfiVariables, name: str, text: str) -> None:
+    """Set one of them.
+
+    Raises:
+        OutputError: it cannot be written.
+    """
+    variables.write(name, LOADER_VARIABLES, text.encode("utf-16-le") + b"\0\0")
+
+
+def remove(variables: ChangingEfiVariables, name: str) -> None:
+    """Take one of them away, if it is there.
+
+    Raises:
+        OutputError: it cannot be.
+    """
+    if variables.read(name, LOADER_VARIABLES) is not None:
+        variables.remove(name, LOADER_VARIABLES)
+
+
+def configured(volume: Volume) -> str:
+    """The pattern of the default entry in ``loader.conf``; the last one counts, empty if none."""
+    try:
+        blob = volume.open(CONFIG)
+    except InputError:
+        return ""
+    data = blob.read_at(0, min(blob.size, _MAX_CONFIG))
+    words = (line.split(None, 1) for line in data.decode("utf-8", "replace").splitlines())
+    found = [each[1].strip() for each in words if len(each) == 2 and each[0] == "default"]
+    return found[-1] if found else ""
+
+
+def is_meant(pattern: str, identifier: str) -> bool:
+    """Whether a variable or a pattern of ``loader.conf`` means an entry, whatever the case."""
+    return bool(pattern) and fnmatch.fnmatchcase(identifier.lower(), pattern.lower())

@@ -1,0 +1,1 @@
+"""The plugin for kernel-install, and the unit that ends a trial."""
