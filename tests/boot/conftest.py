@@ -30,7 +30,7 @@ from sysgraft.lab.run import run_lab
 from sysgraft.sign.pair import SigningPair, load_pair
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping
     from pathlib import Path
 
     from stubs import Stub
@@ -81,14 +81,21 @@ def guests() -> Guests:
 # --- UKIs ----------------------------------------------------------------------------------------
 
 
-def initrd(folder: Path, files: Mapping[str, bytes], name: str = "more.cpio") -> str:
+def initrd(
+    folder: Path,
+    files: Mapping[str, bytes],
+    name: str = "more.cpio",
+    *,
+    executable: Collection[str] = (),
+) -> str:
     """An initrd to add to a guest's: its path."""
     tree = {b"": Inode(mode=0o40755)}
     for path, data in files.items():
         parts = path.encode().split(b"/")
         for depth in range(1, len(parts)):
             tree.setdefault(b"/".join(parts[:depth]), Inode(mode=0o40755))
-        tree[path.encode()] = Inode(mode=0o100644, content=BytesBlob(data))
+        mode = 0o100755 if path in executable else 0o100644
+        tree[path.encode()] = Inode(mode=mode, content=BytesBlob(data))
     place = folder / name
     place.write_bytes(b"".join(cpio.plan(tree).chunks()))
     return str(place)

@@ -2,7 +2,8 @@
 
 systemd-boot is told by its variables, the firmware by its own list. A kernel that is on trial is
 started once, and a variable of ours says so; when it has come up (`bless`) it becomes the default.
-If it does not, the machine starts what it started before.
+If it does not, the machine starts what it started before: since a boot loader would by itself take
+the newest kernel it finds, it is told first that what runs now is the default.
 """
 
 from __future__ import annotations
@@ -47,8 +48,11 @@ def set_default(partition: BootPartition, name: str, *, when: When = "now") -> C
     """
     record = Record()
     variables = require_variables(partition)
-    kernel = _find(Listing(partition), name)
-    choose(variables, kernel, when, record)
+    listing = Listing(partition)
+    kernel = _find(listing, name)
+    if when == "once":
+        keep_running(variables, listing, record)
+    choose(variables, listing, kernel, when, record)
     return record.done()
 
 
@@ -84,32 +88,66 @@ def _find(listing: Listing, name: str) -> Kernel:
     return found[0]
 
 
-def choose(variables: ChangingEfiVariables, kernel: Kernel, when: When, record: Record) -> None:
-    """Tell the firmware, if it has an entry for the kernel; else the boot loader, if there is one.
+def choose(
+    variables: ChangingEfiVariables, listing: Listing, kernel: Kernel, when: When, record: Record
+) -> None:
+    """Tell the firmware, if it has an entry for the kernel, and the boot loader, if there is one.
 
     Raises:
         InputError: there is neither.
         OutputError: variables cannot be written.
     """
+    has_loader = bool(loader.read(variables, loader.INFO))
     if when == "keep":
+        _tell_of_another_default(listing, kernel, record)
         return
-    if when == "once":
-        _write_trial(variables, kernel.name)
-    else:
-        _end_trial(variables)
-    if kernel.numbers:
-        _tell_firmware(FirmwareEntries(variables), kernel, when, record)
-    elif loader.read(variables, loader.INFO):
-        variable = loader.ONCE if when == "once" else loader.DEFAULT
-        loader.write(variables, variable, kernel.identifier)
-        record.add("started next" if when == "once" else "default", kernel.name, where=variable)
-    else:
+    if not (kernel.numbers or has_loader):
         raise InputError(
             "no boot loader that can be told started this system, and the firmware has no entry "
             "for it",
             file=kernel.file,
             hint="install it with --boot-entry",
         )
+    if when == "once":
+        _write_trial(variables, kernel.name)
+    else:
+        _end_trial(variables)
+    if kernel.numbers:
+        _tell_firmware(FirmwareEntries(variables), kernel, when, record)
+    if has_loader or (when == "now" and loader.read(variables, loader.DEFAULT)):
+        _tell_loader(variables, kernel, when, record)
+
+
+def _tell_of_another_default(listing: Listing, kernel: Kernel, record: Record) -> None:
+    other = next((e for e in listing.kernels if e.default and e.name != kernel.name), None)
+    if other is not None and not kernel.default:
+        record.note(f"the default stays {other.identifier}; --default changes it")
+
+
+def keep_running(variables: ChangingEfiVariables, listing: Listing, record: Record) -> None:
+    """Have a boot loader start what runs now, rather than the newest that it finds.
+
+    Raises:
+        OutputError: the variable cannot be written.
+    """
+    running = next((each for each in listing.kernels if each.booted), None)
+    told = loader.read(variables, loader.DEFAULT).casefold()
+    if running is None or told in {each.identifier.casefold() for each in listing.kernels}:
+        return
+    loader.write(variables, loader.DEFAULT, running.identifier)
+    record.add("default", running.name, where=loader.DEFAULT)
+
+
+def _tell_loader(
+    variables: ChangingEfiVariables, kernel: Kernel, when: When, record: Record
+) -> None:
+    variable = loader.ONCE if when == "once" else loader.DEFAULT
+    if loader.read(variables, variable) == kernel.identifier:
+        return
+    if when == "once" and kernel.numbers:
+        return  # the firmware starts it, and no boot loader
+    loader.write(variables, variable, kernel.identifier)
+    record.add("started next" if when == "once" else "default", kernel.name, where=variable)
 
 
 def _tell_firmware(entries: FirmwareEntries, kernel: Kernel, when: When, record: Record) -> None:
@@ -137,20 +175,19 @@ def bless(partition: BootPartition) -> Changes:
     trial = _trial(variables)
     if not trial:
         return record.done()
-    kernel = _running(partition, variables, trial)
+    listing = Listing(partition)
+    kernel = _running(listing, variables, trial)
     if kernel is None:
         record.note(f"{trial} was to be tried, and did not come up: what was the default stays it")
         _end_trial(variables)
         return record.done()
-    choose(variables, kernel, "now", record)
+    choose(variables, listing, kernel, "now", record)
     return record.done()
 
 
-def _running(
-    partition: BootPartition, variables: ChangingEfiVariables, trial: str
-) -> Kernel | None:
+def _running(listing: Listing, variables: ChangingEfiVariables, trial: str) -> Kernel | None:
     """The kernel on trial, if it runs; by the firmware's own entry, if that started it."""
-    for each in Listing(partition).kernels:
+    for each in listing.kernels:
         if each.name.casefold() != trial.casefold() or not each.booted:
             continue
         current = FirmwareEntries(variables).numbers(CURRENT)

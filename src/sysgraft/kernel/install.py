@@ -15,18 +15,18 @@ from sysgraft.base.progress import NoProgress
 from sysgraft.errors import InputError, OutputError, UsageError
 from sysgraft.formats import bls
 from sysgraft.formats.load_option import variable_name
-from sysgraft.host.space import free_bytes
 from sysgraft.kernel import default as starting
 from sysgraft.kernel.classic import entry_text, parts
 from sysgraft.kernel.firmware_entries import FirmwareEntries
 from sysgraft.kernel.image import firmware_refusal, read_image, require_uki, require_version
 from sysgraft.kernel.listing import Listing
 from sysgraft.kernel.naming import ENTRIES, ENTRY, UKI, UKIS, Layout, check_tries, kernel_name
-from sysgraft.kernel.removal import old_kernels, take_off
+from sysgraft.kernel.removal import old_kernels
+from sysgraft.kernel.room import make_room, remove_old
 from sysgraft.node.changes import Record
 from sysgraft.node.esp import is_taken
 from sysgraft.node.esp_files import drop, put_file
-from sysgraft.node.esp_sets import CLUSTER, SetChange, change_sets
+from sysgraft.node.esp_sets import SetChange, change_sets
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -199,7 +199,9 @@ class _Install:
 
     def carry_out(self, progress: Progress) -> Installed:
         """Write it, and see to what leads to it."""
-        self._make_room()
+        keep, name = self._options.keep, self._name
+        make_room(self._partition, self._sources(), name, keep=keep, record=self._record)
+        self._keep_running()
         progress.start(f"Installing {self._name.stem}", self._image.size)
         path = self._write_uki(progress) if self._is_uki else self._write_entry()
         progress.finish()
@@ -209,12 +211,23 @@ class _Install:
             self._record.add("removed", each.name, file=each.file)
         if self._options.boot_entry:
             self._add_boot_entry(path)
-        kernel = self._listed(path)
         if self._partition.variables is not None:
-            starting.choose(self._partition.variables, kernel, self._options.default, self._record)
-        if self._options.keep is not None:
-            self._remove_old(self._options.keep)
+            starting.choose(
+                self._partition.variables,
+                Listing(self._partition),
+                self._listed(path),
+                self._options.default,
+                self._record,
+            )
+        if keep is not None:
+            remove_old(self._partition, name, keep, self._record)
         return Installed(self._listed(path), self._record.done())
+
+    def _keep_running(self) -> None:
+        """Before a boot loader can see a newer one: what runs is the default during a trial."""
+        variables = self._partition.variables
+        if self._options.default == "once" and variables is not None:
+            starting.keep_running(variables, Listing(self._partition), self._record)
 
     def _write_uki(self, progress: Progress) -> str:
         path = f"{UKIS}/{self._name.file(UKI, self._options.tries)}"
@@ -273,38 +286,6 @@ class _Install:
     def _title(self) -> str:
         return self._options.title or self._name.stem
 
-    # --- Room -------------------------------------------------------------------------------------
-
-    def _make_room(self) -> None:
-        """See to it that there is room for what is there and what comes, old kernels removed."""
-        needed = sum(os.stat(path).st_size + CLUSTER for path in self._sources())
-        free = free_bytes(self._partition.place)
-        if free is None or needed <= free:
-            return
-        if self._options.keep is not None:
-            self._remove_old(self._options.keep)
-            free = free_bytes(self._partition.place) or 0
-        if needed > free:
-            raise OutputError(
-                f"it has {free} bytes free, and {needed} are needed",
-                file=self._partition.place,
-                hint=self._what_can_go(),
-            )
-
     def _sources(self) -> tuple[str, ...]:
         own = (self._image.path,) if self._is_uki else ()
         return (*own, *self._beside.values(), *self._parts.values())
-
-    def _what_can_go(self) -> str:
-        listing = Listing(self._partition)
-        old = old_kernels(listing.own(self._name.token), 1, also=self._name.version)
-        if not old:
-            return "there are no old kernels of this installation that could go"
-        names = ", ".join(f"{each.version} ({each.size} bytes)" for each in old)
-        return f"remove old kernels with --keep, cleanup or remove: {names}"
-
-    def _remove_old(self, keep: int) -> None:
-        listing = Listing(self._partition)
-        own = listing.own(self._name.token)
-        for each in old_kernels(own, keep, also=self._name.version):
-            take_off(self._partition, each, self._record)

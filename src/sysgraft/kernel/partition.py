@@ -18,6 +18,7 @@ from sysgraft.host.efivars import EFIVARFS
 from sysgraft.host.efivars_changing import ChangingEfivarsFolder
 from sysgraft.host.locking import folder_lock
 from sysgraft.host.partition import partition_of_folder
+from sysgraft.host.places import below
 from sysgraft.host.remounting import writable
 from sysgraft.host.sysfs import read_text
 from sysgraft.kernel.token import AUTO, find_token
@@ -44,7 +45,6 @@ class BootOptions:
         boot: the partition with the kernels, if that is another one.
         token: see `sysgraft.kernel.token.find_token`.
         grow: whether folders on it may grow for new names, which a power cut can break.
-        variables: the firmware's, instead of this machine's.
         where: the boot partition, instead of what the kernel says of it.
         running: whether the system below another root runs all the same, as in a test.
     """
@@ -54,7 +54,6 @@ class BootOptions:
     boot: str = ""
     token: str = AUTO
     grow: bool = False
-    variables: ChangingEfiVariables | None = None
     where: Partition | None = None
     running: bool = False
 
@@ -108,11 +107,9 @@ class BootPartition:
     @cached_property
     def variables(self) -> ChangingEfiVariables | None:
         """The firmware's variables; None where there are none, or it is not our firmware."""
-        if self._options.variables is not None:
-            return self._options.variables
-        if not self.is_live or not self._node.has_uefi or self.root != "/":
+        if not self._node.has_uefi:
             return None
-        return ChangingEfivarsFolder(EFIVARFS)
+        return ChangingEfivarsFolder(below(self.root, EFIVARFS))
 
     @cached_property
     def where(self) -> Partition | None:

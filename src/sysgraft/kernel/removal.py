@@ -6,6 +6,7 @@ what makes it an entry goes, then what only it needed.
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Final
 
 from sysgraft.base import version
@@ -82,7 +83,7 @@ def _leftovers(partition: BootPartition, name: KernelName, layout: Layout) -> li
     """Folders of a kernel whose entry is gone, as an interrupted removal leaves them."""
     beside = bls.extra_folder(f"{UKIS}/{name.file(UKI)}")
     places = {"uki": [beside], "bls": [name.folder], "auto": [beside, name.folder]}[layout]
-    return [each for each in places if partition.volume.find(each) is not None]
+    return [each for each in places if os.path.isdir(os.path.join(partition.place, each))]
 
 
 def take_off(partition: BootPartition, kernel: Kernel, record: Record) -> None:

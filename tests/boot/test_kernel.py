@@ -1,0 +1,174 @@
+"""A kernel update on a machine with Secure Boot: tried once by the firmware, default if it came up.
+
+The guest is a whole Debian 13; kernel-install is systemd 257's own and calls our plugin. One run
+starts four times: the old kernel, one that never comes up, the old one again, the new one, and that
+once more by itself.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+import pytest
+
+from boot.conftest import CMDLINE, initrd
+from guest_kit import agent_initrd
+from sysgraft.build.resign import Target
+from sysgraft.build.uki.build import build_uki
+from sysgraft.build.uki.options import UkiOptions
+from sysgraft.build.uki_sign import sign_executable
+from sysgraft.kernel.plugin.tree import PluginOptions, files
+from sysgraft.lab.esp import File, make_esp
+from sysgraft.lab.options import Disk
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from boot.conftest import Keys, Lab
+    from sysgraft.lab.guests import Guests
+    from sysgraft.lab.report import LabReport
+
+pytestmark = pytest.mark.boot
+
+TOKEN: Final = "lab"
+OLD, BAD, NEW = "6.99.1", "6.99.2", "6.99.3"
+# Room for two more kernels, free once the machine runs.
+FILLER: Final = 220 << 20
+
+# What is told of each start goes to the partition: results are those of the last one.
+SCRIPT: Final = r"""
+mkdir -p /efi /run/kernels
+modprobe vfat
+mount -t vfat /dev/disk/by-id/virtio-esp-part1 /efi
+mount -t vfat -o ro /dev/disk/by-id/virtio-disk0-part1 /run/kernels
+stage=$(cat /efi/stage 2> /dev/null || echo 0)
+exec >> /efi/log 2>&1
+next() {
+    echo $((stage + 1)) > /efi/stage
+    cp /efi/log "$SYSGRAFT_RESULTS/log"
+    umount /efi
+    sync
+}
+add() {
+    SYSTEMD_RELAX_ESP_CHECKS=1 kernel-install --esp-path=/efi add "$1" "/run/kernels/$1.efi"
+    echo "$1 added: $?"
+}
+# The unit comes after the boot is complete, which this script is a part of.
+settled() {
+    for _ in $(seq 60); do
+        [ -e /sys/firmware/efi/efivars/KernelTrial-* ] || return 0
+        sleep 1
+    done
+}
+systemctl --no-block start multi-user.target
+settled
+echo "start $stage: $(cat /proc/cmdline | tr ' ' '\n' | grep '^lab.version=')"
+sysgraft kernel list --esp /efi
+journalctl -b -o cat -u sysgraft-kernel-bless | grep -v systemd
+case $stage in
+0)
+    rm /efi/FILLER
+    add BAD
+    next
+    systemctl reboot --force --force
+    ;;
+1)
+    add NEW
+    next
+    systemctl reboot --force --force
+    ;;
+2)
+    next
+    systemctl reboot --force --force
+    ;;
+3)
+    SYSTEMD_RELAX_ESP_CHECKS=1 kernel-install --esp-path=/efi remove NEW
+    echo "removing what runs: $?"
+    SYSTEMD_RELAX_ESP_CHECKS=1 kernel-install --esp-path=/efi remove BAD
+    echo "removing another: $?"
+    sysgraft kernel list --esp /efi --json > "$SYSGRAFT_RESULTS/list"
+    bootctl --esp-path=/efi list --json=short > "$SYSGRAFT_RESULTS/bootctl" 2> /dev/null
+    ls -R /efi/EFI/Linux
+    next
+    ;;
+esac
+exit 0
+"""
+
+
+@pytest.fixture
+def kernels(tmp_path: Path, guests: Guests, keys: Keys) -> dict[str, Path]:
+    """Three signed UKIs by version; the middle one starts anew before anything runs."""
+    plugin = {each.path: each for each in files(PluginOptions(boot_entry=True, default="once"))}
+    more = {path: each.data for path, each in plugin.items() if each.mode}
+    more |= {
+        "etc/kernel/entry-token": f"{TOKEN}\n".encode(),
+        "etc/kernel/install.conf": b"layout=uki\n",
+        "etc/kernel/tries": b"3\n",
+    }
+    executable = [path for path, each in plugin.items() if each.mode & 0o111]
+    own = initrd(tmp_path, more, executable=executable)
+    hopeless = initrd(
+        tmp_path, {"init": b"#!/bin/sh\nreboot -f\n"}, "bad.cpio", executable=["init"]
+    )
+    made = {}
+    for version, guest, initrds in (
+        (OLD, "debian", (agent_initrd(tmp_path), own)),
+        (BAD, "small", (hopeless,)),
+        (NEW, "debian", (agent_initrd(tmp_path), own)),
+    ):
+        made[version] = tmp_path / f"{version}.efi"
+        options = UkiOptions(
+            linux=guests.path("vmlinuz"),
+            initrds=(guests.path(f"{guest}.cpio.zst"), *initrds),
+            cmdline=f"{CMDLINE} lab.version={version}",
+            os_release=f"@{guests.path('os-release')}",
+            uname=version,
+            stub=guests.path("linuxx64.efi.stub"),
+        )
+        build_uki(options, made[version], signing=keys.pair("db"))
+    return made
+
+
+def test_an_update_is_tried_once_and_stays_if_it_comes_up(
+    lab: Lab, guests: Guests, keys: Keys, kernels: dict[str, Path], tmp_path: Path
+) -> None:
+    esp = tmp_path / "esp"
+    (esp / "EFI/BOOT").mkdir(parents=True)
+    (esp / "EFI/Linux").mkdir()
+    (esp / "loader").mkdir()
+    loader = Target(str(esp / "EFI/BOOT/BOOTX64.EFI"), replace=False)
+    sign_executable(guests.path("systemd-bootx64.efi"), keys.pair("db"), target=loader)
+    (esp / f"EFI/Linux/{TOKEN}-{OLD}.efi").hardlink_to(kernels[OLD])
+    (esp / "loader/loader.conf").write_text("timeout 0\n")
+    with open(esp / "FILLER", "wb") as filler:
+        filler.truncate(FILLER)
+    others = [File(f"{each}.efi", str(kernels[each])) for each in (BAD, NEW)]
+    make_esp(str(tmp_path / "kernels"), others)
+    report = lab.boot(
+        SCRIPT.replace("NEW", NEW).replace("BAD", BAD),
+        esp=str(esp),
+        disks=(Disk(str(tmp_path / "kernels")),),
+        secure_boot=str(keys.folder),
+        reboots=4,
+    )
+    log = said(report)
+    (tmp_path / "log").write_text(log)
+    assert report.secure_boot is True
+    starts = [line for line in log.splitlines() if line.startswith("start ")]
+    assert starts == [
+        f"start 0: lab.version={OLD}",
+        f"start 1: lab.version={OLD}",  # the bad one was tried in between
+        f"start 2: lab.version={NEW}",
+        f"start 3: lab.version={NEW}",
+    ], log
+    assert f"{BAD} added: 0" in log
+    assert f"{BAD} was to be tried, and did not come up" in log
+    assert f"{NEW} added: 0" in log
+    assert "removing what runs: 1" in log
+    assert "removing another: 0" in log
+
+
+def said(report: LabReport) -> str:
+    assert report.script is not None, report.serial
+    return report.script.files["log"].decode(errors="replace")
