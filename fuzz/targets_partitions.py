@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import struct
 from typing import TYPE_CHECKING, Final
+from uuid import UUID
 
 from fat_image import FatImage, long_records, record, short
 from repair import fat as repair_fat
@@ -15,6 +16,7 @@ from sysgraft.formats import (
     device_path,
     esp,
     fat,
+    load_option,
     stub_archive,
 )
 from sysgraft.measure import sidecars
@@ -88,6 +90,19 @@ def read_entry(data: bytes) -> None:
 def read_device_path(data: bytes) -> None:
     """A device path."""
     device_path.last_name(device_path.loaded_file(data) + device_path.file_of(data))
+    device_path.partition_of(data)
+
+
+def read_load_option(data: bytes) -> None:
+    """A firmware's boot entry, and the lists of their numbers."""
+    load_option.parse_numbers(data)
+    option = load_option.parse(data)
+    device_path.file_of(option.path)
+    where = device_path.partition_of(option.path)
+    if where is not None:
+        device_path.file_path(where, "EFI/Linux/x.efi")
+    again = load_option.parse(load_option.serialise(option))
+    assert (again.path, again.data) == (option.path, option.data)
 
 
 def read_stub_archive(data: bytes) -> None:
@@ -113,6 +128,11 @@ def _image_path(name: str) -> bytes:
     return struct.pack("<QQQQ", 0x1000, 4096, 0, len(nodes)) + nodes
 
 
+_OPTION: Final = load_option.LoadOption(
+    load_option.ACTIVE,
+    "a",
+    device_path.file_path(device_path.Partition(1, 2048, 4096, UUID(int=5)), "EFI/Linux/x.efi"),
+)
 TARGETS: Final = (
     Target(name="fat", seeds=volumes, read=read_fat, repair=repair_fat, weight=30),
     Target(name="esp", seeds=volumes, read=read_esp, repair=repair_fat, weight=10),
@@ -140,6 +160,12 @@ TARGETS: Final = (
         seeds=lambda: (_image_path("\\EFI\\Linux\\x.efi"),),
         read=read_device_path,
         weight=15,
+    ),
+    Target(
+        name="load-option",
+        seeds=lambda: (load_option.serialise(_OPTION),),
+        read=read_load_option,
+        weight=5,
     ),
     Target(
         name="stub-archive",

@@ -87,13 +87,17 @@ def initrd(
     name: str = "more.cpio",
     *,
     executable: Collection[str] = (),
+    links: Mapping[str, bytes] | None = None,
 ) -> str:
     """An initrd to add to a guest's: its path."""
     tree = {b"": Inode(mode=0o40755)}
-    for path, data in files.items():
+    for path in (*files, *(links or ())):
         parts = path.encode().split(b"/")
         for depth in range(1, len(parts)):
             tree.setdefault(b"/".join(parts[:depth]), Inode(mode=0o40755))
+    for path, target in (links or {}).items():
+        tree[path.encode()] = Inode(mode=0o120777, target=target)
+    for path, data in files.items():
         mode = 0o100755 if path in executable else 0o100644
         tree[path.encode()] = Inode(mode=mode, content=BytesBlob(data))
     place = folder / name

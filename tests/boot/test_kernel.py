@@ -7,6 +7,7 @@ once more by itself.
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Final
 
 import pytest
@@ -32,6 +33,7 @@ pytestmark = pytest.mark.boot
 
 TOKEN: Final = "lab"
 OLD, BAD, NEW = "6.99.1", "6.99.2", "6.99.3"
+HOPELESS: Final = b"#!/bin/busybox sh\n/bin/busybox reboot -f\n"
 # Room for two more kernels, free once the machine runs.
 FILLER: Final = 220 << 20
 
@@ -55,7 +57,7 @@ add() {
 }
 # The unit comes after the boot is complete, which this script is a part of.
 settled() {
-    for _ in $(seq 60); do
+    for _ in $(seq 40); do
         [ -e /sys/firmware/efi/efivars/KernelTrial-* ] || return 0
         sleep 1
     done
@@ -89,7 +91,7 @@ case $stage in
     sysgraft kernel list --esp /efi --json > "$SYSGRAFT_RESULTS/list"
     bootctl --esp-path=/efi list --json=short > "$SYSGRAFT_RESULTS/bootctl" 2> /dev/null
     ls -R /efi/EFI/Linux
-    next
+    cp /efi/log "$SYSGRAFT_RESULTS/log"
     ;;
 esac
 exit 0
@@ -107,9 +109,13 @@ def kernels(tmp_path: Path, guests: Guests, keys: Keys) -> dict[str, Path]:
         "etc/kernel/tries": b"3\n",
     }
     executable = [path for path, each in plugin.items() if each.mode & 0o111]
-    own = initrd(tmp_path, more, executable=executable)
+    links = {path: each.data for path, each in plugin.items() if not each.mode}
+    own = initrd(tmp_path, more, executable=executable, links=links)
     hopeless = initrd(
-        tmp_path, {"init": b"#!/bin/sh\nreboot -f\n"}, "bad.cpio", executable=["init"]
+        tmp_path,
+        {"init": b"#!/bin/busybox sh\n/bin/busybox reboot -f\n"},
+        "bad.cpio",
+        executable=["init"],
     )
     made = {}
     for version, guest, initrds in (
@@ -123,7 +129,7 @@ def kernels(tmp_path: Path, guests: Guests, keys: Keys) -> dict[str, Path]:
             initrds=(guests.path(f"{guest}.cpio.zst"), *initrds),
             cmdline=f"{CMDLINE} lab.version={version}",
             os_release=f"@{guests.path('os-release')}",
-            uname=version,
+            uname="",
             stub=guests.path("linuxx64.efi.stub"),
         )
         build_uki(options, made[version], signing=keys.pair("db"))
@@ -152,7 +158,7 @@ def test_an_update_is_tried_once_and_stays_if_it_comes_up(
         secure_boot=str(keys.folder),
         reboots=4,
     )
-    log = said(report)
+    log = result(report, "log")
     (tmp_path / "log").write_text(log)
     assert report.secure_boot is True
     starts = [line for line in log.splitlines() if line.startswith("start ")]
@@ -167,8 +173,15 @@ def test_an_update_is_tried_once_and_stays_if_it_comes_up(
     assert f"{NEW} added: 0" in log
     assert "removing what runs: 1" in log
     assert "removing another: 0" in log
+    found = {each["id"]: each for each in json.loads(result(report, "list"))["kernels"]}
+    assert set(found) == {f"{TOKEN}-{OLD}.efi", f"{TOKEN}-{NEW}.efi"}
+    assert found[f"{TOKEN}-{NEW}.efi"]["default"]
+    # systemd's own tool sees the same.
+    listed = {each["id"]: each for each in json.loads(result(report, "bootctl"))}
+    assert set(found) <= set(listed)
+    assert listed[f"{TOKEN}-{NEW}.efi"]["isDefault"]
 
 
-def said(report: LabReport) -> str:
+def result(report: LabReport, name: str) -> str:
     assert report.script is not None, report.serial
-    return report.script.files["log"].decode(errors="replace")
+    return report.script.files[name].decode(errors="replace")

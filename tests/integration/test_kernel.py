@@ -106,6 +106,7 @@ def test_a_kernel_with_its_initrds_becomes_an_entry_of_type_1(system: System) ->
         ({"tries": 0}, UsageError, "0 tries"),
         ({"keep": 0}, UsageError, "one at least"),
         ({"shim": "EFI/shim.efi"}, UsageError, "--shim is for"),
+        ({"tries": 3, "boot_entry": True}, UsageError, "--tries is for"),
         ({"initrds": ("x",)}, UsageError, "has its initrds"),
         ({"extras": ("/etc/hostname",)}, InputError, "nothing that lies beside"),
     ],

@@ -57,6 +57,8 @@ NAMES_OF_SCHEMAS = {
     "node.disable",
     "node.enable",
     "node.gc",
+    *(f"kernel.{verb}" for verb in ("bless", "cleanup", "install", "list", "plugin", "remove")),
+    "kernel.set-default",
     "node.install",
     "node.list",
     "node.remove",

@@ -153,6 +153,8 @@ class _Install:
             raise UsageError("a UKI has its initrds and its command line in it")
         if not self._is_uki and (options.extras or options.boot_entry):
             raise UsageError("only a UKI has something beside it, or is started by firmware itself")
+        if options.tries is not None and options.boot_entry:
+            raise UsageError("--tries is for what a boot loader starts, not for --boot-entry")
         if options.shim and not options.boot_entry:
             raise UsageError("--shim is for --boot-entry")
         if options.keep is not None:

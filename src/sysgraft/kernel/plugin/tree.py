@@ -101,7 +101,9 @@ def _script(options: PluginOptions) -> str:
         text = file.read()
     for mark, words in (("OPTIONS", always), ("FIRMWARE", firmware)):
         text = text.replace(f" @{mark}@", "".join(f" {word}" for word in words))
-    return text.replace("@PROGRAM@", options.program)
+    # What the firmware starts by its name keeps it, and so has no counter.
+    tries = "/dev/null" if options.boot_entry else '"$tries"'
+    return text.replace("@TRIES@", tries).replace("@PROGRAM@", options.program)
 
 
 def _unit(options: PluginOptions) -> list[str]:

@@ -36,11 +36,12 @@ elif [ -z "$image" ]; then
 fi
 
 set -- "$image" --kernel-version "$version" --layout uki @OPTIONS@
+tries=${KERNEL_INSTALL_CONF_ROOT:-/etc/kernel}/tries
 # Where no firmware is, as while an image is built, nothing can be told to it.
 if [ -d /sys/firmware/efi/efivars ]; then
 	set -- "$@" @FIRMWARE@
+	tries=@TRIES@
 fi
-tries=${KERNEL_INSTALL_CONF_ROOT:-/etc/kernel}/tries
 if [ -f "$tries" ]; then
 	read -r count < "$tries" || [ -n "$count" ]
 	set -- "$@" --tries "$count"
