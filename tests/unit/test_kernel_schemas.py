@@ -1,4 +1,4 @@
-"""Every document of ``sysgraft kernel`` is what its schema says, with much and with little in it."""
+"""Every document of ``sysgraft kernel`` is what its schema says, much and little in it."""
 
 from __future__ import annotations
 
