@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -370,6 +371,43 @@ def test_a_name_that_is_not_there_is_told_with_those_that_are(system: System) ->
     assert f"{NAME}.efi" in caught.value.hint
     default.set_default(system.partition(), NAME)
     assert system.said_to_loader("LoaderEntryDefault") == f"{NAME}.efi"
+
+
+# --- GRUB ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.oracle("grub-script-check")
+def test_grub_gets_an_entry_for_each_kernel(system: System, tmp_path: Path) -> None:
+    odd = system.partition(token="it's")
+    system.install(system.kernel("6.1"), on=odd)
+    image = system.outside / "vmlinuz"
+    image.write_bytes(b"kernel")
+    initrd = system.outside / "initrd.img"
+    initrd.write_bytes(b"initrd")
+    words: dict[str, Any] = {
+        "version": "6.2",
+        "initrds": (str(initrd),),
+        "cmdline": "root=LABEL=a;b quiet",
+    }
+    system.install(image, layout="bls", **words)
+    bad = system.install(system.kernel("6.3"), tries=1).kernel
+    (system.esp / bad.file).rename(system.esp / UKIS / f"{MACHINE_ID}-6.3+0-1.efi")
+    target = tmp_path / "custom.cfg"
+    where = ("--root", system.path, "--esp-path", system.esp)
+    assert sysgraft("kernel", "grub", *where, "--output", target).code == 0
+    text = target.read_text()
+    assert sysgraft("kernel", "grub", *where).out == text
+    folder = f"/{MACHINE_ID}/6.2"
+    assert text == (
+        f"menuentry '{MACHINE_ID}-6.2' --id '{MACHINE_ID}-6.2.conf' {{\n"
+        f"\tsearch --no-floppy --file --set=root '{folder}/linux'\n"
+        f"\tlinux '{folder}/linux' 'root=LABEL=a;b' 'quiet'\n"
+        f"\tinitrd '{folder}/initrd.img'\n}}\n"
+        "menuentry 'it'\\''s-6.1' --id 'it'\\''s-6.1.efi' {\n"
+        "\tsearch --no-floppy --file --set=root '/EFI/Linux/it'\\''s-6.1.efi'\n"
+        "\tchainloader '/EFI/Linux/it'\\''s-6.1.efi'\n}\n"
+    )
+    subprocess.run(["grub-script-check", str(target)], check=True)
 
 
 # --- The command line ----------------------------------------------------------------------------

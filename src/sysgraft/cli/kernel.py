@@ -62,6 +62,14 @@ VERBS: Final = [
         "run_cleanup",
     ),
     Verb(
+        "grub",
+        "write a menu with the kernels for GRUB",
+        options.GRUB,
+        options.GRUB_EXAMPLE,
+        "sysgraft.cli.kernel_list",
+        "run_grub",
+    ),
+    Verb(
         "plugin",
         "write the plugin for kernel-install",
         options.PLUGIN,

@@ -1,4 +1,4 @@
-"""``sysgraft kernel list``."""
+"""``sysgraft kernel list`` and ``kernel grub``."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 from sysgraft.cli.kernel_common import boot_partition, kernel_json
 from sysgraft.cli.output import human_size
+from sysgraft.host.output import atomic_output
+from sysgraft.kernel.grub import grub_menu
 from sysgraft.kernel.listing import Listing
 
 if TYPE_CHECKING:
@@ -29,6 +31,21 @@ def run(arguments: argparse.Namespace, out: Output) -> int:
         out.text("no kernel is installed")
     for note in listing.notes:
         out.note(f"note: {note}")
+    return 0
+
+
+def run_grub(arguments: argparse.Namespace, out: Output) -> int:
+    """``kernel grub``."""
+    partition = boot_partition(arguments)
+    listing = Listing(partition)
+    text = grub_menu(listing, partition.volume)
+    for note in listing.notes:
+        out.note(f"note: {note}")
+    if not arguments.output:
+        out.script(text.removesuffix("\n"))
+        return 0
+    with atomic_output(arguments.output, replace=True) as file:
+        file.write(text.encode())
     return 0
 
 

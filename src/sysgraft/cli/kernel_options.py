@@ -149,6 +149,19 @@ examples:
   sysgraft kernel cleanup --keep 2
 """
 
+GRUB: Final[Options] = [
+    (("--output",), value("FILE", "write it there (default: print it)", default="")),
+    *_WHERE,
+]
+GRUB_EXAMPLE: Final = """\
+Writes menu entries for all kernels of the boot partition: UKIs are chain-loaded. GRUB reads them as
+custom.cfg beside its grub.cfg. The file is replaced as a whole.
+
+examples:
+  sysgraft kernel grub
+  sysgraft kernel grub --output /boot/grub/custom.cfg
+"""
+
 PLUGIN: Final[Options] = [
     (("--output",), value("DIR", "root of the system the files are for", required=True)),
     (("--boot-entry",), switch("have the firmware start kernels without a boot loader")),
@@ -163,6 +176,7 @@ PLUGIN: Final[Options] = [
         ),
     ),
     (("--keep",), value("N", "remove all but the newest N versions", type=int)),
+    (("--grub",), value("FILE", "GRUB's custom.cfg, kept up to date", default="")),
     _GROW,
     (
         ("--program",),

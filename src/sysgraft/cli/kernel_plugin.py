@@ -20,6 +20,7 @@ def run(arguments: argparse.Namespace, out: Output) -> int:
         shim=arguments.shim,
         default=arguments.default,
         keep=arguments.keep,
+        grub=arguments.grub,
         grow=arguments.grow,
     )
     written = write_plugin(arguments.output, options, replace=arguments.force)

@@ -42,6 +42,7 @@ class PluginOptions:
         shim: path of shim on the partition, for such entries.
         default: how a new kernel becomes the default.
         keep: how many versions stay; None removes none.
+        grub: GRUB's ``custom.cfg``, written anew after each change; empty for none.
         grow: whether folders of the partition may grow.
     """
 
@@ -50,6 +51,7 @@ class PluginOptions:
     shim: str = ""
     default: When = "keep"
     keep: int | None = None
+    grub: str = ""
     grow: bool = False
 
 
@@ -59,7 +61,7 @@ def files(options: PluginOptions) -> tuple[TreeFile, ...]:
     Raises:
         UsageError: an option makes no sense.
     """
-    for each in filter(None, (options.program, options.shim)):
+    for each in filter(None, (options.program, options.shim, options.grub)):
         if not _PLAIN.fullmatch(each):
             raise UsageError(f"not a path that can stand in a script as it is: {each!r}")
     if options.default not in WHENS:
@@ -102,8 +104,10 @@ def _script(options: PluginOptions) -> str:
     for mark, words in (("OPTIONS", always), ("FIRMWARE", firmware)):
         text = text.replace(f" @{mark}@", "".join(f" {word}" for word in words))
     # What the firmware starts by its name keeps it, and so has no counter.
-    tries = "/dev/null" if options.boot_entry else '"$tries"'
-    return text.replace("@TRIES@", tries).replace("@PROGRAM@", options.program)
+    tries = "\ttries=/dev/null\n" if options.boot_entry else ""
+    grub = f"place grub --output {options.grub}" if options.grub else ":"
+    text = text.replace("@GRUB@", grub)
+    return text.replace("\ttries=@TRIES@\n", tries).replace("@PROGRAM@", options.program)
 
 
 def _unit(options: PluginOptions) -> list[str]:

@@ -20,6 +20,7 @@ place() {
 case $command in
 remove)
 	place remove "$version" --layout uki
+	@GRUB@
 	exit
 	;;
 add) ;;
@@ -47,3 +48,4 @@ if [ -f "$tries" ]; then
 	set -- "$@" --tries "$count"
 fi
 place install "$@"
+@GRUB@
