@@ -13,9 +13,7 @@ from sysgraft.host.files import Seen, cannot_write, open_quickly
 _STEP: Final = 1 << 30
 _CHUNK: Final = 1 << 20
 # How kernels answer that cannot copy between these two files (copy_file_range(2)).
-_NOT_THERE: Final = frozenset(
-    {errno.ENOSYS, errno.EXDEV, errno.EINVAL, errno.EOPNOTSUPP, errno.EPERM, errno.EIO}
-)
+_CANNOT: Final = (errno.ENOSYS, errno.EXDEV, errno.EINVAL, errno.EOPNOTSUPP)
 
 
 def seen(path: str) -> Seen:
@@ -86,20 +84,21 @@ def _write(reading: int, size: int, target: str, mode: int) -> None:
 
 
 def _copied_by_kernel(reading: int, writing: int, size: int) -> bool:
-    """Whether the kernel copied all of it; if not, nothing has been copied."""
+    """Whether the kernel copied all of it; if not, both files are where the rest begins."""
     copy = getattr(os, "copy_file_range", None)
     done = 0
     while copy is not None and done < size:
         try:
             count = copy(reading, writing, min(_STEP, size - done))
         except OSError as error:
-            if error.errno in _NOT_THERE and not done:
+            if error.errno in _CANNOT:
                 return False
             raise
+        # Some file systems say that there is nothing left where there is.
         if not count:
-            break
+            return False
         done += count
-    return copy is not None
+    return done == size
 
 
 def _copy_in_pieces(reading: int, writing: int) -> None:

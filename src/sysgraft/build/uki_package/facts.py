@@ -107,8 +107,7 @@ def _description(options: PackageOptions, info: UkiInfo, kernel_version: str) ->
     if options.description.strip():
         return texts.some_lines(options.description, "--description")
     return [
-        f"Linux {kernel_version} with its initrd and command line in one EFI executable"
-        f"{_system(info)}.",
+        f"Linux {kernel_version}, initrd and command line in one EFI executable{_system(info)}.",
         "kernel-install puts it on the boot partition.",
     ]
 

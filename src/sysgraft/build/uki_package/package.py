@@ -32,6 +32,7 @@ from sysgraft.build.uki_package.names import (
 )
 from sysgraft.build.uki_package.options import BuiltPackage, PackageReport, SectionSize
 from sysgraft.build.uki_package.scripts import Places
+from sysgraft.build.uki_package.spec import can_be_version
 from sysgraft.build.uki_package.staging import size_of, work_folder
 from sysgraft.errors import FormatError, InputError, UsageError, in_file
 from sysgraft.formats.uki import KNOWN
@@ -184,6 +185,12 @@ class _Job:
         if not self.info.signatures:
             notes.append(
                 "the UKI has no signature: with Secure Boot on, firmware will not start it"
+            )
+        version = self.places.kernel_version
+        if self._options.format == "rpm" and not can_be_version(version):
+            notes.append(
+                f"rpm cannot compare with {version}, which has more than one hyphen: the package "
+                "neither says that it is that kernel nor asks for its modules"
             )
         if not self._options.license and self._options.format == "rpm":
             notes.append(

@@ -7,7 +7,8 @@ name in them has been checked by `sysgraft.build.uki_package.names`, so that quo
 ``kernel-install remove`` takes everything of a kernel version with it, also the entry of another
 package's kernel of that version. From systemd 258 on ``--entry-type=type2`` leaves that, as long as
 that kernel is ``/usr/lib/modules/VERSION/vmlinuz``; where it is in ``/boot``, or systemd is older,
-only the plugins that are about UKIs are run.
+only the plugins that are about UKIs are run. The folder of such an entry on the boot partition is
+removed by kernel-install itself, unless ``--make-entry-directory=no`` says that there is none.
 """
 
 from __future__ import annotations
@@ -66,9 +67,10 @@ def remove(places: Places, program: str = "kernel-install") -> str:
     return f"""\
 if {program} --help | grep -q -e '--entry-type=' &&
     {{ [ -e '{other}' ] || [ ! -e '/boot/vmlinuz-{version}' ]; }}; then
-    {program} --entry-type=type2 remove '{version}'
+    {program} --entry-type=type2 --make-entry-directory=no remove '{version}'
 elif [ -e '{other}' ] || [ -e '/boot/vmlinuz-{version}' ]; then
-    KERNEL_INSTALL_PLUGINS='{plugins}' {program} remove '{version}'
+    KERNEL_INSTALL_PLUGINS='{plugins}' \\
+        {program} --make-entry-directory=no remove '{version}'
 else
     {program} remove '{version}'
 fi"""

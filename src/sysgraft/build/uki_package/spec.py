@@ -3,7 +3,8 @@
 Format: the rpm manual, "Spec file format"; the fields and scriptlets are those of kernel-uki-virt
 in Fedora's kernel.spec (docs/adr/0026 lists them). Nothing is compiled, stripped or searched for
 dependencies: the UKI arrives as it was signed. All times, names of machines and levels of
-compression are fixed, so that the same files make the same packages.
+compression are fixed, so that the same files make the same packages; their format is the fourth,
+which rpm 6 still writes and older ones need.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING, Final
 
 from sysgraft.build.uki_package import scripts
 from sysgraft.build.uki_package.texts import in_spec
+from sysgraft.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -35,6 +37,7 @@ _GLOBALS: Final = """\
 %global __strip /bin/true
 %global _build_id_links none
 %global _missing_build_ids_terminate_build 0
+%global _rpmformat 4
 %global _binary_payload w3.zstdio
 %global _buildhost reproducible
 %global use_source_date_epoch_as_buildtime 1
@@ -78,6 +81,11 @@ def spec(facts: Facts, contents: Sequence[Content], places: Places) -> str:
     return "\n".join(lines) + "\n"
 
 
+def can_be_version(kernel_version: str) -> bool:
+    """Whether rpm can compare with it: of a version and a release, with one hyphen between them."""
+    return kernel_version.count("-") < 2 and not kernel_version.endswith("-")
+
+
 def _preamble(facts: Facts) -> Iterator[str]:
     texts = {
         "Summary": facts.summary,
@@ -92,9 +100,10 @@ def _preamble(facts: Facts) -> Iterator[str]:
     yield from (f"{tag}: {in_spec(text)}" for tag, text in texts.items() if text)
     yield "AutoReqProv: no"
     yield "Provides: installonlypkg(kernel)"
-    yield f"Provides: kernel-uname-r = {facts.kernel_version}"
-    if not facts.standalone:
-        yield f"Requires: kernel-modules-core-uname-r = {facts.kernel_version}"
+    if can_be_version(facts.kernel_version):
+        yield f"Provides: kernel-uname-r = {facts.kernel_version}"
+        if not facts.standalone:
+            yield f"Requires: kernel-modules-core-uname-r = {facts.kernel_version}"
     yield from _prerequisites()
     yield "Recommends: uki-direct"
     for tag, relations in (
@@ -105,8 +114,15 @@ def _preamble(facts: Facts) -> Iterator[str]:
     ):
         yield from (f"{tag}: {relation}" for relation in relations)
     yield "\n%description"
-    yield from map(in_spec, facts.description)
+    yield from map(_described, facts.description)
     yield ""
+
+
+def _described(line: str) -> str:
+    """A line of the description, where rpm passes over comments."""
+    if line.lstrip().startswith("#"):
+        raise UsageError(f"a line for an rpm package may not begin with #: {line[:80]!r}")
+    return in_spec(line)
 
 
 def _prerequisites() -> Iterator[str]:

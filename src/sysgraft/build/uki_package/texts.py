@@ -12,7 +12,7 @@ from typing import Final
 
 from sysgraft.errors import UsageError
 
-_DEPENDENCY: Final = re.compile(r"[0-9A-Za-z(][0-9A-Za-z .+_~^:|()<>=/-]*")
+_DEPENDENCY: Final = re.compile(r"[0-9A-Za-z(/][0-9A-Za-z .+_~^:|()<>=/-]*")
 _MAX_LINE: Final = 1000
 _MAX_LINES: Final = 200
 
