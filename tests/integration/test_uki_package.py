@@ -6,17 +6,21 @@ import io
 import json
 import os
 import re
+import stat
 import subprocess
 import tarfile
 import tempfile
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from jsonschema import Draft202012Validator
 
 from command import sysgraft
 from sysgraft.base.blob import BytesBlob
+from sysgraft.base.tree import Inode
 from sysgraft.build.uki_package import makers
-from sysgraft.formats import deb, rpm
+from sysgraft.formats import cpio, deb, rpm
 from sysgraft.formats.compression import Compression, Decompressor
 from sysgraft.formats.stream import BlobSource
 from sysgraft.testing.certificates import make_identity
@@ -24,7 +28,6 @@ from uki_kit import RELEASE, Kit, make_kernel, make_kit, make_stub
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
     from command import Result
 
@@ -424,6 +427,16 @@ def test_a_debian_package_has_a_maintainer(kit: Kit) -> None:
     assert sysgraft(*words, "--format", "rpm", "--version", "1", "--release", "1").code == 0
 
 
+def test_files_of_the_kernel(kit: Kit) -> None:
+    names = (".vmlinuz-virt.efi.hmac", "System.map")
+    words = [word for name in names for word in ("--kernel-file", kit.file(name, "x"))]
+    for form in FORMATS:
+        files = made(package(kit, form, *words))[""]["files"]
+        assert {f"{PLACE}/{name}" for name in names} < set(files)
+    hidden = kit.file(".bashrc", "x")
+    assert "no name for a file of the kernel" in package(kit, "deb", "--kernel-file", hidden).err
+
+
 def test_existing_packages_stay(kit: Kit) -> None:
     first = made(package(kit, "deb"))[""]
     again = package(kit, "deb", "--summary", "another")
@@ -461,3 +474,34 @@ def test_initrd_sizes_of_a_uki(kit: Kit) -> None:
     found = sysgraft("uki", "inspect", kit.folder / "linux.efi", "--initrd-sizes", "--json")
     assert found.document["images"][0]["initrds"] == []
     assert json.loads(found.out)
+
+
+def test_the_documents_are_what_their_schemas_say(kit: Kit) -> None:
+    initrd = kit.file("initrd", one_file_initrd("usr/lib/modules/6.1/a.ko"))
+    kit.build("linux.efi", f"--initrd={initrd}", "--force")
+    for form in FORMATS:
+        result = package(kit, form, *with_everything(kit))
+        assert errors_of("uki.package", result.document) == []
+        assert result.document["tool"].startswith(("rpmbuild 4", "rpmbuild 6", "dpkg-deb 1"))
+        (sizes,) = result.document["uki"]["initrds"]
+        assert sizes["kinds"] == [{"kind": "kernel modules", "files": 1, "size": 7}]
+    inspected = sysgraft("uki", "inspect", kit.folder / "linux.efi", "--initrd-sizes", "--json")
+    assert errors_of("uki.inspect", inspected.document) == []
+    assert inspected.document["images"][0]["initrds"] == [sizes]
+    shown = sysgraft("uki", "inspect", kit.folder / "linux.efi", "--initrd-sizes").out
+    assert "kernel modules  7 B  100.0%  1 file" in shown
+
+
+def errors_of(name: str, document: dict[str, Any]) -> list[str]:
+    schemas = Path(__file__).parents[2] / "docs/reference/schemas"
+    schema = json.loads((schemas / f"sysgraft.{name}-1.json").read_text())
+    return [error.message for error in Draft202012Validator(schema).iter_errors(document)]
+
+
+def one_file_initrd(path: str) -> bytes:
+    tree = {b"": Inode(stat.S_IFDIR | 0o755)}
+    steps = path.encode().split(b"/")
+    for depth in range(1, len(steps)):
+        tree[b"/".join(steps[:depth])] = Inode(stat.S_IFDIR | 0o755)
+    tree[path.encode()] = Inode(stat.S_IFREG | 0o644, content=BytesBlob(b"module\n"))
+    return b"".join(cpio.plan(tree).chunks())

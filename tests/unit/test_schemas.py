@@ -78,6 +78,7 @@ NAMES_OF_SCHEMAS = {
     "uki.build",
     "uki.inspect",
     "uki.join-pcrsig",
+    "uki.package",
     "uki.sign",
     "uki.verify",
 }
