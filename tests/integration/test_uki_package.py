@@ -414,6 +414,29 @@ def test_what_is_no_uki(kit: Kit) -> None:
     assert package(kit, "deb", uki="missing.efi").code == 2
 
 
+@pytest.mark.parametrize("release", ["../../etc", "6.1'$(x)", "6.1 %post", "x" * 65])
+def test_a_uki_that_says_an_impossible_release(release: str, kit: Kit) -> None:
+    kit.build("odd.efi", f"--section=.uname:{release}", "--uname=")
+    for form in FORMATS:
+        result = package(kit, form, uki="odd.efi")
+        assert (result.code, "no kernel version" in result.err) == (2, True), result.err
+
+
+def test_a_uki_without_a_release(kit: Kit) -> None:
+    kit.build("mute.efi", "--uname=")
+    assert "does not say its kernel version" in package(kit, "deb", uki="mute.efi").err
+    assert made(package(kit, "deb", "--kernel-version", "6.1-x", uki="mute.efi"))
+
+
+def test_profiles_are_told_apart(kit: Kit) -> None:
+    factory = kit.profile("factory", "--cmdline", "reset")
+    kit.build("two.efi", "--profile=ID=main", f"--join-profile={factory}")
+    words = ("--format", "deb", "--maintainer", "a", "--output", kit.folder / "out")
+    shown = sysgraft("uki", "package", kit.folder / "two.efi", *words)
+    assert shown.code == 0
+    assert ".cmdline (profile 1)" in shown.out
+
+
 def test_a_uki_for_a_machine_without_packages(kit: Kit) -> None:
     kernel = kit.file("k", make_kernel(machine=0x14C))
     stub = kit.file("s", make_stub(machine=0x14C))

@@ -80,7 +80,11 @@ def _show(report: PackageReport, out: Output) -> None:
         f"  ({human_size(report.uki_size)})"
     )
     rows = [
-        (one.name, human_size(one.size), f"{one.size / max(1, report.uki_size):.1%}")
+        (
+            one.name if one.profile is None else f"{one.name} (profile {one.profile})",
+            human_size(one.size),
+            f"{one.size / max(1, report.uki_size):.1%}",
+        )
         for one in report.sections
     ]
     out.table(rows, indent=2)
