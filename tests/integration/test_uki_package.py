@@ -282,6 +282,13 @@ def test_a_signed_uki_arrives_signed(kit: Kit) -> None:
     main = made(result)[""]["file"]
     assert result.document["signed"] is True
     assert "signature" not in result.err
+    pair = (f"--private-key={key}", f"--certificate={certificate}")
+    kit.build("own.addon.efi", "--cmdline=x", *pair, kernel=False)
+    extra, addon = (kit.folder / f"{name}.addon.efi" for name in ("own", "base"))
+    more = package(kit, "deb", "--extra", extra, f"--addon=x={addon}", uki="signed.efi", out="2")
+    assert [line for line in more.document["notes"] if "signature" in line] == [
+        f"{addon} has no signature: with Secure Boot on, it does not count"
+    ]
     subprocess.run(["dpkg-deb", "-x", main, kit.folder / "x"], check=True)
     verified = sysgraft(
         *("uki", "verify", kit.folder / f"x{PLACE}/vmlinuz-virt.efi"),

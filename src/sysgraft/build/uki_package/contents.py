@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 from sysgraft.build.uki_package import scripts
@@ -39,6 +39,7 @@ class Item(NamedTuple):
         expected: what the source was when it was looked at.
         text: the content of one of our own.
         mode: permissions.
+        is_unsigned: whether it is an addon without a signature.
     """
 
     place: str
@@ -46,6 +47,7 @@ class Item(NamedTuple):
     expected: Seen | None = None
     text: str = ""
     mode: int = 0o644
+    is_unsigned: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +66,7 @@ class Content:
     addon: str
     items: tuple[Item, ...]
     folders: tuple[str, ...]
-    licenses: tuple[str, ...] = field(default=())
+    licenses: tuple[str, ...] = ()
 
 
 def contents_of(
@@ -174,12 +176,13 @@ def _beside(paths: Iterable[str], places: Places, info: UkiInfo) -> Iterator[Ite
             )
         item = _from_file(path, f"{places.extra}/{check_file_name(name, 'an extra file')}")
         if name.endswith(_ADDON_SUFFIX):
-            _check_addon(path, places.kernel_version, info)
+            addon = _checked_addon(path, places.kernel_version, info)
+            item = item._replace(is_unsigned=not addon.signatures)
         yield item
 
 
-def _check_addon(path: str, kernel_version: str, uki: UkiInfo) -> None:
-    """An addon that the stub would not take is no good in the package."""
+def _checked_addon(path: str, kernel_version: str, uki: UkiInfo) -> UkiInfo:
+    """What an addon is; one that the stub would not take is no good in the package."""
     with in_file(path), OpenFile(path) as blob:
         parse(blob)
     info = inspect_uki(path)
@@ -193,6 +196,7 @@ def _check_addon(path: str, kernel_version: str, uki: UkiInfo) -> None:
         raise InputError(
             f"an addon for the kernel {info.uname}, the UKI has {kernel_version}", file=path
         )
+    return info
 
 
 def _check_different(items: Iterable[Item]) -> None:

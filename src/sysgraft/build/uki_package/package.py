@@ -46,7 +46,7 @@ from sysgraft.image.uki_inspect import inspect_uki
 from sysgraft.image.uki_structure import read_structure
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from sysgraft.base.progress import Progress
     from sysgraft.build.uki_package.contents import Content
@@ -180,26 +180,31 @@ class _Job:
             notes=(*self._notes(), *trouble),
         )
 
-    def _notes(self) -> list[str]:
-        notes = []
-        if not self.info.signatures:
-            notes.append(
-                "the UKI has no signature: with Secure Boot on, firmware will not start it"
-            )
-        version = self.places.kernel_version
-        if self._options.format == "rpm" and not can_be_version(version):
-            notes.append(
-                f"rpm cannot compare with {version}, which has more than one hyphen: the package "
-                "neither says that it is that kernel nor asks for its modules"
-            )
-        if not self._options.license and self._options.format == "rpm":
-            notes.append(
+    def _notes(self) -> Iterator[str]:
+        """What a person should know."""
+        yield from self._unsigned()
+        version, options = self.places.kernel_version, self._options
+        if options.format == "deb" and not options.copyright:
+            yield "there is no copyright file, which Debian's policy asks for: --copyright"
+        if options.format == "rpm" and not options.license:
+            yield (
                 f"the license is stated as {LICENSE}, the kernel's; "
                 "say with --license what the initrd holds beside it"
             )
-        if not self._options.copyright and self._options.format == "deb":
-            notes.append("there is no copyright file, which Debian's policy asks for: --copyright")
-        return notes
+        if options.format == "rpm" and not can_be_version(version):
+            yield (
+                f"rpm cannot compare with {version}, which has more than one hyphen: the package "
+                "neither says that it is that kernel nor asks for its modules"
+            )
+
+    def _unsigned(self) -> Iterator[str]:
+        """What will not come into force with Secure Boot on."""
+        if not self.info.signatures:
+            yield "the UKI has no signature: with Secure Boot on, firmware will not start it"
+        for content in self.contents:
+            for item in content.items:
+                if item.is_unsigned:
+                    yield f"{item.source} has no signature: with Secure Boot on, it does not count"
 
 
 def _whole_uki(path: str) -> UkiInfo:
