@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from sysgraft.build.uki_package.contents import Content, Item
 
 _PLAIN_PATH: Final = re.compile(r"[0-9A-Za-z/._+~-]+")
-_PIECE: Final = 1 << 20
 
 
 @contextmanager
