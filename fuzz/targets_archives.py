@@ -30,6 +30,7 @@ from sysgraft.formats.compression import HEAD_SIZE, Compression, Decompressor, d
 from sysgraft.formats.stream import BlobSource
 from sysgraft.formats.tar import TarReader
 from sysgraft.host.spool import Spool
+from sysgraft.image.initrd_sizes import sizes_of
 from target import File, Target, drain
 
 if sys.version_info >= (3, 14):
@@ -167,6 +168,24 @@ def read_cpio(data: bytes) -> None:
         drain(entry.data)
 
 
+@functools.cache
+def initrds() -> Sequence[bytes]:
+    """Initrds of several parts."""
+    one, _, checked = cpios()
+    return (
+        one + bytes(12) + gzip.compress(checked, mtime=0),
+        lzma.compress(one, check=lzma.CHECK_CRC32),
+        zstd.compress(one) + zstd.compress(bytes(8) + checked),
+    )
+
+
+def read_initrd(data: bytes) -> None:
+    """What takes the room in an initrd."""
+    found = sizes_of(BytesBlob(data), Allowance(_SMALL))
+    assert sum(part.size for part in found.parts) == len(data)
+    assert sum(share.size for share in found.shares) == found.unpacked
+
+
 # --- Packages ------------------------------------------------------------------------------------
 
 
@@ -254,6 +273,7 @@ TARGETS: Final = (
     Target(name="tar-source", seeds=tars, read=read_tar_source, repair=repair_tar, weight=15),
     Target(name="rootfs", seeds=roots, read=read_rootfs, repair=repair_tar, weight=8),
     Target(name="cpio", seeds=cpios, read=read_cpio, repair=repair_cpio, weight=30),
+    Target(name="initrd", seeds=initrds, read=read_initrd, repair=repair_cpio, weight=15),
     Target(
         name="deb",
         seeds=lambda: (make_deb("gz"), make_deb("xz")),

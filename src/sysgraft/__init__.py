@@ -14,6 +14,8 @@ Begin here:
 * `sysgraft.lint_images` tells what will go wrong with a set of them on its target.
 * `sysgraft.build_uki`, `sysgraft.inspect_uki`, `sysgraft.verify_uki` and `sysgraft.sign_executable`
   are the same for unified kernel images and addons.
+* `sysgraft.package_uki` makes a distribution's package of a unified kernel image, and
+  `sysgraft.initrd_sizes` and `sysgraft.uki_initrd_sizes` tell what takes the room in an initrd.
 * `sysgraft.generate_keys` makes the keys, `sysgraft.run_lab` boots the result.
 * `sysgraft.index_firmware` lists what kernels ask for and what firmware there is, and
   `sysgraft.FirmwarePlanner` tells of that which firmware machines need, and why.
@@ -52,6 +54,9 @@ if TYPE_CHECKING:
     from sysgraft.build.uki.build import build_uki
     from sysgraft.build.uki.options import PcrKey, UkiOptions
     from sysgraft.build.uki.report import UkiReport
+    from sysgraft.build.uki_package.options import Addon as PackagedAddon
+    from sysgraft.build.uki_package.options import PackageOptions, PackageReport
+    from sysgraft.build.uki_package.package import package_uki
     from sysgraft.build.uki_sign import sign_executable
     from sysgraft.errors import SysgraftError
     from sysgraft.firmware.doctor import Diagnosis as FirmwareDiagnosis
@@ -77,6 +82,7 @@ if TYPE_CHECKING:
     from sysgraft.image.difference import Difference, compare_images
     from sysgraft.image.extraction import Extraction, extract_image
     from sysgraft.image.firmware_files import firmware_of_image
+    from sysgraft.image.initrd_sizes import InitrdSizes, initrd_sizes, uki_initrd_sizes
     from sysgraft.image.inspect import ImageInfo, inspect_image
     from sysgraft.image.lint.lint import LintOptions, LintReport, lint_images
     from sysgraft.image.merge_order import MergeOrder, merge_orders
@@ -148,6 +154,7 @@ _HOMES = {
     "FirmwareReport": ("sysgraft.build.firmware_set.build", "FirmwareReport"),
     "FirmwareShelf": ("sysgraft.firmware.shelves", "Shelf"),
     "ImageInfo": ("sysgraft.image.inspect", "ImageInfo"),
+    "InitrdSizes": ("sysgraft.image.initrd_sizes", "InitrdSizes"),
     "InstallOptions": ("sysgraft.node.install", "InstallOptions"),
     "Installed": ("sysgraft.node.install", "Installed"),
     "KeySetOptions": ("sysgraft.build.keyset", "KeySetOptions"),
@@ -163,6 +170,9 @@ _HOMES = {
     "NodeInventory": ("sysgraft.node.inventory", "Inventory"),
     "NodeOptions": ("sysgraft.node.node", "NodeOptions"),
     "NodeStatus": ("sysgraft.node.status", "Status"),
+    "PackageOptions": ("sysgraft.build.uki_package.options", "PackageOptions"),
+    "PackageReport": ("sysgraft.build.uki_package.options", "PackageReport"),
+    "PackagedAddon": ("sysgraft.build.uki_package.options", "Addon"),
     "PcrBinding": ("sysgraft.seal.binding", "Binding"),
     "PcrCheckReport": ("sysgraft.seal.check", "CheckReport"),
     "PcrKey": ("sysgraft.build.uki.options", "PcrKey"),
@@ -203,6 +213,7 @@ _HOMES = {
     "generate_keys": ("sysgraft.build.keyset", "generate_keys"),
     "host_shelf": ("sysgraft.firmware.shelves", "host_shelf"),
     "index_firmware": ("sysgraft.firmware.make_index", "make_index"),
+    "initrd_sizes": ("sysgraft.image.initrd_sizes", "initrd_sizes"),
     "inspect_image": ("sysgraft.image.inspect", "inspect_image"),
     "inspect_uki": ("sysgraft.image.uki_inspect", "inspect_uki"),
     "install_extension": ("sysgraft.node.install", "install"),
@@ -211,6 +222,7 @@ _HOMES = {
     "load_signer": ("sysgraft.sign.pair", "load_signer"),
     "merge_orders": ("sysgraft.image.merge_order", "merge_orders"),
     "node_status": ("sysgraft.node.status", "node_status"),
+    "package_uki": ("sysgraft.build.uki_package.package", "package_uki"),
     "parse_firmware_index": ("sysgraft.firmware.index", "parse_index"),
     "parse_firmware_plan": ("sysgraft.firmware.plan_document", "parse_plan"),
     "parse_machine": ("sysgraft.firmware.inventory", "parse_machine"),
@@ -236,6 +248,7 @@ _HOMES = {
     "trust_certificate": ("sysgraft.sign.verify.files", "certificate"),
     "trust_efivars": ("sysgraft.sign.verify.files", "efivars"),
     "trust_folder": ("sysgraft.sign.verify.files", "folder"),
+    "uki_initrd_sizes": ("sysgraft.image.initrd_sizes", "uki_initrd_sizes"),
     "unsign_image": ("sysgraft.build.resign", "unsign_image"),
     "upgrade_extension": ("sysgraft.node.upgrade", "upgrade"),
     "verify_image": ("sysgraft.image.verify", "verify_image"),
@@ -262,6 +275,7 @@ __all__ = [
     "FirmwareReport",
     "FirmwareShelf",
     "ImageInfo",
+    "InitrdSizes",
     "InstallOptions",
     "Installed",
     "KeySetOptions",
@@ -277,6 +291,9 @@ __all__ = [
     "NodeInventory",
     "NodeOptions",
     "NodeStatus",
+    "PackageOptions",
+    "PackageReport",
+    "PackagedAddon",
     "PcrBinding",
     "PcrCheckReport",
     "PcrKey",
@@ -317,6 +334,7 @@ __all__ = [
     "generate_keys",
     "host_shelf",
     "index_firmware",
+    "initrd_sizes",
     "inspect_image",
     "inspect_uki",
     "install_extension",
@@ -325,6 +343,7 @@ __all__ = [
     "load_signer",
     "merge_orders",
     "node_status",
+    "package_uki",
     "parse_firmware_index",
     "parse_firmware_plan",
     "parse_machine",
@@ -350,6 +369,7 @@ __all__ = [
     "trust_certificate",
     "trust_efivars",
     "trust_folder",
+    "uki_initrd_sizes",
     "unsign_image",
     "upgrade_extension",
     "verify_image",

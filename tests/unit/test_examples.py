@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import lzma
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from conftest import KERNEL_MODULES
 from firmware_kit import DISK, WIFI, machine, write_firmware, write_kernel
 from sysgraft.firmware.inventory import Failure, render_machine
 from sysgraft.testing.certificates import make_identity
@@ -146,3 +148,33 @@ def test_extensions_on_a_node(tmp_path: Path, signing_pair: SigningPair) -> None
         "hello_2: enabled for active",
         "after the rollback hello_2 would be removed",
     ]
+
+
+def virt_initrd() -> dict[str, set[str]]:
+    """The lists in the configuration of dracut, by name."""
+    lists: dict[str, set[str]] = {}
+    for line in (EXAMPLES / "virt-initrd/dracut-virt.conf").read_text().splitlines():
+        if line and not line.startswith("#"):
+            found = re.fullmatch(r'(\w+)(?:="(\w+)"|\+=" ([\w -]+) ")', line)
+            assert found is not None, line
+            lists.setdefault(found[1], set()).update((found[2] or found[3]).split())
+    return lists
+
+
+@pytest.mark.oracle("kernel-modules")
+def test_the_initrd_for_virtual_machines_names_modules_there_are() -> None:
+    """Of Debian's kernel for clouds; what is built in counts."""
+    (kernel,) = (KERNEL_MODULES / "usr/lib/modules").iterdir()
+    paths = [str(path) for path in kernel.rglob("*.ko*")]
+    paths += (kernel / "modules.builtin").read_text().split()
+    there = {Path(path).name.partition(".ko")[0].replace("-", "_") for path in paths}
+    lists = virt_initrd()
+    assert len(lists["drivers"]) > 20
+    assert lists["drivers"] | lists["filesystems"] <= there
+
+
+def test_the_initrd_for_virtual_machines_is_for_all_of_them() -> None:
+    lists = virt_initrd()
+    assert lists["hostonly"] == {"no"}
+    assert lists["reproducible"] == {"yes"}
+    assert {"systemd", "systemd-veritysetup", "crypt", "rootfs-block"} <= lists["dracutmodules"]

@@ -80,6 +80,7 @@ NAMES_OF_SCHEMAS = {
     "uki.build",
     "uki.inspect",
     "uki.join-pcrsig",
+    "uki.package",
     "uki.sign",
     "uki.verify",
 }

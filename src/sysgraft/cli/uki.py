@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from sysgraft.cli import uki_options as options
 from sysgraft.cli import uki_options_signing as signing
+from sysgraft.cli import uki_package_options as packaging
 from sysgraft.cli import verbs
 from sysgraft.cli.verbs import Verb
 
@@ -48,6 +49,13 @@ VERBS: Final = [
         signing.SIGN,
         signing.SIGN_EXAMPLE,
         "sysgraft.cli.uki_sign",
+    ),
+    Verb(
+        "package",
+        "make a distribution's package of a unified kernel image",
+        packaging.PACKAGE,
+        packaging.PACKAGE_EXAMPLE,
+        "sysgraft.cli.uki_package",
     ),
 ]
 

@@ -6,6 +6,7 @@ import re
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from sysgraft.base.blob import SubBlob, chunks
+from sysgraft.cli.initrd_report import initrd_as_json, show_initrd
 from sysgraft.cli.output import human_size
 from sysgraft.cli.signer import signer_fields
 from sysgraft.errors import UsageError, in_file
@@ -13,6 +14,7 @@ from sysgraft.formats import uki
 from sysgraft.formats.x509 import serial_text
 from sysgraft.host.files import OpenFile
 from sysgraft.host.output import atomic_output
+from sysgraft.image.initrd_sizes import uki_initrd_sizes
 from sysgraft.image.uki_inspect import inspect_uki
 
 if TYPE_CHECKING:
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from sysgraft.cli.output import Output
+    from sysgraft.image.initrd_sizes import InitrdSizes
     from sysgraft.image.uki_inspect import SectionInfo, SignatureInfo, UkiInfo
 
 _WANTED: Final = re.compile(r"([\x21-\x39\x3b-\x3f\x41-\x7e]{1,8})(?::(text|binary))?(?:@(.+))?")
@@ -42,14 +45,20 @@ def run(arguments: argparse.Namespace, out: Output) -> int:
         raise UsageError("sections of several files cannot go to one file")
     texts = [each.name for each in wanted.values() if each.mode == "text"]
     found = [inspect_uki(file, texts=texts) for file in arguments.files]
+    sizes = {info.file: uki_initrd_sizes(info.file) for info in found if arguments.initrd_sizes}
     for info in found:
         sections = _chosen(info, wanted, arguments)
         for each in wanted.values():
             _write_or_miss(info, each, sections, out, replace=arguments.force)
         if not out.json_wanted:
             _show(info, sections, wanted, out)
+            for one in sizes.get(info.file, ()):
+                out.text()
+                show_initrd(one, out)
     if out.json_wanted:
-        images = [_as_json(info, _chosen(info, wanted, arguments)) for info in found]
+        images = [
+            _as_json(info, _chosen(info, wanted, arguments), sizes.get(info.file)) for info in found
+        ]
         out.json("uki.inspect", 1, {"images": images})
     return 0
 
@@ -157,8 +166,10 @@ def _signer_text(one: SignatureInfo) -> str:
     return f"{name}{until}, issuer {one.issuer} serial {serial}, {one.digest}{stamp}"
 
 
-def _as_json(info: UkiInfo, sections: Sequence[SectionInfo]) -> dict[str, object]:
-    """One image's part of ``sysgraft.uki.inspect/1``."""
+def _as_json(
+    info: UkiInfo, sections: Sequence[SectionInfo], sizes: Sequence[InitrdSizes] | None
+) -> dict[str, object]:
+    """One image's part of ``sysgraft.uki.inspect/1``; initrds only where they were asked for."""
     stub = info.stub
     return {
         "file": info.file,
@@ -192,4 +203,5 @@ def _as_json(info: UkiInfo, sections: Sequence[SectionInfo]) -> dict[str, object
             for one in info.signatures
         ],
         "problems": list(info.problems),
+        **({} if sizes is None else {"initrds": [initrd_as_json(one) for one in sizes]}),
     }

@@ -214,6 +214,7 @@ INSPECT: Final[Options] = [
         {"metavar": "N", "type": int, "help": "only what profile N shows the stub, from 0"},
     ),
     (("--all",), _switch("also sections that say nothing of the system (.text, .reloc)")),
+    (("--initrd-sizes",), _switch("also what takes the room in the initrd")),
     (("--force",), _switch("replace existing files")),
     *_JSON,
 ]

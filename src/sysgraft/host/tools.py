@@ -50,7 +50,7 @@ _ALL: Final = (
     Tool("depmod", "kmod", (29,)),
     Tool("devlink", "iproute2", (), "-V"),
     Tool("docker-registry", "docker-registry", (2, 8)),
-    Tool("dpkg-deb", "dpkg", (1, 21)),
+    Tool("dpkg-deb", "dpkg", (1, 21, 18)),
     Tool("dmesg", "util-linux", (2, 38)),
     Tool("dtc", "device-tree-compiler", (1, 6)),
     Tool("dump.erofs", "erofs-utils", (1, 5), "-V"),

@@ -15,9 +15,9 @@ import shutil
 from typing import TYPE_CHECKING, Final
 
 from sysgraft.errors import OutputError
-from sysgraft.host.copying import copy_synced
 from sysgraft.host.files import cannot_write
 from sysgraft.host.renaming import exchange
+from sysgraft.host.synced import copy_synced
 from sysgraft.node.leftovers import STAGE, empty, prepare_for_files, settle
 
 if TYPE_CHECKING:

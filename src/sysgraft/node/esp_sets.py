@@ -14,11 +14,11 @@ import os
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from sysgraft.errors import InputError, OutputError
-from sysgraft.host.copying import copy_synced
 from sysgraft.host.files import cannot_write
 from sysgraft.host.places import is_plain_folder
 from sysgraft.host.renaming import exchange
 from sysgraft.host.space import free_bytes
+from sysgraft.host.synced import copy_synced
 from sysgraft.node.leftovers import aside_name, empty, prepare_stage, settle, stage_name
 
 if TYPE_CHECKING:

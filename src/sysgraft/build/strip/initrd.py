@@ -24,6 +24,7 @@ from sysgraft.build.strip.report import Decision, Keeping, StripReport, make_rep
 from sysgraft.errors import FormatError, LimitError, UnsupportedError, in_file
 from sysgraft.formats import cpio, cpio_reader
 from sysgraft.formats.compression import HEAD_SIZE, Compression, Decompressor, detect
+from sysgraft.formats.initrd import ALIGNMENT, MAX_PARTS, unknown
 from sysgraft.formats.stream import CHUNK, BlobSource
 from sysgraft.host.files import OpenFile
 from sysgraft.host.output import atomic_output
@@ -38,11 +39,6 @@ if TYPE_CHECKING:
 ZSTD_LEVEL: Final = 9
 """As for root file systems that become initrds."""
 
-MAX_PARTS: Final = 100
-"""Archives of one initrd, those that are compressed alike and behind one another counted once."""
-
-_ALIGNMENT: Final = 4
-_NOT_READ: Final = {b"\x02\x21\x4c\x18": "LZ4", b"\x04\x22\x4d\x18": "LZ4", b"\x89LZO": "LZO"}
 _Key = tuple[int, int]  # of the archive, and of the inode in it
 
 
@@ -87,7 +83,7 @@ def strip_initrd(
             size = 0
             for part in parts:
                 # The kernel looks for plain archives at multiples of this.
-                size += out.write(bytes(-size % _ALIGNMENT))
+                size += out.write(bytes(-size % ALIGNMENT))
                 for piece in _pieces(part, whole, decision, workspace):
                     size += out.write(piece)
         return make_report(output, decision, sizes=(file.size, size), notes=workspace.notes)
@@ -129,18 +125,8 @@ def _parts(file: Blob, workspace: Workspace) -> Iterator[_Part]:
 
 def _plain_part(rest: Blob, position: int, links: _Links) -> _Part:
     size = cpio_reader.plain_size(rest)
-    if not size or position % _ALIGNMENT:
-        head = rest.read_at(0, min(rest.size, HEAD_SIZE))
-        known = next((name for magic, name in _NOT_READ.items() if head.startswith(magic)), "")
-        if known:
-            raise UnsupportedError(
-                f"from byte {position} on the initrd is compressed with {known}, which is not read",
-                hint="compress it anew with zstd, xz or gzip",
-            )
-        raise FormatError(
-            f"not an initrd: at byte {position} begins neither a cpio archive nor one that is "
-            "compressed as is known here"
-        )
+    if not size or position % ALIGNMENT:
+        raise unknown(rest.read_at(0, min(rest.size, HEAD_SIZE)), position)
     raw = SubBlob(rest, 0, size)
     return _Part(raw, Compression.NONE, _tree(raw, links))
 
