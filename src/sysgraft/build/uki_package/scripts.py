@@ -23,7 +23,8 @@ MODULES: Final = "/usr/lib/modules"
 PLUGINS: Final = "/usr/lib/kernel/install.d"
 """Where kernel-install has the plugins of packages."""
 
-_SYSTEMD_PLUGIN: Final = f"{PLUGINS}/90-uki-copy.install"
+_COPY: Final = "90-uki-copy.install"
+"""systemd's plugin for UKIs; one of this name in ``/etc`` stands for it."""
 
 
 class Places(NamedTuple):
@@ -63,13 +64,15 @@ def add(places: Places, program: str = "kernel-install") -> str:
 def remove(places: Places, program: str = "kernel-install") -> str:
     """Lines that take the UKI away again, and leave other kernels of its version."""
     version, other = places.kernel_version, f"{places.folder}/vmlinuz"
-    plugins = " ".join(filter(None, [_SYSTEMD_PLUGIN, places.plugin]))
+    plugins = " ".join(filter(None, ["$copy", places.plugin]))
     return f"""\
 if {program} --help | grep -q -e '--entry-type=' &&
     {{ [ -e '{other}' ] || [ ! -e '/boot/vmlinuz-{version}' ]; }}; then
     {program} --entry-type=type2 --make-entry-directory=no remove '{version}'
 elif [ -e '{other}' ] || [ -e '/boot/vmlinuz-{version}' ]; then
-    KERNEL_INSTALL_PLUGINS='{plugins}' \\
+    copy=/etc/kernel/install.d/{_COPY}
+    [ -e "$copy" ] || copy={PLUGINS}/{_COPY}
+    KERNEL_INSTALL_PLUGINS="{plugins}" \\
         {program} --make-entry-directory=no remove '{version}'
 else
     {program} remove '{version}'
@@ -114,7 +117,9 @@ esac
 
 for name in {listed}; do
     if [ "$1" = add ] && [ -f "$4.extra.d/$name" ]; then
-        install -D -m 0644 "$4.extra.d/$name" "$folder/$name"
+        # Another plugin may have put it there, in a way that no power cut can hurt.
+        cmp -s "$4.extra.d/$name" "$folder/$name" 2>/dev/null ||
+            install -D -m 0644 "$4.extra.d/$name" "$folder/$name"
     else
         rm -f "$folder/$name"
     fi
