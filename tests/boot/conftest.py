@@ -117,6 +117,7 @@ class BuildUki(Protocol):
         cmdline: str = CMDLINE,
         signing: SigningPair | None = None,
         stub: str | Path = "",
+        uname: str | None = None,
     ) -> str:
         """The path, once it is there."""
 
@@ -133,13 +134,14 @@ def uki(guests: Guests) -> BuildUki:
         cmdline: str = CMDLINE,
         signing: SigningPair | None = None,
         stub: str | Path = "",
+        uname: str | None = None,
     ) -> str:
         options = UkiOptions(
             linux=guests.path("vmlinuz"),
             initrds=(guests.path(f"{guest}.cpio.zst"), *initrds),
             cmdline=cmdline,
             os_release=f"@{guests.path('os-release')}",
-            uname=guests.kernel,
+            uname=guests.kernel if uname is None else uname,
             stub=str(stub or guests.path("linuxx64.efi.stub")),
         )
         build_uki(options, path, signing=signing)

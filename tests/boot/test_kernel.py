@@ -15,8 +15,6 @@ import pytest
 from boot.conftest import CMDLINE, initrd
 from guest_kit import agent_initrd
 from sysgraft.build.resign import Target
-from sysgraft.build.uki.build import build_uki
-from sysgraft.build.uki.options import UkiOptions
 from sysgraft.build.uki_sign import sign_executable
 from sysgraft.kernel.plugin.tree import PluginOptions, files
 from sysgraft.lab.esp import File, make_esp
@@ -25,7 +23,7 @@ from sysgraft.lab.options import Disk
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from boot.conftest import Keys, Lab
+    from boot.conftest import BuildUki, GuestName, Keys, Lab
     from sysgraft.lab.guests import Guests
     from sysgraft.lab.report import LabReport
 
@@ -99,7 +97,7 @@ exit 0
 
 
 @pytest.fixture
-def kernels(tmp_path: Path, guests: Guests, keys: Keys) -> dict[str, Path]:
+def kernels(tmp_path: Path, uki: BuildUki, keys: Keys) -> dict[str, Path]:
     """Three signed UKIs by version; the middle one starts anew before anything runs."""
     plugin = {each.path: each for each in files(PluginOptions(boot_entry=True, default="once"))}
     more = {path: each.data for path, each in plugin.items() if each.mode}
@@ -117,22 +115,23 @@ def kernels(tmp_path: Path, guests: Guests, keys: Keys) -> dict[str, Path]:
         "bad.cpio",
         executable=["init"],
     )
+    whole = (agent_initrd(tmp_path), own)
+    wanted: dict[str, tuple[GuestName, tuple[str, ...]]] = {
+        OLD: ("debian", whole),
+        BAD: ("small", (hopeless,)),
+        NEW: ("debian", whole),
+    }
     made = {}
-    for version, guest, initrds in (
-        (OLD, "debian", (agent_initrd(tmp_path), own)),
-        (BAD, "small", (hopeless,)),
-        (NEW, "debian", (agent_initrd(tmp_path), own)),
-    ):
+    for version, (guest, initrds) in wanted.items():
         made[version] = tmp_path / f"{version}.efi"
-        options = UkiOptions(
-            linux=guests.path("vmlinuz"),
-            initrds=(guests.path(f"{guest}.cpio.zst"), *initrds),
+        uki(
+            made[version],
+            guest,
+            initrds=initrds,
             cmdline=f"{CMDLINE} lab.version={version}",
-            os_release=f"@{guests.path('os-release')}",
+            signing=keys.pair("db"),
             uname="",
-            stub=guests.path("linuxx64.efi.stub"),
         )
-        build_uki(options, made[version], signing=keys.pair("db"))
     return made
 
 

@@ -105,7 +105,7 @@ def scene(tmp_path_factory: pytest.TempPathFactory, guests: Guests, uki: BuildUk
     folder = tmp_path_factory.mktemp("kernels")
     builds = {}
     for name in BUILDS:
-        uki(folder / f"{name}.efi", cmdline=f"{CMDLINE} lab.build={name}")
+        uki(folder / f"{name}.efi", cmdline=f"{CMDLINE} lab.build={name}", uname="")
         builds[hashlib.sha256((folder / f"{name}.efi").read_bytes()).hexdigest()] = name
     come = [File(f"{name}.efi", str(folder / f"{name}.efi")) for name in BUILDS[1:]]
     make_esp(str(folder / "come"), come)
