@@ -1,8 +1,8 @@
 """A kernel update on a machine with Secure Boot: tried once by the firmware, default if it came up.
 
-The guest is a whole Debian 13; kernel-install is systemd 257's own and calls our plugin. One run
-starts four times: the old kernel, one that never comes up, the old one again, the new one, and that
-once more by itself.
+The guest is a whole Debian 13; kernel-install is systemd 257's own and calls our plugin, once by
+hand and once for a Debian package. One run starts five times: the old kernel, one that never comes
+up, the old one again, the new one out of the package, and that once more by itself.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final
 import pytest
 
 from boot.conftest import CMDLINE, initrd
+from command import sysgraft
 from guest_kit import agent_initrd
 from sysgraft.build.resign import Target
 from sysgraft.build.uki_sign import sign_executable
@@ -40,6 +41,7 @@ SCRIPT: Final = r"""
 mkdir -p /efi /run/kernels
 modprobe vfat
 mount -t vfat /dev/disk/by-id/virtio-esp-part1 /efi
+mkdir -p /etc/kernel
 mount -t vfat -o ro /dev/disk/by-id/virtio-disk0-part1 /run/kernels
 stage=$(cat /efi/stage 2> /dev/null || echo 0)
 exec >> /efi/log 2>&1
@@ -49,8 +51,9 @@ next() {
     umount /efi
     sync
 }
+export SYSTEMD_RELAX_ESP_CHECKS=1
 add() {
-    SYSTEMD_RELAX_ESP_CHECKS=1 kernel-install --esp-path=/efi add "$1" "/run/kernels/$1.efi"
+    kernel-install --esp-path=/efi add "$1" "/run/kernels/$1.efi"
     echo "$1 added: $?"
 }
 # The unit comes after the boot is complete, which this script is a part of.
@@ -73,7 +76,10 @@ case $stage in
     systemctl reboot --force --force
     ;;
 1)
-    add NEW
+    # A whole package would need the folder that guests do without.
+    mkdir -p /var/lib/dpkg/info
+    dpkg -i /run/kernels/kernel.deb
+    echo "NEW installed: $?"
     next
     systemctl reboot --force --force
     ;;
@@ -82,9 +88,9 @@ case $stage in
     systemctl reboot --force --force
     ;;
 3)
-    SYSTEMD_RELAX_ESP_CHECKS=1 kernel-install --esp-path=/efi remove NEW
+    kernel-install --esp-path=/efi remove NEW
     echo "removing what runs: $?"
-    SYSTEMD_RELAX_ESP_CHECKS=1 kernel-install --esp-path=/efi remove BAD
+    kernel-install --esp-path=/efi remove BAD
     echo "removing another: $?"
     sysgraft kernel list --esp /efi --json > "$SYSGRAFT_RESULTS/list"
     bootctl --esp-path=/efi list --json=short > "$SYSGRAFT_RESULTS/bootctl" 2> /dev/null
@@ -148,7 +154,10 @@ def test_an_update_is_tried_once_and_stays_if_it_comes_up(
     (esp / "loader/loader.conf").write_text("timeout 0\n")
     with open(esp / "FILLER", "wb") as filler:
         filler.truncate(FILLER)
-    others = [File(f"{each}.efi", str(kernels[each])) for each in (BAD, NEW)]
+    others = [
+        File(f"{BAD}.efi", str(kernels[BAD])),
+        File("kernel.deb", package(kernels[NEW], tmp_path)),
+    ]
     make_esp(str(tmp_path / "kernels"), others)
     report = lab.boot(
         SCRIPT.replace("NEW", NEW).replace("BAD", BAD),
@@ -169,7 +178,7 @@ def test_an_update_is_tried_once_and_stays_if_it_comes_up(
     ], log
     assert f"{BAD} added: 0" in log
     assert f"{BAD} was to be tried, and did not come up" in log
-    assert f"{NEW} added: 0" in log
+    assert f"{NEW} installed: 0" in log
     assert "removing what runs: 2" in log
     assert "removing another: 0" in log
     found = {each["id"]: each for each in json.loads(result(report, "list"))["kernels"]}
@@ -179,6 +188,15 @@ def test_an_update_is_tried_once_and_stays_if_it_comes_up(
     listed = {each["id"]: each for each in json.loads(result(report, "bootctl"))}
     assert set(found) <= set(listed)
     assert listed[f"{TOKEN}-{NEW}.efi"]["isDefault"]
+
+
+def package(uki: Path, folder: Path) -> str:
+    """A Debian package with a kernel."""
+    words = ("--format=deb", "--maintainer=Lab <lab@example.org>", f"--kernel-version={NEW}")
+    done = sysgraft("uki", "package", uki, *words, "--output", folder / "packages")
+    assert done.code == 0, done.err
+    (path,) = (folder / "packages").glob("*.deb")
+    return str(path)
 
 
 def result(report: LabReport, name: str) -> str:
