@@ -1,0 +1,51 @@
+"""An image as the pieces it is made of: what codecs of whole disks give to be written.
+
+Between the pieces there are zeros, which nobody has to write. A piece's bytes are made or read
+when they are asked for.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from sysgraft.base.blob import Blob
+
+
+class Piece(NamedTuple):
+    """Bytes at a place of an image."""
+
+    offset: int
+    content: Blob
+
+    @property
+    def end(self) -> int:
+        """The byte behind it."""
+        return self.offset + self.content.size
+
+
+def moved(pieces: Iterable[Piece], distance: int) -> Iterator[Piece]:
+    """The same pieces, each `distance` bytes further on."""
+    for piece in pieces:
+        yield Piece(piece.offset + distance, piece.content)
+
+
+def in_order(pieces: Iterable[Piece], size: int) -> list[Piece]:
+    """The pieces as they follow one another in an image.
+
+    Raises:
+        ValueError: two lie over one another, or one leaves the image: a mistake of the caller.
+    """
+    ordered = sorted((piece for piece in pieces if piece.content.size), key=_offset)
+    position = 0
+    for piece in ordered:
+        if piece.offset < position or piece.end > size:
+            raise ValueError(f"a piece at {piece.offset} to {piece.end} has no place of its own")
+        position = piece.end
+    return ordered
+
+
+def _offset(piece: Piece) -> int:
+    return piece.offset
