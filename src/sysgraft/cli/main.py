@@ -58,6 +58,10 @@ NOUNS: Final = {
         "extensions on a node: installed, enabled for boot entries, activated",
         "sysgraft node install https://example.org/firmware.sysext.raw",
     ),
+    "media": (
+        "media that boot: disk and ISO images with UKIs, keys and extensions",
+        "sysgraft media disk --output install.img --uki active=linux.efi --keys keys",
+    ),
     "lab": (
         "boot what you are about to ship, in a virtual machine",
         "sysgraft lab run --uki linux.efi --extra firmware.sysext.raw --script check.sh",
