@@ -38,7 +38,9 @@ if TYPE_CHECKING:
     from sysgraft.base.blob import Blob
     from sysgraft.formats.authvar import SignedUpdate
 
-Group: TypeAlias = Literal["boot loader", "UKI", "extra", "shared", "settings", "keys", "carried"]
+Group: TypeAlias = Literal[
+    "boot loader", "UKI", "extra", "shared", "settings", "keys", "carried", "overlay"
+]
 CARRIED: Final = "extensions"
 """The folder at the top of a medium with what an installer is to install."""
 _IMAGES: Final = {"generic": "EFI/Linux", "kairos": "EFI/kairos"}
