@@ -55,7 +55,7 @@ def media_kit(tmp_path_factory: pytest.TempPathFactory) -> MediaKit:
             kit.file("initrd", b"070701" + name.encode() * 9999)
             kit.build(f"{name}.efi", "--initrd", folder / "initrd", *signing)
         kit.build("unsigned.efi")
-        addon = ["--output", folder / "debug.addon.efi", "--stub", kit.addon_stub]
+        addon: list[str | Path] = ["--output", folder / "debug.addon.efi", "--stub", kit.addon_stub]
         assert sysgraft("uki", "addon", "--cmdline", "debug", *addon).code == 0
         kit.file("unsigned-boot.efi", make_stub(name="systemd-boot"))
         pair = (f"--private-key={keys}/db.key", f"--certificate={keys}/db.pem")

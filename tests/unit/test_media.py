@@ -98,7 +98,7 @@ def test_what_goes_beside_images_is_there_for_each(
     media_kit: MediaKit, sidecars: Path, tmp_path: Path
 ) -> None:
     image, deep = tmp_path / "disk.img", sidecars / "deep"
-    words = [
+    words: list[str | Path] = [
         *(
             "--uki",
             f"a={media_kit.path('active.efi')}",
@@ -210,7 +210,7 @@ def test_a_disk_has_the_partitions_that_were_given(
     image, root, home = tmp_path / "disk.img", tmp_path / "root", tmp_path / "home"
     root.write_bytes(b"root" * 300_001)
     home.write_bytes(b"home")
-    words = [
+    words: list[str | Path] = [
         *(
             "--partition",
             f"root={root}",
@@ -272,7 +272,7 @@ def test_too_small_is_refused_before_anything_is_written(
     image, large = tmp_path / "disk.img", tmp_path / "large.sysext.raw"
     with large.open("wb") as file:
         file.truncate(5 * MIB)
-    words = (*media_kit.signed, "--extra", large)
+    words: tuple[str | Path, ...] = (*media_kit.signed, "--extra", large)
     for more, message in (
         (("--esp-size", "8M"), "are missing"),
         (("--size", "8M"), "are missing"),

@@ -1,0 +1,141 @@
+"""Media that `media disk` and `media iso` make, on a firmware without keys.
+
+systemd-boot enrols the keys by itself, starts the machine anew, and the entry that is asked for
+comes up with Secure Boot, with its own extensions and none of another entry's.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import TYPE_CHECKING, Final
+
+import pytest
+
+from extension_cases import extension
+from sysgraft.build.media.disk import build_disk
+from sysgraft.build.media.iso import build_iso
+from sysgraft.build.media.options import (
+    BootImage,
+    DiskOptions,
+    Extra,
+    IsoOptions,
+    MediaOptions,
+    PartitionFile,
+)
+from sysgraft.lab.machine import MACHINES, find_firmware
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from boot.conftest import BuildUki, Keys, Lab
+    from sysgraft.lab.guests import Guests
+    from sysgraft.lab.report import LabReport
+
+pytestmark = pytest.mark.boot
+
+STATE: Final = r"""
+efi=/sys/firmware/efi/efivars
+global=8be4df61-93ca-11d2-aa0d-00e098032b8c
+for each in SecureBoot SetupMode; do
+    tail -c 1 "$efi/$each-$global" | od -An -tu1 | tr -d ' ' > "$SYSGRAFT_RESULTS/$each"
+done
+tail -c +5 $efi/LoaderEntrySelected-* | tr -d '\000' > "$SYSGRAFT_RESULTS/entry"
+systemd-sysext status --json=short > "$SYSGRAFT_RESULTS/merged"
+"""
+CARRIED: Final = r"""
+mkdir /run/media
+mount -o ro "$medium" /run/media
+sha256sum < /run/media/extensions/carried.sysext.raw > "$SYSGRAFT_RESULTS/carried"
+"""
+
+
+@pytest.fixture(scope="module")
+def image(uki: BuildUki, keys: Keys, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A UKI of the large guest, signed."""
+    folder = tmp_path_factory.mktemp("uki")
+    return uki(folder / "debian.efi", "debian", signing=keys.pair("db"))
+
+
+def options(folder: Path, image: str, guests: Guests, keys: Keys, default: str) -> MediaOptions:
+    """Two entries of one UKI with an extension each, and one that is carried."""
+    signing = keys.pair("db")
+    one, two, carried = (
+        str(extension(folder, name, signing)) for name in ("one", "two", "carried")
+    )
+    return MediaOptions(
+        images=(BootImage("active", image), BootImage("passive", image)),
+        extras=(Extra("active", one), Extra("passive", two)),
+        carried=(carried,),
+        boot_loader=guests.path("systemd-bootx64.efi"),
+        signing=signing,
+        keys=str(keys.folder),
+        default=default,
+        timeout="1",
+        tries=3,
+    )
+
+
+def empty_variables() -> str:
+    """A firmware in setup mode."""
+    return find_firmware(MACHINES["x86-64"], secure=True).variables
+
+
+def files(report: LabReport) -> dict[str, str]:
+    assert report.script is not None, report.serial
+    assert report.succeeded, report.serial
+    return {name: data.decode() for name, data in report.script.files.items()}
+
+
+def merged(found: dict[str, str]) -> set[str]:
+    status = json.loads(found["merged"])
+    return {name for each in status if each["extensions"] != "none" for name in each["extensions"]}
+
+
+def check(report: LabReport, entry: str, extensions: set[str], folder: Path) -> None:
+    found = files(report)
+    assert report.secure_boot is True
+    assert (found["SecureBoot"], found["SetupMode"]) == ("1\n", "0\n")
+    assert found["entry"] == entry
+    assert merged(found) == extensions
+    digest = hashlib.sha256((folder / "carried.sysext.raw").read_bytes()).hexdigest()
+    assert found["carried"].split()[0] == digest
+
+
+@pytest.mark.parametrize(("entry", "extensions"), [("active", {"one"}), ("passive", {"two"})])
+def test_a_disk_enrols_its_keys_and_starts_what_is_asked_for(
+    entry: str,
+    extensions: set[str],
+    lab: Lab,
+    guests: Guests,
+    keys: Keys,
+    image: str,
+    tmp_path: Path,
+) -> None:
+    wanted = options(tmp_path, image, guests, keys, entry)
+    data = tmp_path / "data"
+    data.write_bytes(b"data" * 1000)
+    disk = tmp_path / "disk.img"
+    further = DiskOptions(partitions=(PartitionFile("home", str(data)),))
+    report = build_disk(str(disk), wanted, further)
+    assert (report.ok, report.written) == (True, True)
+    home = report.partitions[1].uuid
+    script = f"medium=/dev/disk/by-id/virtio-esp-part1\n{STATE}{CARRIED}"
+    script += f'head -c 4000 /dev/disk/by-partuuid/{home} > "$SYSGRAFT_RESULTS/home"\n'
+    booted = lab.boot(script, esp=str(disk), secure_boot=empty_variables(), reboots=1)
+    check(booted, f"{entry}.efi", extensions, tmp_path)
+    assert files(booted)["home"] == "data" * 1000
+
+
+@pytest.mark.parametrize("way", ["disc", "stick"])
+def test_an_iso_image_starts_from_a_disc_and_from_a_stick(
+    way: str, lab: Lab, guests: Guests, keys: Keys, image: str, tmp_path: Path
+) -> None:
+    wanted = options(tmp_path, image, guests, keys, "active")
+    iso = tmp_path / "image.iso"
+    report = build_iso(str(iso), wanted, IsoOptions(volume_id="UKI_ISO_INSTALL"))
+    assert (report.ok, report.written) == (True, True)
+    script = f"medium=/dev/disk/by-label/UKI_ISO_INSTALL\n{STATE}{CARRIED}"
+    place = {"cdrom" if way == "disc" else "esp": str(iso)}
+    booted = lab.boot(script, **place, secure_boot=empty_variables(), reboots=1)
+    check(booted, "active.efi", {"one"}, tmp_path)
