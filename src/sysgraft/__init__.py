@@ -14,7 +14,8 @@ Begin here:
 * `sysgraft.lint_images` tells what will go wrong with a set of them on its target.
 * `sysgraft.build_uki`, `sysgraft.inspect_uki`, `sysgraft.verify_uki` and `sysgraft.sign_executable`
   are the same for unified kernel images and addons.
-* `sysgraft.generate_keys` makes the keys, `sysgraft.run_lab` boots the result.
+* `sysgraft.generate_keys` makes the keys, `sysgraft.build_disk` and `sysgraft.build_iso` put UKIs,
+  boot loader, keys and extensions onto media that boot, `sysgraft.run_lab` boots the result.
 * `sysgraft.index_firmware` lists what kernels ask for and what firmware there is, and
   `sysgraft.FirmwarePlanner` tells of that which firmware machines need, and why.
 * `sysgraft.predict_pcrs` computes what a boot does to the TPM, `sysgraft.sign_pcr_policies` signs
@@ -43,6 +44,17 @@ if TYPE_CHECKING:
         build_firmware,
     )
     from sysgraft.build.keyset import KeySetOptions, generate_keys
+    from sysgraft.build.media.disk import build_disk
+    from sysgraft.build.media.iso import build_iso
+    from sysgraft.build.media.options import (
+        BootImage,
+        DiskOptions,
+        IsoOptions,
+        MediaOptions,
+        PartitionFile,
+    )
+    from sysgraft.build.media.options import Extra as BootExtra
+    from sysgraft.build.media.report import MediaReport
     from sysgraft.build.resign import sign_image, unsign_image
     from sysgraft.build.sources.model import Options as SourceOptions
     from sysgraft.build.strip.initrd import strip_initrd
@@ -130,10 +142,13 @@ __version__ = "0.1.0"
 # Each name with the module that holds it, and its name there: importing sysgraft loads none.
 _HOMES = {
     "Activation": ("sysgraft.node.activation", "Activation"),
+    "BootExtra": ("sysgraft.build.media.options", "Extra"),
+    "BootImage": ("sysgraft.build.media.options", "BootImage"),
     "BootRequest": ("sysgraft.seal.prediction", "BootRequest"),
     "BuildOptions": ("sysgraft.build.extension", "BuildOptions"),
     "BuildReport": ("sysgraft.build.extension", "BuildReport"),
     "Difference": ("sysgraft.image.difference", "Difference"),
+    "DiskOptions": ("sysgraft.build.media.options", "DiskOptions"),
     "EnableOptions": ("sysgraft.node.enable", "EnableOptions"),
     "ExplainRequest": ("sysgraft.seal.explanation", "ExplainRequest"),
     "Explanation": ("sysgraft.seal.explanation", "Explanation"),
@@ -150,6 +165,7 @@ _HOMES = {
     "ImageInfo": ("sysgraft.image.inspect", "ImageInfo"),
     "InstallOptions": ("sysgraft.node.install", "InstallOptions"),
     "Installed": ("sysgraft.node.install", "Installed"),
+    "IsoOptions": ("sysgraft.build.media.options", "IsoOptions"),
     "KeySetOptions": ("sysgraft.build.keyset", "KeySetOptions"),
     "LabOptions": ("sysgraft.lab.options", "LabOptions"),
     "LabReport": ("sysgraft.lab.report", "LabReport"),
@@ -157,12 +173,15 @@ _HOMES = {
     "LintReport": ("sysgraft.image.lint.lint", "LintReport"),
     "Machine": ("sysgraft.firmware.inventory", "Machine"),
     "MachineScan": ("sysgraft.firmware.scan", "Scan"),
+    "MediaOptions": ("sysgraft.build.media.options", "MediaOptions"),
+    "MediaReport": ("sysgraft.build.media.report", "MediaReport"),
     "MergeOrder": ("sysgraft.image.merge_order", "MergeOrder"),
     "Node": ("sysgraft.node.node", "Node"),
     "NodeChanges": ("sysgraft.node.changes", "Changes"),
     "NodeInventory": ("sysgraft.node.inventory", "Inventory"),
     "NodeOptions": ("sysgraft.node.node", "NodeOptions"),
     "NodeStatus": ("sysgraft.node.status", "Status"),
+    "PartitionFile": ("sysgraft.build.media.options", "PartitionFile"),
     "PcrBinding": ("sysgraft.seal.binding", "Binding"),
     "PcrCheckReport": ("sysgraft.seal.check", "CheckReport"),
     "PcrKey": ("sysgraft.build.uki.options", "PcrKey"),
@@ -187,8 +206,10 @@ _HOMES = {
     "Verification": ("sysgraft.image.verify", "Verification"),
     "VerifyOptions": ("sysgraft.image.verify", "VerifyOptions"),
     "activate_extensions": ("sysgraft.node.activate", "activate"),
+    "build_disk": ("sysgraft.build.media.disk", "build_disk"),
     "build_extension": ("sysgraft.build.extension", "build_extension"),
     "build_firmware": ("sysgraft.build.firmware_set.build", "build_firmware"),
+    "build_iso": ("sysgraft.build.media.iso", "build_iso"),
     "build_uki": ("sysgraft.build.uki.build", "build_uki"),
     "check_pcr_signatures": ("sysgraft.seal.check", "check"),
     "collect_extensions": ("sysgraft.node.collect", "collect"),
@@ -244,10 +265,13 @@ _HOMES = {
 
 __all__ = [
     "Activation",
+    "BootExtra",
+    "BootImage",
     "BootRequest",
     "BuildOptions",
     "BuildReport",
     "Difference",
+    "DiskOptions",
     "EnableOptions",
     "ExplainRequest",
     "Explanation",
@@ -264,6 +288,7 @@ __all__ = [
     "ImageInfo",
     "InstallOptions",
     "Installed",
+    "IsoOptions",
     "KeySetOptions",
     "LabOptions",
     "LabReport",
@@ -271,12 +296,15 @@ __all__ = [
     "LintReport",
     "Machine",
     "MachineScan",
+    "MediaOptions",
+    "MediaReport",
     "MergeOrder",
     "Node",
     "NodeChanges",
     "NodeInventory",
     "NodeOptions",
     "NodeStatus",
+    "PartitionFile",
     "PcrBinding",
     "PcrCheckReport",
     "PcrKey",
@@ -301,8 +329,10 @@ __all__ = [
     "Verification",
     "VerifyOptions",
     "activate_extensions",
+    "build_disk",
     "build_extension",
     "build_firmware",
+    "build_iso",
     "build_uki",
     "check_pcr_signatures",
     "collect_extensions",

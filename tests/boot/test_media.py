@@ -38,9 +38,9 @@ STATE: Final = r"""
 efi=/sys/firmware/efi/efivars
 global=8be4df61-93ca-11d2-aa0d-00e098032b8c
 for each in SecureBoot SetupMode; do
-    tail -c 1 "$efi/$each-$global" | od -An -tu1 | tr -d ' ' > "$SYSGRAFT_RESULTS/$each"
+    cat "$efi/$each-$global" | tail -c 1 | od -An -tu1 | tr -d ' ' > "$SYSGRAFT_RESULTS/$each"
 done
-tail -c +5 $efi/LoaderEntrySelected-* | tr -d '\000' > "$SYSGRAFT_RESULTS/entry"
+cat $efi/LoaderEntrySelected-* | tail -c +5 | tr -d '\000' > "$SYSGRAFT_RESULTS/entry"
 systemd-sysext status --json=short > "$SYSGRAFT_RESULTS/merged"
 """
 CARRIED: Final = r"""
