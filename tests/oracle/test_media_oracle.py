@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from media_kit import MediaKit, media_kit
+from node_root import STRANGER, listing, make_root
 from pieces_kit import blob, joined
 from sysgraft.base.blob import SubBlob
 from sysgraft.formats import gpt
@@ -134,6 +135,24 @@ def test_xorriso_finds_what_firmware_starts_both_ways(media_kit: MediaKit, tmp_p
     assert found["extensions/one.sysext.raw"] == b"one" * 9999
     assert found["boot/efi.img"] == esp_of(image, tmp_path / "esp").read_bytes()
     assert found.keys() == {"extensions/one.sysext.raw", "boot/efi.img"}
+
+
+@pytest.mark.oracle("xorriso")
+def test_what_is_carried_is_installed_into_another_system(
+    media_kit: MediaKit, tmp_path: Path
+) -> None:
+    root = make_root(tmp_path / "system")
+    carried = tmp_path / "carried"
+    carried.mkdir()
+    for each in (root.image("one_1"), root.image("two", signer=STRANGER)):
+        each.rename(carried / each.name)
+    image, out = tmp_path / "image.iso", tmp_path / "out"
+    assert media_kit.media("iso", image, *media_kit.signed, "--carry", carried).code == 0
+    run("xorriso", "-osirrox", "on", "-indev", image, "-extract", "/extensions", out)
+    done = root.run("install", out)
+    assert "left out: " in done.err
+    links = [path for path in listing(root.store) if path.count("/") == 1]
+    assert sorted(links) == ["active/one_1.sysext.raw", "passive/one_1.sysext.raw"]
 
 
 @pytest.mark.oracle("xorriso")

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 __all__ = ["media_kit"]
 
 MIB = 1 << 20
+UUIDS = ("f1a7e405-5d08-57b1-a49f-eadfb05abf11",)
 
 
 @pytest.fixture(autouse=True)
@@ -215,7 +216,7 @@ def test_a_disk_has_the_partitions_that_were_given(
             "--partition",
             f"root={root}",
             "--partition",
-            f"home={home}",
+            f"home:{UUIDS[0]}={home}",
             "--partition",
             f"root={home}",
         ),
@@ -233,6 +234,7 @@ def test_a_disk_has_the_partitions_that_were_given(
             "esp", "root-x86-64", "home", "root-x86-64", "linux-generic",
         ]  # fmt: skip
         assert all(each.offset % MIB == 0 for each in table.partitions)
+        assert str(table.partitions[2].uuid) == UUIDS[0]
         found = SubBlob(blob, table.partitions[1].offset, root.stat().st_size)
         assert found.read_at(0, found.size) == root.read_bytes()
         volume = fat.open_volume(find_esp(blob))
@@ -414,6 +416,7 @@ def test_partitions_that_cannot_be(media_kit: MediaKit, tmp_path: Path) -> None:
         (f"root={tmp_path / 'empty'}", "a partition is not"),
         (f"root={tmp_path / 'missing'}", "No such file"),
         (str(tmp_path / "file"), "ROLE=FILE"),
+        (f"home:x={tmp_path / 'file'}", "not a UUID"),
     ):
         done = media_kit.media("disk", tmp_path / "i", *media_kit.signed, "--partition", text)
         assert (done.code, message in done.err) == (2, True), done.err
@@ -430,6 +433,19 @@ def test_extensions_for_all_need_a_stub_that_looks_for_them(
     done = media_kit.media("disk", tmp_path / "image", *words)
     assert (done.code, "that came with 258" in done.err) == (2, True)
     assert "--extra" in done.err
+
+
+def test_counting_boots_loses_what_lies_beside_on_an_old_stub(
+    media_kit: MediaKit, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kit = make_kit(tmp_path / "old", monkeypatch)
+    kit.stub.write_bytes(make_stub("252.9-1"))
+    words = ("--uki", kit.build("old.efi"), "--extra", kit.file("a.sysext.raw", "a"))
+    done = media_kit.media("disk", tmp_path / "image", *words, "--tries", "3")
+    assert (done.code, "is of systemd 252, which loses" in done.err) == (2, True)
+    for more in ((), ("--tries", "3", "--layout", "kairos")):
+        done = media_kit.media("disk", tmp_path / "image", *words, *more, "--force")
+        assert done.code == 0, done.err
 
 
 def test_a_boot_loader_has_to_be_for_the_same_machine(media_kit: MediaKit, tmp_path: Path) -> None:

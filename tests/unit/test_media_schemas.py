@@ -34,7 +34,7 @@ def test_documents_with_much_and_with_little(
         (("--uki", large, "--plan", *words), 0),
         (("--uki", media_kit.path("unsigned.efi"), "--keys", media_kit.path("keys")), 1),
     ):
-        done = media_kit.media(verb, tmp_path / "image", *arguments, "--json")
+        done = media_kit.media(verb, tmp_path / "image", *arguments, "--json", "--force")
         assert done.code == code, done.err
         document = done.document
         assert next(iter(document)) == "schema"

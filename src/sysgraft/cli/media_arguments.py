@@ -49,12 +49,12 @@ def media_options(arguments: argparse.Namespace) -> MediaOptions:
         allow_unverified=arguments.allow_unverified,
         warn_size=arguments.efi_size_warn * MEGABYTE,
         time=source_date_epoch(arguments.source_date_epoch) or 0,
-        seed=_seed(arguments.seed),
+        seed=_uuid(arguments.seed) if arguments.seed else None,
     )
 
 
 def partition(text: str) -> PartitionFile:
-    """``ROLE=FILE``.
+    """``ROLE[:UUID]=FILE``.
 
     Raises:
         UsageError: it is something else.
@@ -62,7 +62,8 @@ def partition(text: str) -> PartitionFile:
     role, path = _named(text)
     if not role or not path:
         raise UsageError(f"--partition takes ROLE=FILE, not {text!r}")
-    return PartitionFile(role, path)
+    role, colon, uuid = role.partition(":")
+    return PartitionFile(role, path, _uuid(uuid) if colon else None)
 
 
 def size_in_bytes(text: str | None) -> int | None:
@@ -101,8 +102,8 @@ def _signing(arguments: argparse.Namespace) -> SigningPair | None:
     return signing_pair(arguments)
 
 
-def _seed(text: str | None) -> UUID | None:
+def _uuid(text: str) -> UUID:
     try:
-        return UUID(text) if text else None
+        return UUID(text)
     except ValueError:
         raise UsageError(f"not a UUID: {text!r}") from None

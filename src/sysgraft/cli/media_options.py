@@ -131,7 +131,10 @@ DISK: Final[Options] = [
     *_KEYS,
     (
         ("--partition",),
-        several("ROLE=FILE", "a further partition, such as root=FILE; ROLE may be a type's UUID"),
+        several(
+            "ROLE[:UUID]=FILE",
+            "a further partition, such as root=FILE, and its UUID; ROLE may be a type's UUID",
+        ),
     ),
     (("--size",), value("SIZE", "of the image (default: the smallest)")),
     (("--esp-size",), value("SIZE", "of the EFI system partition (default: what is left)")),

@@ -8,40 +8,33 @@ added to a volume that is there.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from sysgraft.base.blob import BytesBlob
 from sysgraft.base.pieces import Piece
-from sysgraft.base.text import one_line
-from sysgraft.errors import InputError, LimitError, UsageError
+from sysgraft.errors import LimitError, UsageError
 from sysgraft.formats import fat_layout as layouts
 from sysgraft.formats import fat_records as records
-from sysgraft.formats.fat import MAX_DEPTH, MAX_DIRECTORY, fold
-from sysgraft.formats.fat_names import problem, short_names
+from sysgraft.formats.fat import MAX_DIRECTORY
+from sysgraft.formats.fat_names import short_names
+from sysgraft.formats.fat_tree import NewFile, flat, joined, make_tree
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-    from sysgraft.base.blob import Blob
     from sysgraft.formats.fat_layout import Layout
+    from sysgraft.formats.fat_tree import Folder
+
+__all__ = ["NewFile", "VolumeOptions", "VolumePlan", "plan_volume"]
 
 NO_LABEL: Final = "NO NAME"
 """What a volume without a name is called in its boot sector."""
 
-# Entries that stay free in every folder: one that grows can be lost in a power cut (ADR 0022).
-_SPARE: Final = 32
 _LABEL: Final = 11
 _ROOT: Final = 2
 _LABEL_LETTERS: Final = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789 -_")
-
-
-class NewFile(NamedTuple):
-    """A file: its path on the volume with slashes, and what it holds."""
-
-    path: str
-    content: Blob
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,23 +54,6 @@ class VolumeOptions:
     time: int = 0
     sector_size: int = 512
     hidden: int = 0
-
-
-@dataclass(slots=True)
-class _Folder:
-    """A folder with what is in it, by name."""
-
-    path: str
-    folders: dict[str, _Folder] = field(default_factory=dict)
-    files: dict[str, NewFile] = field(default_factory=dict)
-
-    @property
-    def names(self) -> list[str]:
-        return sorted([*self.folders, *self.files])
-
-    def size(self, *, is_root: bool) -> int:
-        """Bytes of its entries; the root has the volume's name, the others have the dots."""
-        return records.directory_size(self.names, (1 if is_root else 2) + _SPARE)
 
 
 class _Run(NamedTuple):
@@ -100,7 +76,7 @@ class VolumePlan:
     layout: Layout
     options: VolumeOptions
     used: int
-    _folders: Sequence[_Folder]
+    _folders: Sequence[Folder]
     _files: Sequence[NewFile]
 
     @property
@@ -150,7 +126,7 @@ class VolumePlan:
     def _offset(self, cluster: int) -> int:
         return self.layout.data_offset + (cluster - _ROOT) * self.layout.cluster_size
 
-    def _folder_offset(self, folder: _Folder) -> int:
+    def _folder_offset(self, folder: Folder) -> int:
         if not folder.path and self.layout.root_size:
             return self.layout.root_offset
         return self._offset(self._runs[folder.path].first)
@@ -164,7 +140,7 @@ class VolumePlan:
         )
         return layouts.reserved_area(self.layout, boot, used=self.used)
 
-    def _folder_data(self, folder: _Folder) -> bytes:
+    def _folder_data(self, folder: Folder) -> bytes:
         when = records.stamp(self.options.time)
         if folder.path:
             above = folder.path.rpartition("/")[0]
@@ -176,7 +152,7 @@ class VolumePlan:
             data = records.label_record(_label(label), when) if label else b""
         shorts = short_names(folder.names)
         for name in folder.names:
-            path = _joined(folder.path, name)
+            path = joined(folder.path, name)
             data += records.file_records(
                 name,
                 shorts[name],
@@ -213,7 +189,7 @@ def plan_volume(
     """
     options = options or VolumeOptions()
     _label(options.label or NO_LABEL)
-    tree = list(_flat(_tree(files, folders)))
+    tree = list(flat(make_tree(files, folders)))
     ordered = [each for folder in tree for _, each in sorted(folder.files.items())]
     _check_sizes(tree, ordered)
     if size is None:
@@ -225,70 +201,10 @@ def plan_volume(
     return VolumePlan(layout, options, used, tree, ordered)
 
 
-# --- The tree ------------------------------------------------------------------------------------
-
-
-def _tree(files: Iterable[NewFile], folders: Iterable[str]) -> _Folder:
-    root = _Folder("")
-    for path in folders:
-        _folder_at(root, path)
-    for each in files:
-        above, _, name = each.path.rpartition("/")
-        folder = _folder_at(root, above)
-        _check_name(name, each.path)
-        if name in folder.files or name in folder.folders:
-            raise InputError("the FAT volume would have it twice", file=each.path)
-        folder.files[name] = each
-    return root
-
-
-def _folder_at(root: _Folder, path: str) -> _Folder:
-    folder = root
-    names = path.split("/") if path else []
-    if len(names) >= MAX_DEPTH:
-        raise LimitError(f"more than {MAX_DEPTH} folders inside one another", file=path)
-    for name in names:
-        inside = _joined(folder.path, name)
-        if name not in folder.folders:
-            _check_name(name, inside)
-            folder.folders[name] = _Folder(inside)
-        folder = folder.folders[name]
-    return folder
-
-
-def _joined(folder: str, name: str) -> str:
-    return f"{folder}/{name}" if folder else name
-
-
-def _check_name(name: str, path: str) -> None:
-    wrong = problem(name)
-    if wrong:
-        raise InputError(wrong, file=path)
-
-
-def _flat(folder: _Folder) -> Iterator[_Folder]:
-    """A folder and all in it, each before what is in it."""
-    _check_clashes(folder)
-    yield folder
-    for _, inside in sorted(folder.folders.items()):
-        yield from _flat(inside)
-
-
-def _check_clashes(folder: _Folder) -> None:
-    seen: dict[str, str] = {}
-    for name in sorted([*folder.folders, *folder.files]):
-        other = seen.setdefault(fold(name), name)
-        if other is not name or (name in folder.files and name in folder.folders):
-            raise InputError(
-                f"on FAT its name is that of {one_line(_joined(folder.path, other))} too",
-                file=_joined(folder.path, name),
-            )
-
-
 # --- Sizes ---------------------------------------------------------------------------------------
 
 
-def _check_sizes(tree: Sequence[_Folder], files: Sequence[NewFile]) -> None:
+def _check_sizes(tree: Sequence[Folder], files: Sequence[NewFile]) -> None:
     for each in files:
         if each.content.size > layouts.MAX_FILE:
             raise LimitError(
@@ -300,20 +216,20 @@ def _check_sizes(tree: Sequence[_Folder], files: Sequence[NewFile]) -> None:
             raise LimitError("a folder on FAT has 65536 entries at most", file=folder.path or "/")
 
 
-def _folder_clusters(layout: Layout, folder: _Folder) -> int:
+def _folder_clusters(layout: Layout, folder: Folder) -> int:
     """Clusters of a folder; the root directory of FAT16 has none."""
     if not folder.path and layout.root_size:
         return 0
     return max(1, layout.clusters_of(folder.size(is_root=not folder.path)))
 
 
-def _needed(layout: Layout, tree: Sequence[_Folder], files: Sequence[NewFile]) -> int:
+def _needed(layout: Layout, tree: Sequence[Folder], files: Sequence[NewFile]) -> int:
     clusters = sum(_folder_clusters(layout, folder) for folder in tree)
     return clusters + sum(layout.clusters_of(each.content.size) for each in files)
 
 
 def _smallest(
-    tree: Sequence[_Folder], files: Sequence[NewFile], sector_size: int, spare: int
+    tree: Sequence[Folder], files: Sequence[NewFile], sector_size: int, spare: int
 ) -> Layout:
     """The smallest FAT32 that holds all, by trying: its own size has a say in what it takes."""
     size = layouts.smallest(sector_size)
@@ -326,7 +242,7 @@ def _smallest(
         size += -size % layouts.MIB
 
 
-def _check_room(layout: Layout, tree: Sequence[_Folder], used: int, spare: int) -> None:
+def _check_room(layout: Layout, tree: Sequence[Folder], used: int, spare: int) -> None:
     missing = (used + layout.clusters_of(spare) - layout.clusters) * layout.cluster_size
     if missing > 0:
         raise UsageError(

@@ -7,24 +7,25 @@ of ECMA-119. The same files and options give the same bytes.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final, NamedTuple
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
 
 from sysgraft.base.blob import BytesBlob
 from sysgraft.base.pieces import Piece
-from sysgraft.errors import InputError, LimitError, UsageError
+from sysgraft.errors import LimitError, UsageError
 from sysgraft.formats import el_torito, rock_ridge
 from sysgraft.formats import iso9660_records as records
-from sysgraft.formats.iso9660_names import check_path, check_volume_id, identifiers, order
+from sysgraft.formats.iso9660_names import check_volume_id
 from sysgraft.formats.iso9660_records import ABOVE, SECTOR, SELF, Extent
+from sysgraft.formats.iso9660_tree import NewFile, make_tree, numbered
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-    from sysgraft.base.blob import Blob
+    from sysgraft.formats.iso9660_tree import Folder
 
-MAX_FOLDERS: Final = 0xFFFF
-"""A path table counts them in 16 bits."""
+__all__ = ["NewFile", "VolumeOptions", "VolumePlan", "plan_volume"]
+
 MAX_SIZE: Final = 1 << 43
 """Bytes of a volume: its sectors are counted in 32 bits."""
 ALIGNMENT: Final = 1 << 20
@@ -37,15 +38,6 @@ _TABLES: Final = _TERMINATOR + 1
 # Readers of discs that were burnt track at once may fail at the last 150 sectors, and then
 # take what they read ahead for lost; 16 KiB more are for the copy of a partition table.
 _PADDING: Final = 150 * SECTOR + (64 << 10)
-
-_NOWHERE: Final = Extent(0, 0)
-
-
-class NewFile(NamedTuple):
-    """A file: its path in the volume with slashes, and what it holds."""
-
-    path: str
-    content: Blob
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,24 +53,6 @@ class VolumeOptions:
     volume_id: str
     boot: str
     time: int = 0
-
-
-@dataclass(slots=True)
-class _Folder:
-    """A folder with what is in it, by name, its place and its number in the path table."""
-
-    path: str
-    above: _Folder | None
-    identifier: bytes = SELF
-    folders: dict[str, _Folder] = field(default_factory=dict)
-    files: dict[str, NewFile] = field(default_factory=dict)
-    identifiers: Mapping[str, bytes] = field(default_factory=dict)
-    number: int = 1
-    extent: Extent = _NOWHERE
-
-    def in_order(self) -> list[str]:
-        """Its names in the order of its records."""
-        return sorted([*self.folders, *self.files], key=lambda name: order(self.identifiers[name]))
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,8 +90,8 @@ def plan_volume(files: Iterable[NewFile], options: VolumeOptions) -> VolumePlan:
         LimitError: it has too many folders, or becomes too large.
     """
     check_volume_id(options.volume_id)
-    root = _tree(files)
-    folders = _numbered(root)
+    root = make_tree(files)
+    folders = numbered(root)
     ordered = _ordered(folders, options.boot)
     tables = _table_places(folders)
     catalog = _place_folders(folders, tables.big + _sectors(tables.size), options.time)
@@ -140,52 +114,7 @@ def _sectors(size: int) -> int:
     return -(-size // SECTOR)
 
 
-# --- The tree ------------------------------------------------------------------------------------
-
-
-def _tree(files: Iterable[NewFile]) -> _Folder:
-    root = _Folder("", None)
-    for each in files:
-        check_path(each.path)
-        *above, name = each.path.split("/")
-        folder = root
-        for part in above:
-            path = f"{folder.path}/{part}" if folder.path else part
-            folder = folder.folders.setdefault(part, _Folder(path, folder))
-        if name in folder.files:
-            raise InputError("the ISO image would have it twice", file=each.path)
-        folder.files[name] = each
-    return root
-
-
-def _numbered(root: _Folder) -> list[_Folder]:
-    """All folders in the order of the path table: level by level, by the one above, by name."""
-    found, level = [], [root]
-    while level:
-        following = []
-        for folder in level:
-            found.append(folder)
-            folder.number = len(found)
-            _identify(folder)
-            following += [
-                folder.folders[name] for name in folder.in_order() if name in folder.folders
-            ]
-        level = following
-    if len(found) > MAX_FOLDERS:
-        raise LimitError(f"more than {MAX_FOLDERS} folders in an ISO image")
-    return found
-
-
-def _identify(folder: _Folder) -> None:
-    for name in folder.folders.keys() & folder.files.keys():
-        raise InputError("the ISO image would have it twice", file=f"{folder.path}/{name}")
-    names = [*folder.folders, *folder.files]
-    folder.identifiers = identifiers(names, folder.folders)
-    for name, inside in folder.folders.items():
-        inside.identifier = folder.identifiers[name]
-
-
-def _ordered(folders: Sequence[_Folder], boot: str) -> list[NewFile]:
+def _ordered(folders: Sequence[Folder], boot: str) -> list[NewFile]:
     """The files in the order of their content, that which firmware starts first."""
     files = {each.path: each for folder in folders for each in folder.files.values()}
     if boot not in files:
@@ -196,12 +125,12 @@ def _ordered(folders: Sequence[_Folder], boot: str) -> list[NewFile]:
 # --- Places --------------------------------------------------------------------------------------
 
 
-def _table_places(folders: Sequence[_Folder]) -> records.Tables:
+def _table_places(folders: Sequence[Folder]) -> records.Tables:
     size = len(_path_table(folders, big=False))
     return records.Tables(_TABLES, _TABLES + _sectors(size), size)
 
 
-def _place_folders(folders: Sequence[_Folder], sector: int, time: int) -> int:
+def _place_folders(folders: Sequence[Folder], sector: int, time: int) -> int:
     """Give each folder its place; the sector behind them."""
     for folder in folders:
         # Extents are numbers of a fixed length: where they lead does not change the size.
@@ -226,7 +155,7 @@ def _place_files(files: Sequence[NewFile], sector: int) -> tuple[dict[str, Exten
 
 
 def _descriptors(
-    options: VolumeOptions, root: _Folder, tables: records.Tables, size: int, catalog: int
+    options: VolumeOptions, root: Folder, tables: records.Tables, size: int, catalog: int
 ) -> Iterator[tuple[int, bytes]]:
     primary = records.primary_descriptor(
         options.volume_id,
@@ -240,7 +169,7 @@ def _descriptors(
     yield _TERMINATOR, records.terminator()
 
 
-def _path_table(folders: Sequence[_Folder], *, big: bool) -> bytes:
+def _path_table(folders: Sequence[Folder], *, big: bool) -> bytes:
     return b"".join(
         records.path_record(
             each.identifier, each.extent.sector, each.above.number if each.above else 1, big=big
@@ -249,7 +178,7 @@ def _path_table(folders: Sequence[_Folder], *, big: bool) -> bytes:
     )
 
 
-def _data(folder: _Folder, extents: Mapping[str, Extent], time: int) -> tuple[bytes, bytes]:
+def _data(folder: Folder, extents: Mapping[str, Extent], time: int) -> tuple[bytes, bytes]:
     """A folder's records, none of which crosses a sector; and what did not fit into them.
 
     The latter lies right behind: readers of streams, such as libarchive, look for it nowhere else.
@@ -265,7 +194,7 @@ def _data(folder: _Folder, extents: Mapping[str, Extent], time: int) -> tuple[by
 
 
 def _records(
-    folder: _Folder,
+    folder: Folder,
     extents: Mapping[str, Extent],
     time: int,
     area: rock_ridge.ContinuationArea,
@@ -293,7 +222,7 @@ def _records(
 
 
 def _folder_record(
-    identifier: bytes, name: bytes, folder: _Folder, time: int, area: rock_ridge.ContinuationArea
+    identifier: bytes, name: bytes, folder: Folder, time: int, area: rock_ridge.ContinuationArea
 ) -> bytes:
     links = 2 + len(folder.folders)
     use = rock_ridge.system_use(

@@ -8,29 +8,26 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, Literal, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from sysgraft.base.blob import BytesBlob
 from sysgraft.base.text import one_line
 from sysgraft.build.enrolment import ESP_FOLDER, read_updates
 from sysgraft.build.media import loader
-from sysgraft.build.media.options import BootImage, MediaOptions, check, counted_name, extra_folder
+from sysgraft.build.media.files import MediaFile, carried_files, opened
+from sysgraft.build.media.options import BootImage, MediaOptions, check, counted_name
 from sysgraft.build.resign import Target
-from sysgraft.build.sources.image_files import open_unchanged
 from sysgraft.build.uki.budget import MEGABYTE
 from sysgraft.build.uki_sign import sign_executable
 from sysgraft.errors import FormatError, InputError, UsageError, in_file
-from sysgraft.formats import authvar, pe, uki
+from sysgraft.formats import authvar, bls, pe, uki
 from sysgraft.formats.stub_folders import (
     ADDON,
     EXTENSIONS,
     GLOBAL_EXTENSIONS_SINCE,
-    POLICY,
     global_folder,
     is_taken,
 )
-from sysgraft.host.folders import walk
-from sysgraft.image.names import kind_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -38,28 +35,7 @@ if TYPE_CHECKING:
     from sysgraft.base.blob import Blob
     from sysgraft.formats.authvar import SignedUpdate
 
-Group: TypeAlias = Literal[
-    "boot loader", "UKI", "extra", "shared", "settings", "keys", "carried", "overlay"
-]
-CARRIED: Final = "extensions"
-"""The folder at the top of a medium with what an installer is to install."""
 _IMAGES: Final = {"generic": "EFI/Linux", "kairos": "EFI/kairos"}
-
-
-class MediaFile(NamedTuple):
-    """A file of a medium.
-
-    Attributes:
-        path: on the medium.
-        content: its bytes.
-        group: what it is there for.
-        source: the file it comes from; empty if it is made here.
-    """
-
-    path: str
-    content: Blob
-    group: Group
-    source: str = ""
 
 
 class Executable(NamedTuple):
@@ -130,21 +106,11 @@ def gather(options: MediaOptions, work: str) -> MediaContent:
     return MediaContent(
         architecture=architecture,
         files=tuple(files),
-        carried=tuple(_carried(options)),
+        carried=tuple(carried_files(options.carried)),
         executables=tuple(_executables(boot_loader, images, (*extras, *shared))),
         updates=updates,
         warnings=tuple(_warnings(options, images)),
     )
-
-
-def opened(path: str) -> Blob:
-    """A file that may not change while it is read.
-
-    Raises:
-        InputError: it is not there, or no regular file.
-    """
-    with in_file(path):
-        return open_unchanged(path)
 
 
 # --- UKIs and boot loader ------------------------------------------------------------------------
@@ -215,13 +181,32 @@ def _executables(
 
 
 def _extras(options: MediaOptions, images: Sequence[_Image]) -> Iterator[MediaFile]:
+    """A file for each image that it goes beside."""
     for extra in options.extras:
         name = _sidecar_name(extra.path)
         content = opened(extra.path)
         for image in images:
             if extra.entry in ("", image.boot.name):
-                folder = extra_folder(image.place, image.stub)
+                folder = _extra_folder(image)
                 yield MediaFile(f"{folder}/{name}", content, "extra", extra.path)
+
+
+def _extra_folder(image: _Image) -> str:
+    """The folder where the stub of an image looks for what belongs to it.
+
+    Raises:
+        UsageError: it would look elsewhere as soon as a boot was counted.
+    """
+    if not image.stub:
+        return bls.extra_folder(image.place)
+    folder = bls.extra_folder(image.place, version=image.stub)
+    if folder != bls.extra_folder(image.place):
+        raise UsageError(
+            f"the stub of {image.boot.name} is of systemd {image.stub}, which loses what lies "
+            "beside an image when a boot of it is counted; later ones do not",
+            hint="leave out --tries, or build the UKI on a stub of systemd 255 or newer",
+        )
+    return folder
 
 
 def _shared(options: MediaOptions, images: Sequence[_Image]) -> Iterator[MediaFile]:
@@ -264,46 +249,6 @@ def _text(path: str, text: str) -> MediaFile:
 
 def _key_place(database: str) -> str:
     return f"{ESP_FOLDER}/{database}.auth".replace(os.sep, "/")
-
-
-# --- What an installer finds ---------------------------------------------------------------------
-
-
-def _carried(options: MediaOptions) -> Iterator[MediaFile]:
-    seen: dict[str, str] = {}
-    for path in options.carried:
-        for place in _extension_files(path):
-            name = os.path.basename(place)
-            if name in seen:
-                raise InputError(
-                    f"the medium would have it twice: {one_line(seen[name])}", file=place
-                )
-            seen[name] = place
-            yield MediaFile(f"{CARRIED}/{name}", opened(place), "carried", place)
-
-
-def _extension_files(path: str) -> list[str]:
-    """An extension image, or those of a folder with their signed policies."""
-    if not os.path.isdir(path):
-        if not _is_carried(os.path.basename(path)):
-            raise InputError(
-                "an installer passes over a file of this name",
-                file=path,
-                hint="it takes .sysext.raw, .confext.raw and their .pcrsig.json",
-            )
-        return [path]
-    found = sorted(
-        os.fsdecode(each.place)
-        for each in walk(path)
-        if _is_carried(os.path.basename(os.fsdecode(each.path))) and os.path.isfile(each.place)
-    )
-    if not found:
-        raise InputError("there is no extension image below it", file=path)
-    return found
-
-
-def _is_carried(name: str) -> bool:
-    return name.endswith(POLICY) or kind_of(name) is not None
 
 
 # --- What to worry about -------------------------------------------------------------------------

@@ -18,11 +18,12 @@ from sysgraft.base.ids import disk_uuid, partition_uuid
 from sysgraft.base.pieces import Piece, moved
 from sysgraft.base.progress import NoProgress
 from sysgraft.build.media import proof
-from sysgraft.build.media.content import gather, opened
-from sysgraft.build.media.options import DiskOptions, MediaOptions
+from sysgraft.build.media.content import gather
+from sysgraft.build.media.files import opened
+from sysgraft.build.media.options import DiskOptions, MediaOptions, PartitionFile
 from sysgraft.build.media.report import MediaReport, PartitionUse, file_use, volume_use
 from sysgraft.build.media.volume import ESP_TYPE, plan_esp, seed_of
-from sysgraft.build.media.writing import write_image
+from sysgraft.build.media.writing import check_place, write_image
 from sysgraft.errors import UsageError
 from sysgraft.formats import gpt
 from sysgraft.formats.fat_layout import SECTOR_SIZES
@@ -51,6 +52,7 @@ class _Further:
 
     role: str
     type_uuid: UUID
+    uuid: UUID | None
     source: str
     content: Blob
 
@@ -107,9 +109,11 @@ def build_disk(
         OutputError: the image exists, or cannot be written.
     """
     disk, progress = disk or DiskOptions(), progress or NoProgress()
+    if write:
+        check_place(path, replace=disk.replace)
     with tempfile.TemporaryDirectory(prefix="sysgraft-media-", dir=spool_folder()) as work:
         content = gather(options, work)
-        further = [_further(each.role, each.path, content) for each in disk.partitions]
+        further = [_further(each, content) for each in disk.partitions]
         plan = _plan(content, further, options, disk)
         judgements = tuple(proof.judge(content, progress))
         report = _report(path, content, further, plan, judgements)
@@ -171,11 +175,12 @@ def _rounded(size: int) -> int:
 # --- Partitions ----------------------------------------------------------------------------------
 
 
-def _further(role: str, path: str, content: MediaContent) -> _Further:
-    blob = opened(path)
+def _further(partition: PartitionFile, content: MediaContent) -> _Further:
+    blob = opened(partition.path)
     if not blob.size:
-        raise UsageError(f"{path} is empty, and a partition is not")
-    return _Further(*_type_of(role, content.architecture), path, blob)
+        raise UsageError(f"{partition.path} is empty, and a partition is not")
+    kind = _type_of(partition.role, content.architecture)
+    return _Further(*kind, partition.uuid, partition.path, blob)
 
 
 def _type_of(role: str, architecture: str) -> tuple[str, UUID]:
@@ -201,15 +206,15 @@ def _type_of(role: str, architecture: str) -> tuple[str, UUID]:
 def _partitions(
     seed: UUID, volume: VolumePlan, further: Sequence[_Further], sector_size: int
 ) -> Iterator[gpt.Partition]:
-    shapes = [("esp", ESP_TYPE, volume.size)]
-    shapes += [(each.role, each.type_uuid, each.content.size) for each in further]
-    position, seen = _FRONT, dict.fromkeys((kind for _, kind, _ in shapes), 0)
-    for index, (name, kind, size) in enumerate(shapes):
+    shapes: list[tuple[str, UUID, int, UUID | None]] = [("esp", ESP_TYPE, volume.size, None)]
+    shapes += [(each.role, each.type_uuid, each.content.size, each.uuid) for each in further]
+    position, seen = _FRONT, dict.fromkeys((shape[1] for shape in shapes), 0)
+    for index, (name, kind, size, uuid) in enumerate(shapes):
         sectors = -(-size // sector_size)
         yield gpt.Partition(
             index=index,
             type_uuid=kind,
-            uuid=partition_uuid(seed, kind, seen[kind]),
+            uuid=uuid or partition_uuid(seed, kind, seen[kind]),
             first_lba=position // sector_size,
             last_lba=position // sector_size + sectors - 1,
             name=name,

@@ -18,11 +18,12 @@ from sysgraft.base.ids import disk_uuid, partition_uuid
 from sysgraft.base.pieces import Piece, PiecedBlob
 from sysgraft.base.progress import NoProgress
 from sysgraft.build.media import proof
-from sysgraft.build.media.content import MediaFile, gather, opened
+from sysgraft.build.media.content import gather
+from sysgraft.build.media.files import MediaFile, opened
 from sysgraft.build.media.options import IsoOptions, MediaOptions
 from sysgraft.build.media.report import FileUse, MediaReport, PartitionUse, file_use, volume_use
 from sysgraft.build.media.volume import ESP_TYPE, plan_esp, seed_of
-from sysgraft.build.media.writing import write_image
+from sysgraft.build.media.writing import check_place, write_image
 from sysgraft.errors import InputError
 from sysgraft.formats import gpt, iso9660_writer
 from sysgraft.formats.iso9660_records import SECTOR as ISO_SECTOR
@@ -93,6 +94,8 @@ def build_iso(
         OutputError: the image exists, or cannot be written.
     """
     iso, progress = iso or IsoOptions(), progress or NoProgress()
+    if write:
+        check_place(path, replace=iso.replace)
     with tempfile.TemporaryDirectory(prefix="sysgraft-media-", dir=spool_folder()) as work:
         content = gather(options, work)
         further = (*content.carried, *_overlay(iso.overlay))

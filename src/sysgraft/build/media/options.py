@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Final, Literal, NamedTuple, TypeAlias
 
 from sysgraft.build.uki.budget import Budget
 from sysgraft.errors import UsageError
-from sysgraft.formats import bls
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -47,10 +46,18 @@ class Extra(NamedTuple):
 
 
 class PartitionFile(NamedTuple):
-    """A partition beside the EFI system partition: its role or type, and what it holds."""
+    """A partition beside the EFI system partition.
+
+    Attributes:
+        role: or its type's name or UUID.
+        path: the file with what it holds.
+        uuid: which one it is; None makes one of the seed. Partitions with dm-verity have the one
+            that their root hash says.
+    """
 
     role: str
     path: str
+    uuid: UUID | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -175,13 +182,3 @@ def _check_words(options: MediaOptions) -> None:
 def counted_name(name: str, tries: int | None, suffix: str) -> str:
     """The name of an entry's file, with its boot counter if it has one."""
     return f"{name}{suffix}" if tries is None else f"{name}+{tries}{suffix}"
-
-
-def extra_folder(image: str, stub: int) -> str:
-    """The folder where the stub of an image looks for what belongs to it.
-
-    Args:
-        image: path of the image on the partition.
-        stub: release of its stub; 0 where it does not say.
-    """
-    return bls.extra_folder(image, version=stub) if stub else bls.extra_folder(image)

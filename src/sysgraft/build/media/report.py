@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from uuid import UUID
 
-    from sysgraft.build.media.content import Group, MediaFile
+    from sysgraft.build.media.files import Group, MediaFile
     from sysgraft.build.media.proof import Judgement
     from sysgraft.formats.fat_writer import VolumePlan
 

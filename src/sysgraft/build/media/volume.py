@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from uuid import UUID
 
-    from sysgraft.build.media.content import MediaFile
+    from sysgraft.build.media.files import MediaFile
     from sysgraft.formats.fat_writer import VolumePlan
 
 ESP_TYPE: Final = type_uuid("esp")

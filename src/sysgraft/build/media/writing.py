@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
 from sysgraft.base.blob import chunks
 from sysgraft.base.pieces import in_order
+from sysgraft.errors import OutputError
 from sysgraft.host.output import atomic_output
 
 if TYPE_CHECKING:
@@ -13,6 +15,16 @@ if TYPE_CHECKING:
 
     from sysgraft.base.pieces import Piece
     from sysgraft.base.progress import Progress
+
+
+def check_place(path: str, *, replace: bool) -> None:
+    """Refuse an image that is there already, before the work; `write_image` does so again.
+
+    Raises:
+        OutputError: it is.
+    """
+    if not replace and os.path.lexists(path):
+        raise OutputError("the file exists", file=path, hint="use --force to replace it")
 
 
 def write_image(
