@@ -11,7 +11,7 @@ from media_kit import MediaKit, media_kit
 from sysgraft.base.blob import BytesBlob, FileBlob, SubBlob
 from sysgraft.formats import authvar, fat, gpt, gpt_check
 from sysgraft.formats.esp import find_esp
-from uki_kit import make_kit, make_stub
+from uki_kit import make_kernel, make_kit, make_stub
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -486,3 +486,32 @@ def test_readers_find_no_volume_where_none_is() -> None:
     # The guard of `on_esp`: it would not pass on an image without one.
     with pytest.raises(Exception, match="neither a FAT volume"):
         find_esp(BytesBlob(bytes(MIB)))
+
+
+def test_every_architecture_has_its_own_names(
+    media_kit: MediaKit, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for machine, name, arch in ((0xAA64, "aa64", "arm64"), (0x5064, "riscv64", "riscv64")):
+        kit = make_kit(tmp_path / name, monkeypatch)
+        kit.stub.write_bytes(make_stub(machine=machine))
+        kit.kernel.write_bytes(make_kernel(machine=machine))
+        loader = kit.file("boot.efi", make_stub(name="systemd-boot", machine=machine))
+        image, data = tmp_path / f"{name}.img", kit.file("root", "root")
+        words = (
+            "--uki",
+            kit.build("a.efi"),
+            "--boot-loader",
+            loader,
+            "--partition",
+            f"root={data}",
+        )
+        done = media_kit.media("disk", image, *words, "--json")
+        assert done.code == 0, done.err
+        assert done.document["architecture"] == arch
+        assert done.document["partitions"][1]["role"] == f"root-{arch}"
+        assert {f"EFI/BOOT/BOOT{name.upper()}.EFI", f"EFI/systemd/systemd-boot{name}.efi"} < set(
+            on_esp(image)
+        )
+    both = ("--uki", tmp_path / "aa64/a.efi", "--uki", f"b={media_kit.path('active.efi')}")
+    done = media_kit.media("disk", tmp_path / "both", *both)
+    assert (done.code, "it is for x86-64" in done.err) == (2, True)
