@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from command import sysgraft
 from media_kit import MediaKit, media_kit
 from sysgraft.base.blob import BytesBlob, FileBlob, SubBlob
 from sysgraft.formats import authvar, fat, gpt, gpt_check
@@ -146,8 +147,6 @@ def test_a_dbx_is_enrolled_too(media_kit: MediaKit, tmp_path: Path) -> None:
     keys = tmp_path / "keys"
     shutil.copytree(media_kit.folder / "keys", keys)
     pair = (f"--private-key={keys}/KEK.key", f"--certificate={keys}/KEK.pem")
-    from command import sysgraft  # noqa: PLC0415
-
     made = sysgraft(
         "keys", "sign", "dbx", media_kit.path("passive.efi"), "-o", keys / "dbx.auth", *pair
     )
@@ -480,6 +479,43 @@ def test_large_images_are_worth_a_warning(media_kit: MediaKit, tmp_path: Path) -
     assert done.code == 0, done.err
     (warning,) = done.document["warnings"]
     assert "more than 2 MB" in warning
+
+
+def test_extensions_that_the_keys_do_not_prove_are_told(
+    media_kit: MediaKit, sample_tree: Path, tmp_path: Path
+) -> None:
+    keys = tmp_path / "keys"
+    made = sysgraft("keys", "generate", "own", "--output", keys, "--extension-key")
+    assert made.code == 0, made.err
+    for name, key in (
+        ("by-db", keys / "db"),
+        ("by-extension", keys / "extension"),
+        ("by-others", media_kit.folder / "other/db"),
+    ):
+        pair = (f"--private-key={key}.key", f"--certificate={key}.pem")
+        done = sysgraft("ext", "build", name, sample_tree, "--output", tmp_path, *pair)
+        assert done.code == 0, done.err
+    unsigned = ("ext", "build", "unsigned", sample_tree, "--output", tmp_path, "--unsigned")
+    assert sysgraft(*unsigned).code == 0
+    (tmp_path / "broken.sysext.raw").write_bytes(
+        (tmp_path / "by-db.sysext.raw").read_bytes()[:20_000]
+    )
+    words = ["--uki", media_kit.path("active.efi"), "--carry", str(tmp_path), "--plan", "--json"]
+    done = media_kit.media("disk", tmp_path / "image", *words)
+    assert [name_in(each) for each in done.document["warnings"]] == ["broken"]
+    words += ["--keys", str(keys), "--extra", str(tmp_path / "by-others.sysext.raw")]
+    done = media_kit.media("disk", tmp_path / "image", *words)
+    # The boot loader and the UKI are signed with other keys, which is no matter of extensions.
+    assert done.code == 1
+    told = {name_in(each): each for each in done.document["warnings"]}
+    assert set(told) == {"broken", "by-others", "unsigned"}
+    assert "not an extension image" in told["broken"]
+    assert "other db" in told["by-others"]
+    assert "is not signed" in told["unsigned"]
+
+
+def name_in(warning: str) -> str:
+    return warning.partition(".sysext.raw: ")[0].rpartition("/")[2]
 
 
 def test_readers_find_no_volume_where_none_is() -> None:

@@ -14,6 +14,7 @@ from sysgraft.base.blob import BytesBlob
 from sysgraft.base.text import one_line
 from sysgraft.build.enrolment import ESP_FOLDER, read_updates
 from sysgraft.build.media import loader
+from sysgraft.build.media.doubts import doubts
 from sysgraft.build.media.files import MediaFile, carried_files, opened
 from sysgraft.build.media.options import BootImage, MediaOptions, check, counted_name
 from sysgraft.build.resign import Target
@@ -103,13 +104,17 @@ def gather(options: MediaOptions, work: str) -> MediaContent:
             for name, update in updates.items()
         ),
     ]
+    carried = tuple(carried_files(options.carried))
     return MediaContent(
         architecture=architecture,
         files=tuple(files),
-        carried=tuple(carried_files(options.carried)),
+        carried=carried,
         executables=tuple(_executables(boot_loader, images, (*extras, *shared))),
         updates=updates,
-        warnings=tuple(_warnings(options, images)),
+        warnings=(
+            *_warnings(options, images),
+            *doubts((*extras, *shared, *carried), options.keys, updates),
+        ),
     )
 
 
