@@ -91,29 +91,23 @@ def gather(options: MediaOptions, work: str) -> MediaContent:
     architecture, images = _images(options)
     boot_loader = _boot_loader(options, architecture, work)
     updates = read_updates(options.keys) if options.keys else {}
-    extras = [*_extras(options, images)]
-    shared = [*_shared(options, images)]
-    files = [
-        *(boot_loader._replace(path=place) for place in loader.places(architecture)),
-        *(MediaFile(each.place, each.content, "UKI", each.boot.path) for each in images),
-        *extras,
-        *shared,
-        *_settings(options, images),
-        *(
-            MediaFile(_key_place(name), BytesBlob(authvar.serialise(update)), "keys")
-            for name, update in updates.items()
-        ),
-    ]
+    sidecars = (*_extras(options, images), *_shared(options, images))
     carried = tuple(carried_files(options.carried))
     return MediaContent(
         architecture=architecture,
-        files=tuple(files),
+        files=(
+            *(boot_loader._replace(path=place) for place in loader.places(architecture)),
+            *(MediaFile(each.place, each.content, "UKI", each.boot.path) for each in images),
+            *sidecars,
+            *_settings(options, images),
+            *_keys(updates),
+        ),
         carried=carried,
-        executables=tuple(_executables(boot_loader, images, (*extras, *shared))),
+        executables=tuple(_executables(boot_loader, images, sidecars)),
         updates=updates,
         warnings=(
             *_warnings(options, images),
-            *doubts((*extras, *shared, *carried), options.keys, updates),
+            *doubts((*sidecars, *carried), options.keys, updates),
         ),
     )
 
@@ -252,8 +246,10 @@ def _text(path: str, text: str) -> MediaFile:
     return MediaFile(path, BytesBlob(text.encode()), "settings")
 
 
-def _key_place(database: str) -> str:
-    return f"{ESP_FOLDER}/{database}.auth".replace(os.sep, "/")
+def _keys(updates: Mapping[str, SignedUpdate]) -> Iterator[MediaFile]:
+    folder = ESP_FOLDER.replace(os.sep, "/")
+    for name, update in updates.items():
+        yield MediaFile(f"{folder}/{name}.auth", BytesBlob(authvar.serialise(update)), "keys")
 
 
 # --- What to worry about -------------------------------------------------------------------------

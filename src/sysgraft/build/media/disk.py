@@ -28,6 +28,7 @@ from sysgraft.errors import UsageError
 from sysgraft.formats import gpt
 from sysgraft.formats.fat_layout import SECTOR_SIZES
 from sysgraft.formats.partition_types import ALL, lookup
+from sysgraft.host.files import close_files
 from sysgraft.host.spool import spool_folder
 
 if TYPE_CHECKING:
@@ -121,6 +122,7 @@ def build_disk(
             pieces = plan.pieces()
             write_image(path, pieces, plan.size, replace=disk.replace, progress=progress)
             report = replace(report, written=True)
+        close_files()
     return report
 
 

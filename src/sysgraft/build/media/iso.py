@@ -27,6 +27,7 @@ from sysgraft.build.media.writing import check_place, write_image
 from sysgraft.errors import InputError
 from sysgraft.formats import gpt, iso9660_writer
 from sysgraft.formats.iso9660_records import SECTOR as ISO_SECTOR
+from sysgraft.host.files import close_files
 from sysgraft.host.folders import walk
 from sysgraft.host.spool import spool_folder
 
@@ -106,6 +107,7 @@ def build_iso(
             pieces = plan.pieces()
             write_image(path, pieces, plan.size, replace=iso.replace, progress=progress)
             report = replace(report, written=True)
+        close_files()
     return report
 
 
