@@ -23,6 +23,8 @@ from sysgraft.build.media.options import (
     MediaOptions,
     PartitionFile,
 )
+from sysgraft.build.resign import Target
+from sysgraft.build.uki_sign import sign_executable
 from sysgraft.lab.machine import MACHINES, find_firmware
 
 if TYPE_CHECKING:
@@ -125,6 +127,41 @@ def test_a_disk_enrols_its_keys_and_starts_what_is_asked_for(
     booted = lab.boot(script, esp=str(disk), secure_boot=empty_variables(), reboots=1)
     check(booted, f"{entry}.efi", extensions, tmp_path)
     assert files(booted)["home"] == "data" * 1000
+
+
+@pytest.mark.parametrize(
+    ("sector", "size", "bits"), [(512, 32, 16), (512, 1024, 32), (4096, 64, 16), (4096, 300, 32)]
+)
+def test_firmware_starts_from_every_form_of_file_system(
+    sector: int, size: int, bits: int, lab: Lab, guests: Guests, keys: Keys, tmp_path: Path
+) -> None:
+    """FAT16, and clusters of 4096 bytes; the others have FAT32 in clusters of 512."""
+    signing = keys.pair("db")
+    image = tmp_path / "small.efi"
+    sign_executable(guests.path("small.efi"), signing, target=Target(str(image)))
+    wanted = MediaOptions(
+        images=(BootImage("small", str(image)),),
+        boot_loader=guests.path("systemd-bootx64.efi"),
+        signing=signing,
+        keys=str(keys.folder),
+    )
+    disk = tmp_path / "disk.img"
+    shape = DiskOptions(sector_size=sector, esp_size=size << 20)
+    report = build_disk(str(disk), wanted, shape)
+    assert (report.written, report.volume.bits) == (True, bits)
+    booted = lab.boot(
+        "cat /sys/block/vda/queue/logical_block_size",
+        esp=str(disk),
+        secure_boot=empty_variables(),
+        reboots=1,
+        qemu_arguments=(
+            *("-global", f"virtio-blk-device.physical_block_size={sector}"),
+            *("-global", f"virtio-blk-device.logical_block_size={sector}"),
+        ),
+    )
+    assert booted.secure_boot is True
+    assert booted.script is not None, booted.serial
+    assert booted.script.output.decode() == f"{sector}\n"
 
 
 @pytest.mark.parametrize("way", ["disc", "stick"])
