@@ -22,7 +22,10 @@ def finish(report: MediaReport, out: Output, *, schema: str, planned: bool) -> i
     if report.ok:
         return 0
     if not report.written and not planned:
-        out.note("nothing was written; --allow-unverified writes it all the same")
+        out.note(
+            "nothing was written: sign what these keys do not trust (uki sign; --private-key signs "
+            "the boot loader), or write it all the same with --allow-unverified"
+        )
     return 0 if report.written else 1
 
 
