@@ -1,7 +1,8 @@
 """Media that `media disk` and `media iso` make, on a firmware without keys.
 
 systemd-boot enrols the keys by itself, starts the machine anew, and the entry that is asked for
-comes up with Secure Boot, with its own extensions and none of another entry's.
+comes up with Secure Boot, with its own extensions and none of another entry's. What the TPM then
+holds is what the image alone foretold.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from sysgraft.build.media.options import (
 from sysgraft.build.resign import Target
 from sysgraft.build.uki_sign import sign_executable
 from sysgraft.lab.machine import MACHINES, find_firmware
+from sysgraft.seal.prediction import BootRequest, predict
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -94,13 +96,17 @@ def merged(found: dict[str, str]) -> set[str]:
     return {name for each in status if each["extensions"] != "none" for name in each["extensions"]}
 
 
-def check(report: LabReport, entry: str, extensions: set[str], folder: Path) -> None:
+def check(report: LabReport, image: Path, entry: str, extensions: set[str]) -> None:
     found = files(report)
+    prediction = predict(BootRequest(esp=str(image), entry=entry.removesuffix(".efi")), phases=[""])
+    predicted = prediction.sets[0].values("", "sha256")
+    for pcr in (4, 12, 13):
+        assert report.pcrs["sha256"][pcr] == predicted[pcr], pcr
     assert report.secure_boot is True
     assert (found["SecureBoot"], found["SetupMode"]) == ("1\n", "0\n")
     assert found["entry"] == entry
     assert merged(found) == extensions
-    digest = hashlib.sha256((folder / "carried.sysext.raw").read_bytes()).hexdigest()
+    digest = hashlib.sha256((image.parent / "carried.sysext.raw").read_bytes()).hexdigest()
     assert found["carried"].split()[0] == digest
 
 
@@ -125,7 +131,7 @@ def test_a_disk_enrols_its_keys_and_starts_what_is_asked_for(
     script = f"medium=/dev/disk/by-id/virtio-esp-part1\n{STATE}{CARRIED}"
     script += f'head -c 4000 /dev/disk/by-partuuid/{home} > "$SYSGRAFT_RESULTS/home"\n'
     booted = lab.boot(script, esp=str(disk), secure_boot=empty_variables(), reboots=1)
-    check(booted, f"{entry}.efi", extensions, tmp_path)
+    check(booted, disk, f"{entry}.efi", extensions)
     assert files(booted)["home"] == "data" * 1000
 
 
@@ -175,4 +181,4 @@ def test_an_iso_image_starts_from_a_disc_and_from_a_stick(
     script = f"medium=/dev/disk/by-label/UKI_ISO_INSTALL\n{STATE}{CARRIED}"
     place = {"cdrom" if way == "disc" else "esp": str(iso)}
     booted = lab.boot(script, **place, secure_boot=empty_variables(), reboots=1)
-    check(booted, "active.efi", {"one"}, tmp_path)
+    check(booted, iso, "active.efi", {"one"})
