@@ -8,6 +8,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from command import Result, sysgraft
+from sysgraft.base.blob import FileBlob
+from sysgraft.formats import fat
+from sysgraft.formats.esp import find_esp
 from uki_kit import make_kit, make_stub
 
 if TYPE_CHECKING:
@@ -63,3 +66,14 @@ def media_kit(tmp_path_factory: pytest.TempPathFactory) -> MediaKit:
         done = sysgraft("uki", "sign", folder / "unsigned-boot.efi", *target, *pair)
         assert done.code == 0, done.err
     return MediaKit(folder)
+
+
+def on_esp(image: Path) -> dict[str, bytes]:
+    """The files of the EFI system partition of a disk or ISO image."""
+    with image.open("rb") as file:
+        volume = fat.open_volume(find_esp(FileBlob(file)))
+        return {
+            path: volume.content(entry).read_at(0, entry.size)
+            for path, entry in volume.walk()
+            if not entry.is_dir
+        }
