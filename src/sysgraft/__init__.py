@@ -16,7 +16,8 @@ Begin here:
   are the same for unified kernel images and addons.
 * `sysgraft.package_uki` makes a distribution's package of a unified kernel image, and
   `sysgraft.initrd_sizes` and `sysgraft.uki_initrd_sizes` tell what takes the room in an initrd.
-* `sysgraft.generate_keys` makes the keys, `sysgraft.run_lab` boots the result.
+* `sysgraft.generate_keys` makes the keys, `sysgraft.build_disk` and `sysgraft.build_iso` put UKIs,
+  boot loader, keys and extensions onto media that boot, `sysgraft.run_lab` boots the result.
 * `sysgraft.index_firmware` lists what kernels ask for and what firmware there is, and
   `sysgraft.FirmwarePlanner` tells of that which firmware machines need, and why.
 * `sysgraft.predict_pcrs` computes what a boot does to the TPM, `sysgraft.sign_pcr_policies` signs
@@ -45,6 +46,17 @@ if TYPE_CHECKING:
         build_firmware,
     )
     from sysgraft.build.keyset import KeySetOptions, generate_keys
+    from sysgraft.build.media.disk import build_disk
+    from sysgraft.build.media.iso import build_iso
+    from sysgraft.build.media.options import (
+        BootImage,
+        DiskOptions,
+        IsoOptions,
+        MediaOptions,
+        PartitionFile,
+    )
+    from sysgraft.build.media.options import Extra as BootExtra
+    from sysgraft.build.media.report import MediaReport
     from sysgraft.build.resign import sign_image, unsign_image
     from sysgraft.build.sources.model import Options as SourceOptions
     from sysgraft.build.strip.initrd import strip_initrd
@@ -136,10 +148,13 @@ __version__ = "0.1.0"
 # Each name with the module that holds it, and its name there: importing sysgraft loads none.
 _HOMES = {
     "Activation": ("sysgraft.node.activation", "Activation"),
+    "BootExtra": ("sysgraft.build.media.options", "Extra"),
+    "BootImage": ("sysgraft.build.media.options", "BootImage"),
     "BootRequest": ("sysgraft.seal.prediction", "BootRequest"),
     "BuildOptions": ("sysgraft.build.extension", "BuildOptions"),
     "BuildReport": ("sysgraft.build.extension", "BuildReport"),
     "Difference": ("sysgraft.image.difference", "Difference"),
+    "DiskOptions": ("sysgraft.build.media.options", "DiskOptions"),
     "EnableOptions": ("sysgraft.node.enable", "EnableOptions"),
     "ExplainRequest": ("sysgraft.seal.explanation", "ExplainRequest"),
     "Explanation": ("sysgraft.seal.explanation", "Explanation"),
@@ -157,6 +172,7 @@ _HOMES = {
     "InitrdSizes": ("sysgraft.image.initrd_sizes", "InitrdSizes"),
     "InstallOptions": ("sysgraft.node.install", "InstallOptions"),
     "Installed": ("sysgraft.node.install", "Installed"),
+    "IsoOptions": ("sysgraft.build.media.options", "IsoOptions"),
     "KeySetOptions": ("sysgraft.build.keyset", "KeySetOptions"),
     "LabOptions": ("sysgraft.lab.options", "LabOptions"),
     "LabReport": ("sysgraft.lab.report", "LabReport"),
@@ -164,6 +180,8 @@ _HOMES = {
     "LintReport": ("sysgraft.image.lint.lint", "LintReport"),
     "Machine": ("sysgraft.firmware.inventory", "Machine"),
     "MachineScan": ("sysgraft.firmware.scan", "Scan"),
+    "MediaOptions": ("sysgraft.build.media.options", "MediaOptions"),
+    "MediaReport": ("sysgraft.build.media.report", "MediaReport"),
     "MergeOrder": ("sysgraft.image.merge_order", "MergeOrder"),
     "Node": ("sysgraft.node.node", "Node"),
     "NodeChanges": ("sysgraft.node.changes", "Changes"),
@@ -173,6 +191,7 @@ _HOMES = {
     "PackageOptions": ("sysgraft.build.uki_package.options", "PackageOptions"),
     "PackageReport": ("sysgraft.build.uki_package.options", "PackageReport"),
     "PackagedAddon": ("sysgraft.build.uki_package.options", "Addon"),
+    "PartitionFile": ("sysgraft.build.media.options", "PartitionFile"),
     "PcrBinding": ("sysgraft.seal.binding", "Binding"),
     "PcrCheckReport": ("sysgraft.seal.check", "CheckReport"),
     "PcrKey": ("sysgraft.build.uki.options", "PcrKey"),
@@ -197,8 +216,10 @@ _HOMES = {
     "Verification": ("sysgraft.image.verify", "Verification"),
     "VerifyOptions": ("sysgraft.image.verify", "VerifyOptions"),
     "activate_extensions": ("sysgraft.node.activate", "activate"),
+    "build_disk": ("sysgraft.build.media.disk", "build_disk"),
     "build_extension": ("sysgraft.build.extension", "build_extension"),
     "build_firmware": ("sysgraft.build.firmware_set.build", "build_firmware"),
+    "build_iso": ("sysgraft.build.media.iso", "build_iso"),
     "build_uki": ("sysgraft.build.uki.build", "build_uki"),
     "check_pcr_signatures": ("sysgraft.seal.check", "check"),
     "collect_extensions": ("sysgraft.node.collect", "collect"),
@@ -257,10 +278,13 @@ _HOMES = {
 
 __all__ = [
     "Activation",
+    "BootExtra",
+    "BootImage",
     "BootRequest",
     "BuildOptions",
     "BuildReport",
     "Difference",
+    "DiskOptions",
     "EnableOptions",
     "ExplainRequest",
     "Explanation",
@@ -278,6 +302,7 @@ __all__ = [
     "InitrdSizes",
     "InstallOptions",
     "Installed",
+    "IsoOptions",
     "KeySetOptions",
     "LabOptions",
     "LabReport",
@@ -285,6 +310,8 @@ __all__ = [
     "LintReport",
     "Machine",
     "MachineScan",
+    "MediaOptions",
+    "MediaReport",
     "MergeOrder",
     "Node",
     "NodeChanges",
@@ -294,6 +321,7 @@ __all__ = [
     "PackageOptions",
     "PackageReport",
     "PackagedAddon",
+    "PartitionFile",
     "PcrBinding",
     "PcrCheckReport",
     "PcrKey",
@@ -318,8 +346,10 @@ __all__ = [
     "Verification",
     "VerifyOptions",
     "activate_extensions",
+    "build_disk",
     "build_extension",
     "build_firmware",
+    "build_iso",
     "build_uki",
     "check_pcr_signatures",
     "collect_extensions",

@@ -173,6 +173,7 @@ def test_every_option_arrives() -> None:
         replace=True,
     )
     assert options("--esp", "e", "--no-probe") == LabOptions(esp="e", probe=False)
+    assert options("--cdrom", "c") == LabOptions(cdrom="c")
 
 
 @pytest.mark.parametrize(

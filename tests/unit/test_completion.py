@@ -66,6 +66,7 @@ def test_bash_can_parse_the_script(shell: str, scripts: dict[str, str]) -> None:
                 "pcr",
                 "firmware",
                 "kernel",
+                "media",
                 "lab",
                 "node",
                 "completion",

@@ -41,6 +41,7 @@ PARTS = Parts(
     firmware=Firmware("/firmware/code", "/run/variables"),
     is_secure=False,
     boot_disk="/run/esp",
+    is_disc=False,
     disks=(Disk("data.raw"), Disk("/odd,name", writable=True)),
     serial="/run/serial",
     results="/run/results",
@@ -59,6 +60,7 @@ PARTS = Parts(
     [
         ({}, "either --uki or --esp"),
         ({"uki": "a", "esp": "b"}, "either --uki or --esp"),
+        ({"esp": "b", "cdrom": "c"}, "either --uki or --esp or --cdrom"),
         ({"esp": "b", "extras": ("c",)}, "--extra belongs to --uki"),
         ({"uki": "a", "script": "s", "probe": False}, "--script and --no-probe"),
         ({"uki": "a", "timeout": 0}, "a timeout of 0"),
@@ -101,6 +103,15 @@ def test_a_disk_of_somebodys_is_not_written_to_unless_that_is_asked_for() -> Non
         ("disk1", "off", "/odd\0name"),
     ]
     assert {each["format"] for each in found} == {"raw"}
+
+
+def test_a_disc_is_booted_and_never_written_to() -> None:
+    parts = replace(PARTS, boot_disk="/odd,disc.iso", is_disc=True)
+    argv = command_line(MACHINE, parts, LabOptions(cdrom="c"))
+    drive = next(value for name, value in pairs(argv) if "id=disc" in value and name == "-drive")
+    assert drive.endswith("media=cdrom,readonly=on,file=/odd,,disc.iso")
+    assert ("-device", "ide-cd,drive=disc,serial=disc,bootindex=0") in pairs(argv)
+    assert "id=esp" not in " ".join(argv)
 
 
 def test_the_machine_stands_still_at_its_end_and_has_no_network() -> None:

@@ -52,6 +52,8 @@ NAMES_OF_SCHEMAS = {
     "keys.sign",
     "lab.guest",
     "lab.run",
+    "media.disk",
+    "media.iso",
     "node.activate",
     "node.bundle",
     "node.disable",

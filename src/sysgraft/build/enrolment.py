@@ -99,7 +99,7 @@ def copy_to_esp(folder: str, esp: str, *, replace: bool = False) -> EnrolmentRep
     """
     if not os.path.isdir(esp):
         raise InputError("there is no such folder", file=esp)
-    updates = {name: _read_update(path) for name, path in _updates_in(folder).items()}
+    updates = read_updates(folder)
     places = {name: os.path.join(esp, ESP_FOLDER, f"{name}.auth") for name in updates}
     for place in places.values():
         if not replace and os.path.lexists(place):
@@ -110,6 +110,15 @@ def copy_to_esp(folder: str, esp: str, *, replace: bool = False) -> EnrolmentRep
     owner = default_seed(os.path.basename(os.path.realpath(folder)))
     databases = {name: read_lists([path], owner) for name, path in places.items()}
     return EnrolmentReport(databases, _latest(folder), tuple(places.values()))
+
+
+def read_updates(folder: str) -> dict[str, authvar.SignedUpdate]:
+    """The signed updates of a folder, by the name of their database.
+
+    Raises:
+        InputError: one is missing or none.
+    """
+    return {name: _read_update(path) for name, path in _updates_in(folder).items()}
 
 
 def _lists_in(folder: str) -> dict[str, str]:

@@ -39,6 +39,7 @@ RUN: Final[Options] = [
     (("--uki",), value("FILE", "the UKI, or another EFI program, to boot")),
     (("--extra",), several("FILE", "a file for its .extra.d folder")),
     (("--esp",), value("DIR|IMAGE", "the content of an ESP, or a whole disk image, instead")),
+    (("--cdrom",), value("IMAGE", "an ISO image, as a disc, instead")),
     (("--disk",), several("IMAGE", "a raw disk image; what the guest writes is thrown away")),
     (
         ("--writable-disk",),

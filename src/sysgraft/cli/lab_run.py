@@ -37,6 +37,7 @@ def lab_options(arguments: argparse.Namespace) -> LabOptions:
         uki=arguments.uki or "",
         extras=tuple(arguments.extra),
         esp=arguments.esp or "",
+        cdrom=arguments.cdrom or "",
         disks=tuple(disks),
         script=arguments.script or "",
         probe=not arguments.no_probe,

@@ -62,6 +62,10 @@ NOUNS: Final = {
         "kernels on the boot partition: installed, tried, made the default, removed",
         "sysgraft kernel install linux.efi --tries 3 --keep 3",
     ),
+    "media": (
+        "media that boot: disk and ISO images with UKIs, keys and extensions",
+        "sysgraft media disk --output install.img --uki active=linux.efi --keys keys",
+    ),
     "lab": (
         "boot what you are about to ship, in a virtual machine",
         "sysgraft lab run --uki linux.efi --extra firmware.sysext.raw --script check.sh",

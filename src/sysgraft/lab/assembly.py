@@ -34,7 +34,7 @@ class Prepared:
     Attributes:
         machine: the kind of machine they are for.
         firmware: its code as it is installed, and a variable store for this run.
-        boot_disk: the disk with the EFI system partition.
+        boot_disk: the disk with the EFI system partition, or the disc.
         oem_strings: the files that bring the probe into the guest.
         serial: what the serial port says.
         results: what the probe says.
@@ -111,6 +111,9 @@ def _variables(options: LabOptions, firmware: Firmware, work: str) -> str:
 
 
 def _boot_disk(options: LabOptions, machine: Machine, path: str) -> str:
+    if options.cdrom:
+        _check_image(options.cdrom, writable=False)
+        return options.cdrom
     if options.uki:
         make_esp(path, _uki_files(options, machine))
     elif os.path.isdir(options.esp):

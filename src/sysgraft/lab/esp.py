@@ -7,7 +7,6 @@ so that the firmware, which measures the table, measures the same each time.
 from __future__ import annotations
 
 import os
-import re
 from typing import TYPE_CHECKING, Final, NamedTuple
 from uuid import NAMESPACE_DNS, UUID, uuid5
 
@@ -15,6 +14,7 @@ from sysgraft.base.blob import SubBlob
 from sysgraft.base.text import one_line
 from sysgraft.errors import InputError, LimitError, ToolError
 from sysgraft.formats import fat, gpt
+from sysgraft.formats.fat_names import problem
 from sysgraft.host.files import OpenFile, pwrite_all
 from sysgraft.host.folders import walk
 from sysgraft.host.run import run
@@ -37,12 +37,6 @@ _CLUSTERS: Final = ((260 << 20, 1), (8 << 30, 8), (MAX_ESP, 32))
 _SERIAL: Final = "5359534C"
 _NAMESPACE: Final = uuid5(NAMESPACE_DNS, "sysgraft-lab")
 _COPY_SECONDS: Final = 600.0
-
-# What FAT's names cannot hold, and what mtools would change on the way without a word. Characters
-# beyond 16 bits are among that, and names of DOS devices are refused by it.
-_BAD: Final = re.compile(r'[\x00-\x1f\x7f"*:<>?|\\\ud800-\udfff\U00010000-\U0010ffff]')
-_DEVICES: Final = re.compile(r"(CON|PRN|AUX|NUL|CLOCK\$|COM[1-9]|LPT[1-9])(\.|$)", re.IGNORECASE)
-_MAX_NAME: Final = 255
 
 
 class File(NamedTuple):
@@ -104,11 +98,9 @@ def _check_names(files: Sequence[File], folders: Sequence[str]) -> None:
     """
     seen: dict[str, str] = {}
     for path, source in [*((each, each) for each in folders), *files]:
-        name = os.path.basename(path)
-        if _BAD.search(name) or name.endswith((".", " ")) or len(name) > _MAX_NAME:
-            raise InputError("FAT cannot keep this name", file=source)
-        if _DEVICES.match(name):
-            raise InputError("the name is that of a DOS device", file=source)
+        wrong = problem(os.path.basename(path))
+        if wrong:
+            raise InputError(wrong, file=source)
         key = fat.fold(path)
         if key in seen:
             raise InputError(f"on FAT its name is that of {one_line(seen[key])} too", file=source)

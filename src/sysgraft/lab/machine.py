@@ -105,7 +105,8 @@ class Parts:
     Attributes:
         firmware: its code, and the variable store this machine may write to.
         is_secure: whether it is firmware with Secure Boot.
-        boot_disk: the disk with the EFI system partition.
+        boot_disk: the disk with the EFI system partition, or the disc.
+        is_disc: whether it is a disc.
         disks: further disks.
         serial: the file the serial port writes to.
         results: the file the results port writes to.
@@ -118,6 +119,7 @@ class Parts:
     firmware: Firmware
     is_secure: bool
     boot_disk: str
+    is_disc: bool
     disks: tuple[Disk, ...]
     serial: str
     results: str
@@ -165,7 +167,7 @@ def command_line(machine: Machine, parts: Parts, options: LabOptions) -> list[st
         *("-sandbox", _SANDBOX),
         *_base(machine, parts, options),
         *_firmware(parts.firmware),
-        *_disk("esp", parts.boot_disk, writable=False, more=",bootindex=0"),
+        *_boot_medium(parts),
         *(word for each in _disks(parts.disks) for word in each),
         *("-chardev", f"file,id=serial,path={_escaped(parts.serial)}", "-serial", "chardev:serial"),
         *_results(parts.results),
@@ -196,6 +198,16 @@ def _firmware(firmware: Firmware) -> tuple[str, ...]:
     return (
         *("-drive", f"{flash},unit=0,readonly=on,file={_escaped(firmware.code)}"),
         *("-drive", f"{flash},unit=1,file={_escaped(firmware.variables)}"),
+    )
+
+
+def _boot_medium(parts: Parts) -> tuple[str, ...]:
+    if not parts.is_disc:
+        return _disk("esp", parts.boot_disk, writable=False, more=",bootindex=0")
+    file = _escaped(os.path.abspath(parts.boot_disk))
+    return (
+        *("-drive", f"if=none,id=disc,format=raw,media=cdrom,readonly=on,file={file}"),
+        *("-device", "ide-cd,drive=disc,serial=disc,bootindex=0"),
     )
 
 

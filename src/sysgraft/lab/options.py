@@ -40,6 +40,7 @@ class LabOptions:
         uki: the UKI (or other EFI program) to boot, as it is; empty if `esp` has it.
         extras: files for its ``.extra.d`` folder.
         esp: a folder that becomes the EFI system partition, or a disk image that has one.
+        cdrom: an ISO image to boot as a disc, which nobody can write to.
         disks: further disks.
         script: a shell script that runs in the guest once it is up; empty for none.
         probe: whether the guest is asked about itself and ended (see `sysgraft.lab.probe`).
@@ -60,6 +61,7 @@ class LabOptions:
     uki: str = ""
     extras: tuple[str, ...] = ()
     esp: str = ""
+    cdrom: str = ""
     disks: tuple[Disk, ...] = ()
     script: str = ""
     probe: bool = True
@@ -81,8 +83,8 @@ def check(options: LabOptions) -> None:
     Raises:
         UsageError: two options exclude each other, or one is out of range.
     """
-    if bool(options.uki) == bool(options.esp):
-        raise UsageError("what is to be booted: either --uki or --esp")
+    if sum(map(bool, (options.uki, options.esp, options.cdrom))) != 1:
+        raise UsageError("what is to be booted: either --uki or --esp or --cdrom")
     if options.extras and not options.uki:
         raise UsageError("--extra belongs to --uki", hint="put the files into the --esp folder")
     if options.script and not options.probe:

@@ -147,6 +147,7 @@ class _Session:
             firmware=prepared.firmware,
             is_secure=bool(self.options.secure_boot),
             boot_disk=prepared.boot_disk,
+            is_disc=bool(self.options.cdrom),
             disks=self.options.disks,
             serial=prepared.serial,
             results=prepared.results,

@@ -11,9 +11,10 @@ import os
 from typing import TYPE_CHECKING, Final
 
 from sysgraft.errors import InputError, OutputError
+from sysgraft.formats.stub_folders import GLOBAL, POLICY
 from sysgraft.host.places import unlink_if_there
 from sysgraft.host.remounting import writable
-from sysgraft.node.esp import GLOBAL, POLICY, Esp
+from sysgraft.node.esp import Esp
 from sysgraft.node.leftovers import has_leftovers, put_right
 from sysgraft.node.placing import policy_file
 

@@ -11,11 +11,12 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from sysgraft.base.systemd import LATEST
 from sysgraft.errors import InputError
 from sysgraft.formats import bls, pe, uki
+from sysgraft.formats.stub_folders import GLOBAL_EXTENSIONS_SINCE, is_taken
 from sysgraft.seal.esp_material import EspEntry, entries
 from sysgraft.seal.volume import FolderVolume
 
@@ -23,17 +24,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from sysgraft.node.node import Node
-
-EXTENSIONS: Final = "loader/extensions"
-ADDONS: Final = "loader/addons"
-CREDENTIALS: Final = "loader/credentials"
-GLOBAL: Final = (EXTENSIONS, ADDONS, CREDENTIALS)
-"""Folders of what all images get."""
-GLOBAL_EXTENSIONS_SINCE: Final = 258
-"""The first stub that looks into `EXTENSIONS`."""
-POLICY: Final = ".pcrsig.json"
-"""The end of names of signed policies (ADR 0014)."""
-_TAKEN: Final = (".raw", ".addon.efi", ".cred", POLICY)
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,20 +110,7 @@ class Esp:
 
     @property
     def takes_global_extensions(self) -> bool:
-        """Whether every image's stub looks into `EXTENSIONS`."""
+        """Whether every image's stub looks into ``loader/extensions``."""
         return bool(self.images) and all(
             each.stub >= GLOBAL_EXTENSIONS_SINCE for each in self.images
         )
-
-
-def is_taken(name: str) -> bool:
-    """Whether a name is one of what belongs to an image."""
-    return not name.startswith(".") and name.lower().endswith(_TAKEN)
-
-
-def global_folder(file: str) -> str:
-    """The folder of what all images get, for a file of this name."""
-    lower = file.lower()
-    if lower.endswith(".addon.efi"):
-        return ADDONS
-    return CREDENTIALS if lower.endswith(".cred") else EXTENSIONS

@@ -12,8 +12,9 @@ import re
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from sysgraft.errors import InputError
+from sysgraft.formats.stub_folders import EXTENSIONS, GLOBAL, POLICY, global_folder
 from sysgraft.host.remounting import writable
-from sysgraft.node.esp import EXTENSIONS, GLOBAL, POLICY, Esp, global_folder
+from sysgraft.node.esp import Esp
 from sysgraft.node.esp_sets import SetChange, change_sets
 from sysgraft.node.layout import COMMON, ROLES
 from sysgraft.node.store import extension_name

@@ -1,0 +1,1 @@
+"""Media that boot: disk images and ISO images with UKIs, boot loader, keys and extensions."""
