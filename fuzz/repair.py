@@ -11,7 +11,7 @@ import struct
 import zlib
 from typing import Final
 
-from sysgraft.formats.erofs.crc32c import crc32c
+from sysgraft.formats.crc32c import crc32c
 
 _GPT: Final = b"EFI PART"
 _SECTORS: Final = (512, 4096)
