@@ -27,6 +27,8 @@ Begin here:
   what a `sysgraft.Node` has for which boot entries, `sysgraft.take_inventory` lists it,
   `sysgraft.activate_extensions` hands it to systemd at boot, and `sysgraft.node_status` tells what
   came of that.
+* `sysgraft.check_disk` tells what systemd will find on a disk by the types of its partitions,
+  `sysgraft.retype_disk` sets them, and `sysgraft.restore_partition_tables` takes that back.
 
 Every error for bad input is a `sysgraft.SysgraftError`; see `sysgraft.errors`. Runnable
 examples are in the folder ``examples``.
@@ -53,6 +55,14 @@ if TYPE_CHECKING:
     from sysgraft.build.uki.options import PcrKey, UkiOptions
     from sysgraft.build.uki.report import UkiReport
     from sysgraft.build.uki_sign import sign_executable
+    from sysgraft.disk.check import CheckOptions as DiskCheckOptions
+    from sysgraft.disk.check import check_disk
+    from sysgraft.disk.kickstart import script as disk_kickstart
+    from sysgraft.disk.report import DiskReport
+    from sysgraft.disk.retype import RetypeOptions as DiskRetypeOptions
+    from sysgraft.disk.retype import RetypeReport as DiskRetypeReport
+    from sysgraft.disk.retype import retype as retype_disk
+    from sysgraft.disk.saving import restore as restore_partition_tables
     from sysgraft.errors import SysgraftError
     from sysgraft.firmware.doctor import Diagnosis as FirmwareDiagnosis
     from sysgraft.firmware.doctor import diagnose_firmware
@@ -134,6 +144,10 @@ _HOMES = {
     "BuildOptions": ("sysgraft.build.extension", "BuildOptions"),
     "BuildReport": ("sysgraft.build.extension", "BuildReport"),
     "Difference": ("sysgraft.image.difference", "Difference"),
+    "DiskCheckOptions": ("sysgraft.disk.check", "CheckOptions"),
+    "DiskReport": ("sysgraft.disk.report", "DiskReport"),
+    "DiskRetypeOptions": ("sysgraft.disk.retype", "RetypeOptions"),
+    "DiskRetypeReport": ("sysgraft.disk.retype", "RetypeReport"),
     "EnableOptions": ("sysgraft.node.enable", "EnableOptions"),
     "ExplainRequest": ("sysgraft.seal.explanation", "ExplainRequest"),
     "Explanation": ("sysgraft.seal.explanation", "Explanation"),
@@ -190,11 +204,13 @@ _HOMES = {
     "build_extension": ("sysgraft.build.extension", "build_extension"),
     "build_firmware": ("sysgraft.build.firmware_set.build", "build_firmware"),
     "build_uki": ("sysgraft.build.uki.build", "build_uki"),
+    "check_disk": ("sysgraft.disk.check", "check_disk"),
     "check_pcr_signatures": ("sysgraft.seal.check", "check"),
     "collect_extensions": ("sysgraft.node.collect", "collect"),
     "compare_images": ("sysgraft.image.difference", "compare_images"),
     "diagnose_firmware": ("sysgraft.firmware.doctor", "diagnose_firmware"),
     "disable_extension": ("sysgraft.node.enable", "disable"),
+    "disk_kickstart": ("sysgraft.disk.kickstart", "script"),
     "enable_extension": ("sysgraft.node.enable", "enable"),
     "explain_event_log": ("sysgraft.seal.explanation", "explain"),
     "extract_image": ("sysgraft.image.extraction", "extract_image"),
@@ -223,6 +239,8 @@ _HOMES = {
     "render_machine": ("sysgraft.firmware.inventory", "render_machine"),
     "replay_event_log": ("sysgraft.seal.replay", "replay_files"),
     "reprobe_devices": ("sysgraft.firmware.reprobe.engine", "reprobe"),
+    "restore_partition_tables": ("sysgraft.disk.saving", "restore"),
+    "retype_disk": ("sysgraft.disk.retype", "retype"),
     "roll_back_extension": ("sysgraft.node.upgrade", "rollback"),
     "run_lab": ("sysgraft.lab.run", "run_lab"),
     "scan_machine": ("sysgraft.firmware.scan", "scan_machine"),
@@ -248,6 +266,10 @@ __all__ = [
     "BuildOptions",
     "BuildReport",
     "Difference",
+    "DiskCheckOptions",
+    "DiskReport",
+    "DiskRetypeOptions",
+    "DiskRetypeReport",
     "EnableOptions",
     "ExplainRequest",
     "Explanation",
@@ -304,11 +326,13 @@ __all__ = [
     "build_extension",
     "build_firmware",
     "build_uki",
+    "check_disk",
     "check_pcr_signatures",
     "collect_extensions",
     "compare_images",
     "diagnose_firmware",
     "disable_extension",
+    "disk_kickstart",
     "enable_extension",
     "explain_event_log",
     "extract_image",
@@ -337,6 +361,8 @@ __all__ = [
     "render_machine",
     "replay_event_log",
     "reprobe_devices",
+    "restore_partition_tables",
+    "retype_disk",
     "roll_back_extension",
     "run_lab",
     "scan_machine",

@@ -58,6 +58,10 @@ NOUNS: Final = {
         "extensions on a node: installed, enabled for boot entries, activated",
         "sysgraft node install https://example.org/firmware.sysext.raw",
     ),
+    "disk": (
+        "discoverable partitions: what systemd finds on a disk by their types",
+        "sysgraft disk check /dev/sda --root /mnt/sysroot",
+    ),
     "lab": (
         "boot what you are about to ship, in a virtual machine",
         "sysgraft lab run --uki linux.efi --extra firmware.sysext.raw --script check.sh",

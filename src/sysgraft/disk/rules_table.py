@@ -47,7 +47,7 @@ def notes(scene: Scene) -> Iterator[str]:
     tables = scene.disk.tables
     for flaw in tables.flaws if tables else ():
         if flaw.code in HARMLESS:
-            yield f"{flaw.text}: the disk has grown; sgdisk --move-second-header moves it"
+            yield f"{flaw.text}; sgdisk --move-second-header puts it at the end of the disk"
     if tables and scene.disk.mbr.kind == "hybrid":
         yield "a hybrid MBR: other systems may see other partitions"
     if not scene.seen.partitions and scene.seen.elsewhere:

@@ -50,12 +50,26 @@ class Write(NamedTuple):
     data: bytes
 
 
-def edit(tables: Tables, changes: Sequence[Change]) -> tuple[tuple[Write, ...], ...]:
-    """The writes that bring the changes into both tables: two groups, the first before the second.
+class Edit(NamedTuple):
+    """What becomes of the tables.
 
-    Each group is one table, and must be on the disk before the next begins: so one table is whole
-    at any time. A damaged table comes first, else the backup; one that differs from the primary
-    table is made anew as a damaged one is.
+    Attributes:
+        primary: the primary one.
+        backup: the backup.
+        writes: two groups, each one table, the first to be on the disk before the second begins:
+            so one is whole at any time. Empty groups for tables that are so already.
+    """
+
+    primary: Copy
+    backup: Copy
+    writes: tuple[tuple[Write, ...], ...]
+
+
+def edit(tables: Tables, changes: Sequence[Change]) -> Edit:
+    """Bring changes into both tables.
+
+    A damaged table is written first, else the backup; one that differs from the primary table is
+    made anew as a damaged one is.
 
     Raises:
         UsageError: a partition to be changed is not there.
@@ -77,7 +91,7 @@ def edit(tables: Tables, changes: Sequence[Change]) -> tuple[tuple[Write, ...], 
         "backup": tuple(_writes(old, backup, size)),
     }
     order = ("backup", "primary") if tables.primary else ("primary", "backup")
-    return tuple(writes[name] for name in order)
+    return Edit(primary, backup, tuple(writes[name] for name in order))
 
 
 def _changed(copy: Copy, used: Copy, changes: Sequence[Change]) -> Copy:

@@ -144,6 +144,9 @@ def _read(blob: Blob, sector_size: int) -> Tables:
     elif backup and backup.lba != last:
         text = f"the backup table is in sector {backup.lba}, the last one is {last}"
         flaws.append(Flaw("backup-misplaced", text))
+    elif primary and primary.header.alternate_lba != last:
+        text = f"the primary table looks for the backup in sector {primary.header.alternate_lba}"
+        flaws.append(Flaw("backup-misplaced", f"{text}, it is in sector {last}"))
     if primary and backup:
         flaws += _differences(primary, backup)
     if used := primary or backup:
