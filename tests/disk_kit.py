@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 DISK: Final = UUID("6913f4b6-6690-4a57-a202-f1b53c56dbdf")
-SIZE: Final = 8 << 20
+SIZE: Final = 12 << 20
 MIB: Final = 1 << 20
 MACHINE_ID: Final = "0123456789abcdef0123456789abcdef"
 
