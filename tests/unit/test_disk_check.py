@@ -564,7 +564,7 @@ def test_an_option_against_what_is_mounted(fake: Fake, sysroot: str, tmp_path: P
     assert check(tmp_path, GOOD, "2=root", machine=fake.machine, root=sysroot).ok
 
 
-def test_a_partition_is_no_disk(fake: Fake, tmp_path: Path) -> None:
+def test_a_partition_is_no_disk(fake: Fake) -> None:
     fake.partition(2)
     with pytest.raises(UsageError, match="partition 2 of a disk"):
         check_disk("/dev/sda2", CheckOptions(machine=fake.machine))

@@ -37,7 +37,7 @@ def disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return path
 
 
-def run(disk: Path, **options: Any) -> RetypeReport:  # noqa: ANN401
+def run(disk: Path, **options: Any) -> RetypeReport:
     machine = options.pop("machine", nothing_mounted(disk.parent))
     return retype(str(disk), RetypeOptions(arch="x86-64", machine=machine, **options))
 
@@ -147,7 +147,7 @@ def test_no_auto_on_an_esp_is_a_note(disk: Path) -> None:
 # --- Disks that are left alone -------------------------------------------------------------------
 
 
-def refused(disk: Path, data: bytes | bytearray, match: str, **options: Any) -> None:  # noqa: ANN401
+def refused(disk: Path, data: bytes | bytearray, match: str, **options: Any) -> None:
     disk.write_bytes(bytes(data))
     with pytest.raises(InputError, match=match) as caught:
         run(disk, roles={2: "root"}, **options)

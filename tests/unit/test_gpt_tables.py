@@ -49,7 +49,8 @@ def test_a_good_disk(sector_size: int) -> None:
     assert found.sector_size == sector_size
     assert found.disk_uuid == DISK
     assert [(part.index, part.name) for part in found.partitions] == [(0, "boot"), (2, "root")]
-    assert found.primary and found.backup
+    assert found.primary
+    assert found.backup
 
 
 def test_no_table() -> None:

@@ -42,7 +42,7 @@ def test_kinds(records: tuple[tuple[int, int, int, int], ...], kind: str) -> Non
 def test_records() -> None:
     found = mbr.parse(BytesBlob(sector(LINUX, (0, 0xEF, 4, 5), (0, 0x42, 9, 9))))
     assert [record.type_name for record in found.records] == ["Linux", "EFI system", "type 0x42"]
-    assert found.records[0] == mbr.Record(1, True, 0x83, 2048, 100)  # noqa: FBT003
+    assert found.records[0] == mbr.Record(1, True, 0x83, 2048, 100)
 
 
 def test_no_record_at_all() -> None:
