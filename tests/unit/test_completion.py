@@ -56,7 +56,21 @@ def test_bash_can_parse_the_script(shell: str, scripts: dict[str, str]) -> None:
 @pytest.mark.parametrize(
     ("words", "offers"),
     [
-        ([""], {"ext", "uki", "policy", "keys", "pcr", "firmware", "lab", "node", "completion"}),
+        (
+            [""],
+            {
+                "ext",
+                "uki",
+                "policy",
+                "keys",
+                "pcr",
+                "firmware",
+                "lab",
+                "node",
+                "disk",
+                "completion",
+            },
+        ),
         (["e"], {"ext"}),
         (
             ["ext", ""],

@@ -138,7 +138,11 @@ def test_every_other_role(tmp_path: Path, role: str) -> None:
     assert failed(report) == [f"{role}-type"]
     arch = "x86-64" if role == "usr" else None
     assert report.mends[0].command[-1] == str(type_uuid(role, arch))
-    assert check(tmp_path, [*GOOD, Part(role, EXT4)]).ok
+    good = check(tmp_path, [*GOOD, Part(role, EXT4)])
+    assert good.ok
+    assert [note for note in good.notes if "FAT" in note] == [
+        "partition 3, /boot, holds ext4: systemd-boot reads FAT"
+    ] * (role == "xbootldr")
 
 
 def test_what_is_certain_by_content(tmp_path: Path) -> None:
@@ -475,6 +479,9 @@ def test_where_the_esp_is(
     report = check(tmp_path, parts, machine=fake.machine, root=sysroot)
     assert report.ok
     assert [part.role.source for part in report.partitions] == ["mounted"] * len(parts)
+    assert [note for note in report.notes if "fstab" in note] == [
+        "systemd mounts an ESP at /efi or /boot: for /boot/efi keep its line in fstab"
+    ] * ("/boot/efi" in places)
 
 
 def test_subvolumes_of_one_btrfs(fake: Fake, sysroot: str, tmp_path: Path) -> None:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import re
 import struct
 from typing import TYPE_CHECKING
 
 import pytest
 from test_disk_check import GENERIC, GOOD, esp
-from test_schemas import Document, entries, errors_of, schema_named
+from test_schemas import REFERENCE, Document, entries, errors_of, schema_named
 
 import btrfs_kit
 from command import Result, sysgraft
@@ -170,3 +171,12 @@ def test_the_library(disk: Path) -> None:
     assert "set-default" in library.disk_kickstart(report)
     retyping = library.DiskRetypeOptions(arch="x86-64", roles={2: "root"}, dry_run=True)
     assert library.retype_disk(str(disk), retyping).changes
+
+
+def test_the_guide_names_all_rules_and_evidence() -> None:
+    page = (REFERENCE.parent / "guide/discoverable-partitions.md").read_text()
+    table = page[page.index("| Check |") : page.index("## In a kickstart file")]
+    first = "".join(line.split("|")[1] for line in table.splitlines() if "|" in line)
+    assert sorted(re.findall(r"`([a-z-]+)`", first)) == sorted(RULES)
+    for word in ("mounted", "option", "content", "type"):
+        assert f"| `{word}` |" in page

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from sysgraft.disk.mending import attribute_words
-from sysgraft.disk.opening import Machine
 from sysgraft.disk.retype import RetypeOptions, retype
 from sysgraft.disk.roles import name_of, numbered, parse_roles
 from sysgraft.disk.saving import restore
@@ -50,7 +49,6 @@ def _restore(arguments: argparse.Namespace, out: Output) -> int:
         arguments.restore,
         force=arguments.force,
         dry_run=arguments.dry_run,
-        machine=Machine(),
     )
     if arguments.json:
         out.json("disk.retype", 1, restored_json(report))

@@ -55,6 +55,10 @@ def notes(scene: Scene) -> Iterator[str]:
     for part in scene.partitions:
         if part.role.name in ("var", "tmp") and part.partition.read_only:
             yield f"partition {part.number}, {PLACES[part.role.name]}, will be read-only"
+        if part.role.name == "esp" and part.role.place.endswith("/boot/efi"):
+            yield "systemd mounts an ESP at /efi or /boot: for /boot/efi keep its line in fstab"
+        if part.role.name == "xbootldr" and part.content not in ("", "vfat"):
+            yield f"partition {part.number}, /boot, holds {part.content}: systemd-boot reads FAT"
         if not part.role.name:
             what = part.content or "nothing known"
             yield f"partition {part.number} holds {what}: what for is not known (--partition)"

@@ -99,7 +99,12 @@ class RestoreReport:
 
 
 def restore(
-    path: str, backup: str, *, force: bool = False, dry_run: bool = False, machine: Machine
+    path: str,
+    backup: str,
+    *,
+    force: bool = False,
+    dry_run: bool = False,
+    machine: Machine | None = None,
 ) -> RestoreReport:
     """Put the tables back that `sysgraft.disk.retype` saved; the MBR it never changed stays.
 
@@ -108,14 +113,14 @@ def restore(
         backup: the file.
         force: also if the partitions lie elsewhere by now, or no table tells which disk it is.
         dry_run: write nothing.
-        machine: where this one says what it has.
+        machine: where this one says what it has; None for the usual places.
 
     Raises:
         InputError: the file is not of this disk.
     """
     with in_file(backup):
         found = read_backup(read_small(backup, MAX_SIZE, "backup of partition tables"))
-    with open_disk(path, machine) as disk:
+    with open_disk(path, machine or Machine()) as disk:
         now = {
             piece.name: disk.blob.read_at(piece.offset, len(piece.data))
             for piece in found.pieces
