@@ -384,3 +384,34 @@ def test_a_broken_backup(disk: Path) -> None:
     with pytest.raises(InputError) as caught:
         put_back(disk)
     assert caught.value.file == "disk.raw.gpt-backup"
+
+
+@pytest.mark.parametrize("damaged", [0, 512 + 60, LAST * 512 + 60])
+def test_one_table_is_whole_at_any_time_on_the_way_back(
+    disk: Path, damaged: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = disk_of(PARTS)
+    if damaged:
+        data[damaged] ^= 1
+    disk.write_bytes(bytes(data))
+    run(disk, roles={2: "root"}, force=True)
+    state = bytearray(disk.read_bytes())
+    states = []
+
+    def note(_path: str, groups: Any, **_: object) -> None:
+        for group in groups:
+            for offset, piece in group:
+                states.extend(
+                    state[:offset] + piece[:length] + state[offset + length :]
+                    for length in (1, 91, 512, len(piece) // 2, len(piece))
+                )
+                state[offset : offset + len(piece)] = piece
+
+    monkeypatch.setattr("sysgraft.disk.saving.patch", note)
+    assert put_back(disk)
+    assert state == data
+    assert len(states) > 10
+    for each in states:
+        tables = read_tables(BytesBlob(bytes(each)))
+        assert tables is not None
+        assert [part.name for part in tables.partitions] == ["", "root", ""]

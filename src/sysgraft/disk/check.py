@@ -103,6 +103,8 @@ def _partition(
 ) -> PartitionReport:
     number = part.index + 1
     found = seen.partitions.get(number)
+    if content.role == "esp" and _has_other(disk, part, "esp"):
+        content = content._replace(role="")  # there is an ESP, this may be anything
     role = _role(part, content, found, options.roles.get(number, ""))
     return PartitionReport(
         partition=part,
@@ -111,6 +113,12 @@ def _partition(
         role=role,
         btrfs=_btrfs(disk, part, content.name, found),
     )
+
+
+def _has_other(disk: Disk, part: Partition, role: str) -> bool:
+    """Whether another partition has the type of a role."""
+    wanted = partition_types.type_uuid(role)
+    return any(each.type_uuid == wanted and each is not part for each in disk.partitions)
 
 
 def _role(part: Partition, content: Content, found: Found | None, told: str) -> Role:

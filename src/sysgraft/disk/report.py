@@ -31,6 +31,7 @@ RULES: Final = (
     "var-uuid",
     "tmp-type",
     "swap-type",
+    "other-type",
     "no-auto",
     "choice",
     "btrfs-default",

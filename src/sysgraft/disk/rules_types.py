@@ -21,7 +21,7 @@ from sysgraft.disk.scene import described
 from sysgraft.formats import partition_types
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from sysgraft.disk.report import Mend, PartitionReport
     from sysgraft.disk.scene import Scene
@@ -38,12 +38,25 @@ def type_rule(scene: Scene, role: str) -> Rule:
     parts = scene.having(role)
     if not parts:
         return _root_missing(scene) if role == "root" else _absent(scene, role)
+    return _judged(scene, name, parts)
+
+
+def _judged(scene: Scene, name: str, parts: Sequence[PartitionReport]) -> Rule:
     faults = [fault for part in parts for fault in _faults(scene, part)]
     if faults:
         mends = (mend for _, each in faults for mend in each)
         return Rule(name, "fail", "; ".join(text for text, _ in faults), tuple(mends))
-    text = ", ".join(described(part) for part in parts)
-    return Rule(name, "ok", f"{text} has the type {name_of(type_of(role, scene.arch))}")
+    texts = (f"{described(part)} has the type {part.type_name}" for part in parts)
+    return Rule(name, "ok", ", ".join(texts))
+
+
+def other_rule(scene: Scene) -> Rule:
+    """The same of roles that a machine is not discovered by: verity, a home of its own."""
+    name = "other-type"
+    parts = [part for part in scene.partitions if part.role.name not in ("", GENERIC, *DISCOVERED)]
+    if not parts:
+        return Rule(name, "skipped", "no partition is known to be anything else")
+    return _judged(scene, name, parts)
 
 
 def _faults(scene: Scene, part: PartitionReport) -> Iterator[tuple[str, tuple[Mend, ...]]]:
@@ -127,3 +140,4 @@ def type_rules(scene: Scene) -> Iterator[Rule]:
     """A rule for each role that a machine is discovered by."""
     for role in DISCOVERED:
         yield type_rule(scene, role)
+    yield other_rule(scene)

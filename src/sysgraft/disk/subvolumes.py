@@ -17,8 +17,8 @@ USUAL: Final = ("root", "@")
 _SYSTEM: Final = frozenset({"usr", "etc"})
 """Folders at the top of every root file system."""
 
-_MOST: Final = 1000
-"""Subvolumes that are looked into; snapshots come last."""
+_MOST: Final = 200
+"""Subvolumes that are looked into, by their IDs: what an installer makes comes before snapshots."""
 
 
 class Btrfs(NamedTuple):
@@ -63,15 +63,19 @@ def read_btrfs(blob: Blob) -> Btrfs:
         default = next((each for each in subvolumes if each.number == number), None)
         if default is None:
             return Btrfs(None, problem=f"its default subvolume {number} is not there")
-        systems = tuple(each for each in subvolumes[:_MOST] if _is_system(volume, each))
     except InputError as error:
         hint = f" ({error.hint})" if error.hint else ""
         return Btrfs(None, problem=f"{error.message}{hint}")
+    systems = tuple(each for each in subvolumes[:_MOST] if _is_system(volume, each))
     return Btrfs(default, subvolumes, systems)
 
 
 def _is_system(volume: Volume, subvolume: Subvolume) -> bool:
-    return volume.names(subvolume.number) >= _SYSTEM
+    """Whether it has what a root has; not if that cannot be read."""
+    try:
+        return volume.names(subvolume.number) >= _SYSTEM
+    except InputError:
+        return False
 
 
 def called(subvolume: Subvolume) -> str:

@@ -8,6 +8,7 @@ Where that is not there, nothing is known.
 from __future__ import annotations
 
 import os
+import re
 import stat
 from typing import Final, NamedTuple
 
@@ -16,6 +17,7 @@ from sysgraft.host.files import open_quickly
 SYSFS: Final = "/sys"
 _MAX_DEVICES: Final = 256
 """Devices of one stack; what is deeper is no stack that boots."""
+_KPARTX: Final = re.compile(r"part([0-9]{1,4})-")
 _MAX_PATH: Final = 4096
 """PATH_MAX."""
 
@@ -63,11 +65,19 @@ class PartitionPlace(NamedTuple):
 
 
 def partition_place(number: str, *, sysfs: str = SYSFS) -> PartitionPlace | None:
-    """Which partition the device ``MAJOR:MINOR`` is; None if it is none."""
+    """Which partition the device ``MAJOR:MINOR`` is; None if it is none.
+
+    Partitions of device mapper disks (multipath, RAID of the firmware) are volumes of their own,
+    which kpartx names ``partN-…``.
+    """
     folder = os.path.realpath(os.path.join(sysfs, "dev/block", number))
     text = _read(os.path.join(folder, "partition"))
-    disk = _read(os.path.join(os.path.dirname(folder), "dev"))
-    return PartitionPlace(disk, int(text)) if disk and text.isdecimal() else None
+    if text.isdecimal():
+        disk = _read(os.path.join(os.path.dirname(folder), "dev"))
+        return PartitionPlace(disk, int(text)) if disk else None
+    mapped = _KPARTX.match(_read(os.path.join(folder, "dm/uuid"), 128))
+    below = _slaves(folder) if mapped else []
+    return PartitionPlace(below[0], int(mapped[1])) if mapped and len(below) == 1 else None
 
 
 def loops_on(path: str, *, sysfs: str = SYSFS) -> dict[str, int]:

@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 MAX_NODES: Final = 8192
 """Ours: nodes read of one file system, 128 MiB of the usual size."""
 
+_KEPT: Final = 64
+"""Nodes that are kept: a walk for one item takes the same ways again and again."""
+
 MAX_KEY: Final = (1 << 64) - 1, 0xFF, (1 << 64) - 1
 """The last key of all."""
 
@@ -66,12 +69,13 @@ class Forest:
         chunks: where its addresses are; may be filled while trees are read.
     """
 
-    __slots__ = ("_blob", "_chunks", "_read", "_superblock")
+    __slots__ = ("_blob", "_chunks", "_kept", "_read", "_superblock")
 
     def __init__(self, blob: Blob, superblock: Superblock, chunks: ChunkMap) -> None:
         self._blob = blob
         self._superblock = superblock
         self._chunks = chunks
+        self._kept: dict[Root, bytes] = {}
         self._read = 0
 
     def items(self, root: Root, first: Key, last: Key) -> Iterator[Item]:
@@ -102,6 +106,13 @@ class Forest:
                 yield from self._walk(Root(address, root.level - 1, generation), first, last)
 
     def _node(self, root: Root) -> bytes:
+        node = self._kept.pop(root, None) or self._read_node(root)
+        self._kept[root] = node  # the last one used is the last to go
+        if len(self._kept) > _KEPT:
+            del self._kept[next(iter(self._kept))]
+        return node
+
+    def _read_node(self, root: Root) -> bytes:
         self._read += 1
         if self._read > MAX_NODES:
             raise LimitError(f"more than {MAX_NODES} nodes of a btrfs would have to be read")
