@@ -358,3 +358,58 @@ def test_a_root_that_is_really_mounted(tmp_path: Path) -> None:
     found = json.loads(done.stdout)["partitions"][1]
     assert (found["role"], found["evidence"]) == ("root", "mounted")
     assert found["why"] == f"mounted at {root}"
+
+
+_INSTALLED: Final = """
+set -eu
+device=$1; root=$2; shift 2
+top=$(mktemp -d)
+mount -t btrfs "$device" "$top" || exit 77
+btrfs subvolume create "$top/root" >&2
+btrfs subvolume create "$top/home" >&2
+mkdir "$top/root/usr" "$top/root/etc"
+mount -o subvol=root "$device" "$root"
+sync
+"$@" --kickstart > "$top/mend.sh" || true
+"$@" --json || true
+sh -e "$top/mend.sh" >&2
+sync
+"$@" --json
+umount "$root" "$top"
+rmdir "$top"
+"""
+
+
+@pytest.mark.root
+@pytest.mark.oracle("mkfs.btrfs", "losetup", "sfdisk")
+def test_an_installed_btrfs_is_mended_while_it_is_mounted(tmp_path: Path) -> None:
+    import sys  # noqa: PLC0415  for this test only
+
+    disk, root = tmp_path / "disk", tmp_path / "root"
+    root.mkdir()
+    parts = [Part("esp"), Part("linux-generic", mib=200)]
+    disk.write_bytes(bytes(disk_of(parts, size=220 * MIB)))
+    steps = loop(disk, "--offset", str(2 * MIB), "--sizelimit", str(200 * MIB))
+    device = next(steps)
+    run("mkfs.btrfs", "-q", device)
+    argv = [sys.executable, "-m", "sysgraft", "disk", "check", str(disk), "--arch=x86-64"]
+    argv += ["--root", str(root)]
+    done = subprocess.run(
+        ["unshare", "-m", "sh", "-c", _INSTALLED, "sh", device, str(root), *argv],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    next(steps, None)
+    if done.returncode == 77:
+        pytest.skip("the kernel has no btrfs")
+    assert done.returncode == 0, done.stderr + done.stdout
+    before, after = map(json.loads, done.stdout.replace("}\n{", "}\0{").split("\0"))
+    assert [each["name"] for each in before["checks"] if each["status"] == "fail"] == [
+        "root-type",
+        "btrfs-default",
+    ]
+    assert after["ok"] is True
+    assert after["partitions"][1]["btrfs"]["default"]["path"] == "root"
+    report = check_disk(str(disk), CheckOptions(arch="x86-64", machine=nothing_mounted(tmp_path)))
+    assert report.ok
