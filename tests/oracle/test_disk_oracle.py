@@ -319,6 +319,22 @@ def test_systemd_takes_the_same_of_two(
     assert theirs["esp"] == part_uuid(1)
 
 
+@pytest.mark.oracle("debian-13", "mkfs.ext4", "mkswap")
+def test_systemd_has_room_for_one_swap(debian13: Debian13, tmp_path: Path) -> None:
+    tree = {"usr/lib/os-release": "ID=kit\nVERSION_ID=1\n", "etc/hostname": "kit\n"}
+    swap = tmp_path / "swap"
+    swap.write_bytes(bytes(MIB))
+    run("mkswap", swap)
+    parts = [Part("root", filled(tmp_path, tree, 4), mib=4), *[Part("swap", swap.read_bytes())] * 2]
+    image = tmp_path / "images/disk.raw"
+    image.parent.mkdir()
+    image.write_bytes(bytes(disk_of(parts, size=24 * MIB)))
+    argv = ["systemd-dissect", "--json=short", "--image-policy=*", "/mnt/disk.raw"]
+    said = json.loads(debian13.run(argv, binds={image.parent: "/mnt"}).stdout)
+    found = [each["partition_uuid"] for each in said["mounts"] if each["designator"] == "swap"]
+    assert found == [str(part_uuid(2))]
+
+
 # --- What is mounted -----------------------------------------------------------------------------
 
 _MOUNTED: Final = """

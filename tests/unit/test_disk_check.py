@@ -248,6 +248,22 @@ def test_which_root_is_taken(tmp_path: Path, labels: tuple[str, str], taken: int
     assert failed(check(tmp_path, parts, f"{other}=root")) == ["choice"]
 
 
+def test_a_spare_root_that_is_left_alone_is_fine(tmp_path: Path) -> None:
+    spare = Part("root", EXT4, name="2", attributes=NO_AUTO)
+    parts = [Part("esp", esp()), spare, Part("root", EXT4, name="1")]
+    report = check(tmp_path, parts)
+    assert report.ok
+    assert rule(report, "choice").reason == "no type is there twice"
+    assert failed(check(tmp_path, parts[:2])) == ["no-auto"]
+    assert failed(check(tmp_path, parts, "2=root")) == ["no-auto"]
+
+
+def test_what_is_taken_once_types_are_right(tmp_path: Path) -> None:
+    parts = [Part("esp", esp()), Part("root", EXT4, name="2"), Part(GENERIC, EXT4, name="1")]
+    assert failed(check(tmp_path, parts, "3=root")) == ["root-type", "choice"]
+    assert failed(check(tmp_path, parts[::-1], "1=root")) == ["root-type", "choice"]
+
+
 def test_a_root_that_is_left_alone_is_no_candidate(tmp_path: Path) -> None:
     parts = [
         Part("esp", esp()),
@@ -267,9 +283,9 @@ def test_of_homes_the_first_is_taken(tmp_path: Path) -> None:
 def test_only_the_first_swap_is_used(tmp_path: Path) -> None:
     parts = [*GOOD, Part("swap", SWAP), Part("swap", SWAP)]
     assert check(tmp_path, parts).ok
-    assert (
-        "others are not used" in rule(check(tmp_path, parts, "3=swap", "4=swap"), "choice").reason
-    )
+    both = rule(check(tmp_path, parts, "3=swap", "4=swap"), "choice")
+    assert both.status == "fail"
+    assert "partition 4 (as it was said) is meant too" in both.reason
 
 
 def test_without_an_esp(tmp_path: Path) -> None:

@@ -396,7 +396,7 @@ def test_one_table_is_whole_at_any_time_on_the_way_back(
     disk.write_bytes(bytes(data))
     run(disk, roles={2: "root"}, force=True)
     state = bytearray(disk.read_bytes())
-    states = []
+    states: list[bytearray] = []
 
     def note(_path: str, groups: Any, **_: object) -> None:
         for group in groups:

@@ -123,7 +123,10 @@ def _show(report: DiskReport, out: Output) -> None:
         for part in report.partitions:
             out.text(f"  {part.number} PARTUUID={part.partition.uuid}")
     for rule in report.rules:
-        out.text(f"{out.symbol(rule.status)} {rule.name}: {rule.reason}")
+        if not rule.idle:
+            out.text(f"{out.symbol(rule.status)} {rule.name}: {rule.reason}")
+    if nothing := [rule.name for rule in report.rules if rule.idle]:
+        out.text(f"{out.symbol('skipped')} nothing here for {', '.join(nothing)}")
     for note in report.notes:
         out.text(f"note: {note}")
     if report.mends:

@@ -16,7 +16,7 @@ from sysgraft.disk.content import look_into
 from sysgraft.disk.machine_id import read_machine_id, var_uuid
 from sysgraft.disk.mounted import look
 from sysgraft.disk.opening import Machine, open_disk
-from sysgraft.disk.report import RULES, DiskReport, PartitionReport, Role, Rule
+from sysgraft.disk.report import RULES, DiskReport, PartitionReport, Role, Rule, idle
 from sysgraft.disk.roles import GENERIC, name_of
 from sysgraft.disk.scene import Scene
 from sysgraft.disk.subvolumes import read_btrfs
@@ -168,7 +168,7 @@ def _report(disk: Disk, scene: Scene, options: CheckOptions) -> DiskReport:
         mbr=disk.mbr,
         flaws=tables.flaws if tables else (),
         partitions=scene.partitions,
-        rules=tuple(found.get(name) or Rule(name, "skipped", nothing) for name in RULES),
+        rules=tuple(found.get(name) or idle(name, nothing) for name in RULES),
         notes=tuple(rules_table.notes(scene)),
     )
 

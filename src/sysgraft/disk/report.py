@@ -59,12 +59,19 @@ class Rule(NamedTuple):
         status: ``ok``, ``fail`` or ``skipped``.
         reason: why.
         mends: what to do.
+        idle: whether there is nothing on the disk that it is about.
     """
 
     name: str
     status: Status
     reason: str
     mends: tuple[Mend, ...] = ()
+    idle: bool = False
+
+
+def idle(name: str, reason: str) -> Rule:
+    """A rule that is skipped because there is nothing on the disk that it is about."""
+    return Rule(name, "skipped", reason, idle=True)
 
 
 class Role(NamedTuple):

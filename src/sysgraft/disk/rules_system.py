@@ -5,12 +5,13 @@ systemd-gpt-auto-generator(8) and udev's ``find_gpt_root``; UAPI.2, "Suggested M
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from sysgraft.disk import mending
 from sysgraft.disk.choosing import candidates, chosen
-from sysgraft.disk.report import Mend, Rule
-from sysgraft.disk.roles import DISCOVERED, PLACES, VERSIONED
+from sysgraft.disk.report import Mend, Rule, idle
+from sysgraft.disk.roles import DISCOVERED, PLACES, VERSIONED, no_auto_bit, type_of
 from sysgraft.disk.scene import described
 from sysgraft.disk.subvolumes import called
 
@@ -36,7 +37,7 @@ def root_disk_rule(scene: Scene) -> Rule:
         text = f"the root, {elsewhere['root']}, is on another disk than the ESP, or on several"
         return Rule(name, "fail", f"{text}: systemd looks for it on the disk of the ESP only")
     if not roots:
-        return Rule(name, "skipped", "no partition is known to be root")
+        return idle(name, "no partition is known to be root")
     if loaders:
         return Rule(name, "ok", "root and boot partition are on this disk")
     if "esp" in elsewhere:
@@ -49,31 +50,43 @@ def root_disk_rule(scene: Scene) -> Rule:
 
 
 def choice_rule(scene: Scene) -> Rule:
-    """Whether systemd takes the partition that is meant, where several have a type."""
+    """Whether systemd takes the partition that is meant, where several have a type.
+
+    Of the disk as it will be once the other rules are kept.
+    """
+    mended = tuple(_mended(part, scene.arch) for part in scene.partitions)
     faults, fine = [], []
     for role in DISCOVERED:
-        found = candidates(scene.disk.partitions, role, scene.arch)
-        taken = chosen(scene.disk.partitions, role, scene.arch, var_uuid=scene.var_uuid)
+        found = candidates(mended, role, scene.arch)
+        taken = chosen(mended, role, scene.arch, var_uuid=scene.var_uuid)
         if len(found) < 2 or taken is None:
             continue
-        meant = [part for part in scene.having(role) if part.role.source in ("mounted", "option")]
         text = f"of {_numbers(found)} {role} is partition {taken.index + 1}, {_because(role)}"
-        if meant and taken not in [part.partition for part in meant]:
-            faults.append(f"{text}; {described(meant[0])} is meant")
-        elif role == "swap":
-            faults.append(f"{text}; the others are not used") if len(meant) > 1 else fine.append(
-                text
-            )
-        else:
-            fine.append(text)
+        fault = _passed_over(scene, role, taken.index + 1)
+        faults += [f"{text}; {fault}"] * bool(fault)
+        fine += [text] * (not fault)
     if faults:
-        mend = Mend(
-            "give the others another type, the no-auto attribute, or this one a newer label"
-        )
-        return Rule("choice", "fail", "; ".join(faults), (mend,))
-    if fine:
-        return Rule("choice", "ok", "; ".join(fine))
-    return Rule("choice", "ok", "no type is there twice")
+        why = "give the others another type or the no-auto attribute, or this one a newer label"
+        return Rule("choice", "fail", "; ".join(faults), (Mend(why),))
+    return Rule("choice", "ok", "; ".join(fine) or "no type is there twice")
+
+
+def _mended(part: PartitionReport, arch: str) -> Partition:
+    """A partition with the type and attributes of its role; what its type alone says stays."""
+    role, entry = part.role, part.partition
+    if role.source in ("", "type"):
+        return entry
+    attributes = entry.attributes & ~no_auto_bit(role.name)
+    return replace(entry, type_uuid=type_of(role.name, arch), attributes=attributes)
+
+
+def _passed_over(scene: Scene, role: str, taken: int) -> str:
+    """Which partition is meant and not taken; of swap all are meant."""
+    meant = [part for part in scene.having(role) if part.role.source in ("mounted", "option")]
+    others = [part for part in meant if part.number != taken]
+    if not others or (len(others) < len(meant) and role != "swap"):
+        return ""
+    return f"{described(others[0])} is meant{' too' if len(others) < len(meant) else ''}"
 
 
 def _numbers(found: tuple[Partition, ...]) -> str:
@@ -91,7 +104,7 @@ def var_uuid_rule(scene: Scene) -> Rule:
     """Whether a partition for /var is bound to the installation on the disk."""
     name, parts = "var-uuid", scene.having("var")
     if not parts:
-        return Rule(name, "skipped", "no partition is known to be var")
+        return idle(name, "no partition is known to be var")
     rule = "the UUID of a partition for /var is derived from the machine ID"
     if scene.var_uuid is None:
         return Rule(name, "skipped", f"{rule}, and that is not known: say --root")
@@ -116,7 +129,7 @@ def btrfs_rule(scene: Scene) -> Rule:
         if unknown := [part for part in scene.partitions if part.btrfs]:
             text = f"what the btrfs in partition {unknown[0].number} is for is not known"
             return Rule(name, "skipped", text)
-        return Rule(name, "skipped", "no partition with a role holds btrfs")
+        return idle(name, "no partition with a role holds btrfs")
     results = [result for part in parts if part.btrfs for result in _default(part, part.btrfs)]
     for status in ("fail", "ok"):
         chosen_ones = [rule for rule in results if rule.status == status]

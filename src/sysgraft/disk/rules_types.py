@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from sysgraft.disk import mending
-from sysgraft.disk.report import Rule
+from sysgraft.disk.report import Rule, idle
 from sysgraft.disk.roles import (
     DISCOVERED,
     GENERIC,
@@ -55,7 +55,7 @@ def other_rule(scene: Scene) -> Rule:
     name = "other-type"
     parts = [part for part in scene.partitions if part.role.name not in ("", GENERIC, *DISCOVERED)]
     if not parts:
-        return Rule(name, "skipped", "no partition is known to be anything else")
+        return idle(name, "no partition is known to be anything else")
     return _judged(scene, name, parts)
 
 
@@ -82,8 +82,10 @@ def _other_architecture(part: PartitionReport) -> str:
 
 def _absent(scene: Scene, role: str) -> Rule:
     elsewhere = scene.seen.elsewhere.get(role)
-    where = f"; {elsewhere} is on another disk, or on several" if elsewhere else ""
-    return Rule(f"{role}-type", "skipped", f"no partition is known to be {role}{where}")
+    text = f"no partition is known to be {role}"
+    if not elsewhere:
+        return idle(f"{role}-type", text)
+    return Rule(f"{role}-type", "skipped", f"{text}; {elsewhere} is on another disk, or on several")
 
 
 def _root_missing(scene: Scene) -> Rule:
@@ -113,8 +115,8 @@ def no_auto_rule(scene: Scene) -> Rule:
     """Whether an attribute keeps systemd from a partition that has a role."""
     parts = [part for part in scene.partitions if part.role.name in DISCOVERED]
     if not parts:
-        return Rule("no-auto", "skipped", "no partition is known to be for systemd")
-    kept = [part for part in parts if part.partition.attributes & no_auto_bit(part.role.name)]
+        return idle("no-auto", "no partition is known to be for systemd")
+    kept = [part for part in parts if _is_kept(part) and not _is_spare(scene, part)]
     if not kept:
         return Rule("no-auto", "ok", "no attribute keeps systemd from a partition")
     text = "; ".join(f"{described(part)} has {_bit_name(part)}" for part in kept)
@@ -128,6 +130,16 @@ def no_auto_rule(scene: Scene) -> Rule:
         for part in kept
     )
     return Rule("no-auto", "fail", text, mends)
+
+
+def _is_kept(part: PartitionReport) -> bool:
+    return bool(part.partition.attributes & no_auto_bit(part.role.name))
+
+
+def _is_spare(scene: Scene, part: PartitionReport) -> bool:
+    """Whether nothing but its type says what it is for, and another partition is there for that."""
+    others = (other for other in scene.having(part.role.name) if not _is_kept(other))
+    return part.role.source == "type" and next(others, None) is not None
 
 
 def _bit_name(part: PartitionReport) -> str:
