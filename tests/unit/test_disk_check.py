@@ -595,6 +595,25 @@ def test_a_disk_of_no_concern_to_the_running_system(fake: Fake, tmp_path: Path) 
     assert check(tmp_path, GOOD, machine=fake.machine).ok
 
 
+def test_what_is_mounted_on_no_device_is_nowhere(fake: Fake, sysroot: str, tmp_path: Path) -> None:
+    fake.mount(fake.partition(1), sysroot)
+    fake.mount("0:50", f"{sysroot}/efi", "autofs", source="systemd-1")
+    fake.mount("0:51", f"{sysroot}/var/tmp", "tmpfs", source="tmpfs")
+    report = check(tmp_path, [Part("root", EXT4)], machine=fake.machine, root=sysroot)
+    assert report.ok
+    assert rule(report, "tmp-type").idle
+    assert "no ESP on this disk" in rule(report, "root-disk").reason
+
+
+def test_what_systemd_mounted_by_itself(fake: Fake, sysroot: str, tmp_path: Path) -> None:
+    fake.mount(fake.partition(2), sysroot)
+    fake.mount("0:50", f"{sysroot}/boot", "autofs", source="systemd-1")
+    fake.mount(fake.partition(1), f"{sysroot}/boot", "vfat")
+    report = check(tmp_path, GOOD, machine=fake.machine, root=sysroot)
+    assert [part.role.source for part in report.partitions] == ["mounted", "mounted"]
+    assert report.partitions[0].role.name == "esp"
+
+
 def test_nothing_is_mounted_at_the_root(fake: Fake, sysroot: str, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="nothing is mounted here"):
         check(tmp_path, GOOD, machine=fake.machine, root=sysroot)

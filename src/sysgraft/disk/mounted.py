@@ -75,15 +75,21 @@ def look(disk: Disk, contents: Mapping[int, Content], root: str, machine: Machin
         hint = "--root takes the folder at which an installer has mounted the new root"
         raise UsageError("nothing is mounted here", file=root, hint=hint)
     for role, mount in mounted:
-        number = _partition(disk, _device(mount, machine), machine)
-        if number is None:
-            elsewhere.setdefault(role, mount.place)
-        else:
+        device = _device(mount, machine)
+        number = _partition(disk, device, machine)
+        if number is not None:
             partitions.setdefault(number, Found(role, f"mounted at {mount.place}", mount))
-    for number, why in _swaps(disk, contents, root, machine):
-        partitions.setdefault(number, Found("swap", why))
+        elif device:
+            elsewhere.setdefault(role, mount.place)
+    for number in _swaps_in_use(disk, machine):
+        partitions.setdefault(number, Found("swap", "in use as swap space"))
     # A disk of which nothing is in use is of no interest to the system that runs.
-    return Seen(partitions, elsewhere if partitions or root else {})
+    if not partitions and not root:
+        return Seen({}, {})
+    fstab = _below(os.path.realpath(root or os.sep), "/etc/fstab")
+    for number in _swaps_of(fstab, disk, contents, machine):
+        partitions.setdefault(number, Found("swap", f"swap space by {fstab}"))
+    return Seen(partitions, elsewhere)
 
 
 # --- Mounts --------------------------------------------------------------------------------------
@@ -94,7 +100,8 @@ def _mounted(mounts: tuple[Mount, ...], root: str) -> Iterator[tuple[str, Mount]
 
     What is at /boot is the ESP if it is a FAT volume and nothing else is.
     """
-    at = {mount.place: mount for mount in mounts}  # the last one at a place hides the others
+    # The last one at a place hides the others; one that waits to be made is none.
+    at = {mount.place: mount for mount in mounts if mount.kind != "autofs"}
     found = {
         place: at[_below(root, place)]
         for place in (*PLACES.values(), *_ESP_PLACES)
@@ -128,18 +135,20 @@ def _partition(disk: Disk, device: str, machine: Machine) -> int | None:
 # --- Swap space ----------------------------------------------------------------------------------
 
 
-def _swaps(
-    disk: Disk, contents: Mapping[int, Content], root: str, machine: Machine
-) -> Iterator[tuple[int, str]]:
+def _swaps_in_use(disk: Disk, machine: Machine) -> Iterator[int]:
     for path in read_swaps(machine.swaps):
         number = _partition(disk, machine.number(path), machine)
         if number is not None:
-            yield number, "in use as swap space"
-    fstab = _below(os.path.realpath(root or os.sep), "/etc/fstab")
+            yield number
+
+
+def _swaps_of(
+    fstab: str, disk: Disk, contents: Mapping[int, Content], machine: Machine
+) -> Iterator[int]:
     for what in _swaps_in(fstab):
         number = _named(what, disk, contents, machine)
         if number is not None:
-            yield number, f"swap space by {fstab}"
+            yield number
 
 
 def _swaps_in(fstab: str) -> Iterator[str]:
