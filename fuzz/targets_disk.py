@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 _SIZE: Final = 3 << 20
-_SMALL: Final = 1 << 18
+_SMALL: Final = 1 << 16
 _DISK: Final = File("disk.raw")
 
 
@@ -49,7 +49,7 @@ def tables() -> Sequence[bytes]:
             (entries,) = struct.unpack_from("<Q", disk, at + 72)
             struct.pack_into("<II", disk, at + 80, 8, 128)
             first, last = struct.unpack_from("<QQ", disk, at + 40)
-            for number, (start, end) in enumerate(((first, first + 7), (first + 8, last))):
+            for number, (start, end) in enumerate(((first, first + 1), (first + 2, last))):
                 place = entries * sector_size + 128 * number
                 disk[place : place + 16] = type_uuid("root", "x86-64").bytes_le
                 disk[place + 16] = number + 1
@@ -75,10 +75,8 @@ def read_tables(data: bytes) -> object:
             assert 0 < offset <= offset + len(piece) <= len(data)
             state[offset : offset + len(piece)] = piece
         again = gpt_tables.read_tables(BytesBlob(bytes(state)))
-        overlaps = any(flaw.code == "tables-overlap" for flaw in found.flaws)
-        if not overlaps:
-            assert again
-            assert {part.index: part.uuid for part in again.partitions} == before
+        assert again
+        assert {part.index: part.uuid for part in again.partitions} == before
     return True
 
 

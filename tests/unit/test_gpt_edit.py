@@ -193,6 +193,16 @@ def test_no_room_for_a_table() -> None:
         edit(read(disk), [])
 
 
+def test_a_backup_that_lies_where_the_primary_has_to_go() -> None:
+    disk = disk_of(PARTS)
+    disk[512] ^= 1
+    struct.pack_into("<Q", disk, LAST * 512 + 72, 1)
+    reseal(disk, LAST)
+    assert read(disk).backup
+    with pytest.raises(FormatError, match="on each other in sector"):
+        edit(read(disk), [])
+
+
 def test_uuid_bytes_are_mixed_endian() -> None:
     disk = disk_of(PARTS)
     after = applied(disk, edit(read(disk), [Change(1, UUID(int=0x00112233 << 96))]))

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import struct
 from dataclasses import replace
+from itertools import pairwise
 from typing import TYPE_CHECKING, Final, NamedTuple
 from zlib import crc32
 
@@ -73,7 +74,8 @@ def edit(tables: Tables, changes: Sequence[Change]) -> Edit:
 
     Raises:
         UsageError: a partition to be changed is not there.
-        FormatError: both tables are damaged, or one cannot be made anew where it belongs.
+        FormatError: both tables are damaged, lie on each other or on partitions, or one cannot be
+            made anew where it belongs.
     """
     used = tables.used
     if used is None:
@@ -86,6 +88,7 @@ def edit(tables: Tables, changes: Sequence[Change]) -> Edit:
     primary = _changed(tables.primary or _made_primary(tables, used), used, changes)
     backup = _changed(old or _made_backup(tables, used), used, changes)
     size = tables.sector_size
+    _refuse_overlap(primary, backup, used, size)
     writes = {
         "primary": tuple(_writes(tables.primary, primary, size)),
         "backup": tuple(_writes(old, backup, size)),
@@ -139,7 +142,7 @@ def _made_primary(tables: Tables, used: Copy) -> Copy:
     sectors = len(used.entries) // tables.sector_size
     if 2 + sectors > used.header.first_usable:
         raise FormatError("there is no room for a primary table before the partitions")
-    return _made(tables, used, lba=1, entries_lba=2)
+    return _made(used, lba=1, entries_lba=2)
 
 
 def _made_backup(tables: Tables, used: Copy) -> Copy:
@@ -150,19 +153,25 @@ def _made_backup(tables: Tables, used: Copy) -> Copy:
             f"there is no room for a backup table that ends with sector {lba}",
             hint="move it to the end of the disk first: sgdisk --move-second-header",
         )
-    return _made(tables, used, lba=lba, entries_lba=entries_lba)
+    return _made(used, lba=lba, entries_lba=entries_lba)
 
 
-def _made(tables: Tables, used: Copy, *, lba: int, entries_lba: int) -> Copy:
+def _made(used: Copy, *, lba: int, entries_lba: int) -> Copy:
     sector = bytearray(used.sector)
     _U64.pack_into(sector, _MY_LBA, lba)
     _U64.pack_into(sector, _ALTERNATE_LBA, used.lba)
     _U64.pack_into(sector, _ENTRIES_LBA, entries_lba)
     header = used.header._replace(my_lba=lba, alternate_lba=used.lba, entries_lba=entries_lba)
     filled = used.entries[: used.entries_size].ljust(len(used.entries), b"\0")
-    made = replace(used, lba=lba, sector=bytes(sector), header=header, entries=filled)
-    for start, end in made.spans(tables.sector_size):
-        for part in used.partitions:
-            if part.first_lba <= end and start <= part.last_lba:
-                raise FormatError(f"partition {part.index + 1} lies where a table has to go")
-    return made
+    return replace(used, lba=lba, sector=bytes(sector), header=header, entries=filled)
+
+
+def _refuse_overlap(primary: Copy, backup: Copy, used: Copy, sector_size: int) -> None:
+    """Writing one thing must not change another: the MBR, four spans of tables, partitions."""
+    spans = sorted([(0, 0), *primary.spans(sector_size), *backup.spans(sector_size)])
+    for (_, end), (start, _) in pairwise(spans):
+        if start <= end:
+            raise FormatError(f"the partition tables would lie on each other in sector {start}")
+    for part in used.partitions:
+        if any(part.first_lba <= end and start <= part.last_lba for start, end in spans):
+            raise FormatError(f"partition {part.index + 1} lies where a table has to go")
