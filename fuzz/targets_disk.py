@@ -33,7 +33,10 @@ _DISK: Final = File("disk.raw")
 @functools.cache
 def disks() -> Sequence[bytes]:
     """Disks with sectors of 512 and of 4096 bytes."""
-    parts = [Part("root", btrfs_kit.fedora(256).image()), Part("linux-generic", EXT4, name="data_2")]
+    parts = [
+        Part("root", btrfs_kit.fedora(256).image()),
+        Part("linux-generic", EXT4, name="data_2"),
+    ]
     whole = bytes(disk_of(parts[:1], size=_SIZE))
     return (whole, bytes(disk_of(parts[1:], size=_SIZE, sector_size=4096)))
 

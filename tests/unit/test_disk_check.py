@@ -520,6 +520,28 @@ def test_where_the_esp_is(
     ] * ("/boot/efi" in places)
 
 
+@pytest.mark.parametrize(
+    ("kinds", "role"),
+    [
+        (("root", GENERIC), "esp"),
+        (("root", BASIC_DATA), "esp"),
+        (("root", "esp"), "esp"),
+        (("root", "xbootldr"), "xbootldr"),
+        (("root", GENERIC, "esp"), "xbootldr"),
+        (("root", "esp", "esp"), "esp"),
+    ],
+)
+def test_a_fat_volume_at_boot(
+    fake: Fake, sysroot: str, tmp_path: Path, kinds: tuple[str, ...], role: str
+) -> None:
+    fake.mount(fake.partition(1), sysroot)
+    fake.mount(fake.partition(2), f"{sysroot}/boot", "vfat")
+    parts = [Part(kind, FatImage(12).image() if at else EXT4) for at, kind in enumerate(kinds)]
+    report = check(tmp_path, parts, machine=fake.machine, root=sysroot)
+    assert report.partitions[1].role.name == role
+    assert report.partitions[1].role.source == "mounted"
+
+
 def test_subvolumes_of_one_btrfs(fake: Fake, sysroot: str, tmp_path: Path) -> None:
     fake.partition(2)
     for seen, place in (("/root", ""), ("/home", "/home")):

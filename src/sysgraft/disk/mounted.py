@@ -12,6 +12,7 @@ from uuid import UUID
 
 from sysgraft.disk.roles import PLACES
 from sysgraft.errors import InputError, UsageError
+from sysgraft.formats.partition_types import type_uuid
 from sysgraft.host.mounts import Mount, read_mounts, read_swaps
 from sysgraft.host.small import read_small
 
@@ -78,7 +79,8 @@ def look(disk: Disk, contents: Mapping[int, Content], root: str, machine: Machin
         device = _device(mount, machine)
         number = _partition(disk, device, machine)
         if number is not None:
-            partitions.setdefault(number, Found(role, f"mounted at {mount.place}", mount))
+            found = _role_of_boot(disk, number, role, mount)
+            partitions.setdefault(number, Found(found, f"mounted at {mount.place}", mount))
         elif device:
             elsewhere.setdefault(role, mount.place)
     for number in _swaps_in_use(disk, machine):
@@ -98,7 +100,7 @@ def look(disk: Disk, contents: Mapping[int, Content], root: str, machine: Machin
 def _mounted(mounts: tuple[Mount, ...], root: str) -> Iterator[tuple[str, Mount]]:
     """Roles by what is mounted where, the root first: a subvolume of it is no partition of its own.
 
-    What is at /boot is the ESP if it is a FAT volume and nothing else is.
+    What is at /boot is taken for the ESP if it is a FAT volume and nothing else is.
     """
     # The last one at a place hides the others; one that waits to be made is none.
     at = {mount.place: mount for mount in mounts if mount.kind != "autofs"}
@@ -115,6 +117,17 @@ def _mounted(mounts: tuple[Mount, ...], root: str) -> Iterator[tuple[str, Mount]
         mount = {"esp": esp, "xbootldr": boot}.get(role, found.get(place))
         if mount is not None:
             yield role, mount
+
+
+def _role_of_boot(disk: Disk, number: int, role: str, mount: Mount) -> str:
+    """The role of what is at /boot in place of an ESP, which may be elsewhere and not mounted."""
+    if role != "esp" or mount.place.endswith(_ESP_PLACES):
+        return role
+    esp, xbootldr = type_uuid("esp"), type_uuid("xbootldr")
+    types = {part.index + 1: part.type_uuid for part in disk.partitions}
+    own = types.pop(number, None)
+    is_other = own == xbootldr or (own != esp and esp in types.values())
+    return "xbootldr" if is_other else role
 
 
 def _below(root: str, place: str) -> str:
