@@ -11,7 +11,7 @@ import struct
 import zlib
 from typing import Final
 
-from sysgraft.formats.erofs.crc32c import crc32c
+from sysgraft.formats.crc32c import crc32c
 
 _GPT: Final = b"EFI PART"
 _SECTORS: Final = (512, 4096)
@@ -39,6 +39,27 @@ def _gpt_header(data: bytearray, at: int, sector: int) -> None:
     if 92 <= size <= sector and at + size <= len(data):
         struct.pack_into("<I", data, at + 16, 0)
         struct.pack_into("<I", data, at + 16, zlib.crc32(data[at : at + size]))
+
+
+def btrfs(data: bytearray) -> None:
+    """Superblock and nodes of 4096 bytes of a small image, by the kind the superblock names."""
+    start, size = 0x10000, 4096
+    if data[start + 64 : start + 72] != b"_BHRfS_M" or len(data) < start + size:
+        return
+    kind = struct.unpack_from("<H", data, start + 0xC4)[0]
+    for at in range(start, len(data) - size + 1, size):
+        if at == start or data[at + 32 : at + 48] == data[start + 32 : start + 48]:
+            data[at : at + 32] = _btrfs_digest(
+                kind, bytes(data[at + 32 : at + size]), data[at + 4 : at + 32]
+            )
+
+
+def _btrfs_digest(kind: int, body: bytes, rest: bytes | bytearray) -> bytes:
+    if kind == 2:
+        return hashlib.sha256(body).digest()
+    if kind == 3:
+        return hashlib.blake2b(body, digest_size=32).digest()
+    return struct.pack("<I", crc32c(body) ^ 0xFFFFFFFF) + rest
 
 
 def erofs(data: bytearray) -> None:

@@ -7,6 +7,7 @@ from typing import Final
 import targets_archives
 import targets_boot
 import targets_containers
+import targets_disk
 import targets_firmware
 import targets_images
 import targets_logs
@@ -29,6 +30,7 @@ TARGETS: Final[tuple[Target, ...]] = (
     *targets_archives.TARGETS,
     *targets_boot.TARGETS,
     *targets_containers.TARGETS,
+    *targets_disk.TARGETS,
     *targets_firmware.TARGETS,
     *targets_images.TARGETS,
     *targets_logs.TARGETS,

@@ -26,10 +26,14 @@ Begin here:
 * `sysgraft.scan_machine` lists what a machine has and which firmware it missed,
   `sysgraft.diagnose_firmware` tells what to do about it, and `sysgraft.reprobe_devices` has drivers
   look again.
+* `sysgraft.install_kernel`, `sysgraft.set_default_kernel` and `sysgraft.remove_kernel` change which
+  kernels a boot partition has and which is started; `sysgraft.KernelListing` tells.
 * `sysgraft.install_extension`, `sysgraft.enable_extension` and `sysgraft.upgrade_extension` change
   what a `sysgraft.Node` has for which boot entries, `sysgraft.take_inventory` lists it,
   `sysgraft.activate_extensions` hands it to systemd at boot, and `sysgraft.node_status` tells what
   came of that.
+* `sysgraft.check_disk` tells what systemd will find on a disk by the types of its partitions,
+  `sysgraft.retype_disk` sets them, and `sysgraft.restore_partition_tables` takes that back.
 
 Every error for bad input is a `sysgraft.SysgraftError`; see `sysgraft.errors`. Runnable
 examples are in the folder ``examples``.
@@ -70,6 +74,14 @@ if TYPE_CHECKING:
     from sysgraft.build.uki_package.options import PackageOptions, PackageReport
     from sysgraft.build.uki_package.package import package_uki
     from sysgraft.build.uki_sign import sign_executable
+    from sysgraft.disk.check import CheckOptions as DiskCheckOptions
+    from sysgraft.disk.check import check_disk
+    from sysgraft.disk.kickstart import script as disk_kickstart
+    from sysgraft.disk.report import DiskReport
+    from sysgraft.disk.retype import RetypeOptions as DiskRetypeOptions
+    from sysgraft.disk.retype import RetypeReport as DiskRetypeReport
+    from sysgraft.disk.retype import retype as retype_disk
+    from sysgraft.disk.saving import restore as restore_partition_tables
     from sysgraft.errors import SysgraftError
     from sysgraft.firmware.doctor import Diagnosis as FirmwareDiagnosis
     from sysgraft.firmware.doctor import diagnose_firmware
@@ -101,6 +113,16 @@ if TYPE_CHECKING:
     from sysgraft.image.uki_inspect import UkiInfo, inspect_uki
     from sysgraft.image.uki_verify import UkiVerification, UkiVerifyOptions, verify_uki
     from sysgraft.image.verify import Verification, VerifyOptions, verify_image
+    from sysgraft.kernel.default import bless as bless_kernel
+    from sysgraft.kernel.default import set_default as set_default_kernel
+    from sysgraft.kernel.install import InstallOptions as KernelOptions
+    from sysgraft.kernel.install import install as install_kernel
+    from sysgraft.kernel.listing import Listing as KernelListing
+    from sysgraft.kernel.naming import kernel_name
+    from sysgraft.kernel.partition import BootOptions as BootPartitionOptions
+    from sysgraft.kernel.partition import BootPartition
+    from sysgraft.kernel.removal import cleanup as cleanup_kernels
+    from sysgraft.kernel.removal import remove as remove_kernel
     from sysgraft.lab.options import LabOptions
     from sysgraft.lab.report import LabReport
     from sysgraft.lab.run import run_lab
@@ -150,11 +172,17 @@ _HOMES = {
     "Activation": ("sysgraft.node.activation", "Activation"),
     "BootExtra": ("sysgraft.build.media.options", "Extra"),
     "BootImage": ("sysgraft.build.media.options", "BootImage"),
+    "BootPartition": ("sysgraft.kernel.partition", "BootPartition"),
+    "BootPartitionOptions": ("sysgraft.kernel.partition", "BootOptions"),
     "BootRequest": ("sysgraft.seal.prediction", "BootRequest"),
     "BuildOptions": ("sysgraft.build.extension", "BuildOptions"),
     "BuildReport": ("sysgraft.build.extension", "BuildReport"),
     "Difference": ("sysgraft.image.difference", "Difference"),
+    "DiskCheckOptions": ("sysgraft.disk.check", "CheckOptions"),
     "DiskOptions": ("sysgraft.build.media.options", "DiskOptions"),
+    "DiskReport": ("sysgraft.disk.report", "DiskReport"),
+    "DiskRetypeOptions": ("sysgraft.disk.retype", "RetypeOptions"),
+    "DiskRetypeReport": ("sysgraft.disk.retype", "RetypeReport"),
     "EnableOptions": ("sysgraft.node.enable", "EnableOptions"),
     "ExplainRequest": ("sysgraft.seal.explanation", "ExplainRequest"),
     "Explanation": ("sysgraft.seal.explanation", "Explanation"),
@@ -173,6 +201,8 @@ _HOMES = {
     "InstallOptions": ("sysgraft.node.install", "InstallOptions"),
     "Installed": ("sysgraft.node.install", "Installed"),
     "IsoOptions": ("sysgraft.build.media.options", "IsoOptions"),
+    "KernelListing": ("sysgraft.kernel.listing", "Listing"),
+    "KernelOptions": ("sysgraft.kernel.install", "InstallOptions"),
     "KeySetOptions": ("sysgraft.build.keyset", "KeySetOptions"),
     "LabOptions": ("sysgraft.lab.options", "LabOptions"),
     "LabReport": ("sysgraft.lab.report", "LabReport"),
@@ -216,16 +246,20 @@ _HOMES = {
     "Verification": ("sysgraft.image.verify", "Verification"),
     "VerifyOptions": ("sysgraft.image.verify", "VerifyOptions"),
     "activate_extensions": ("sysgraft.node.activate", "activate"),
+    "bless_kernel": ("sysgraft.kernel.default", "bless"),
     "build_disk": ("sysgraft.build.media.disk", "build_disk"),
     "build_extension": ("sysgraft.build.extension", "build_extension"),
     "build_firmware": ("sysgraft.build.firmware_set.build", "build_firmware"),
     "build_iso": ("sysgraft.build.media.iso", "build_iso"),
     "build_uki": ("sysgraft.build.uki.build", "build_uki"),
+    "check_disk": ("sysgraft.disk.check", "check_disk"),
     "check_pcr_signatures": ("sysgraft.seal.check", "check"),
+    "cleanup_kernels": ("sysgraft.kernel.removal", "cleanup"),
     "collect_extensions": ("sysgraft.node.collect", "collect"),
     "compare_images": ("sysgraft.image.difference", "compare_images"),
     "diagnose_firmware": ("sysgraft.firmware.doctor", "diagnose_firmware"),
     "disable_extension": ("sysgraft.node.enable", "disable"),
+    "disk_kickstart": ("sysgraft.disk.kickstart", "script"),
     "enable_extension": ("sysgraft.node.enable", "enable"),
     "explain_event_log": ("sysgraft.seal.explanation", "explain"),
     "extract_image": ("sysgraft.image.extraction", "extract_image"),
@@ -238,6 +272,8 @@ _HOMES = {
     "inspect_image": ("sysgraft.image.inspect", "inspect_image"),
     "inspect_uki": ("sysgraft.image.uki_inspect", "inspect_uki"),
     "install_extension": ("sysgraft.node.install", "install"),
+    "install_kernel": ("sysgraft.kernel.install", "install"),
+    "kernel_name": ("sysgraft.kernel.naming", "kernel_name"),
     "lint_images": ("sysgraft.image.lint.lint", "lint_images"),
     "load_pair": ("sysgraft.sign.pair", "load_pair"),
     "load_signer": ("sysgraft.sign.pair", "load_signer"),
@@ -251,14 +287,18 @@ _HOMES = {
     "predict_pcrs": ("sysgraft.seal.prediction", "predict"),
     "read_pcr_bindings": ("sysgraft.seal.binding", "bindings_of"),
     "remove_extension": ("sysgraft.node.enable", "remove"),
+    "remove_kernel": ("sysgraft.kernel.removal", "remove"),
     "render_firmware_index": ("sysgraft.firmware.index", "render_index"),
     "render_firmware_plan": ("sysgraft.firmware.plan_document", "render_plan"),
     "render_machine": ("sysgraft.firmware.inventory", "render_machine"),
     "replay_event_log": ("sysgraft.seal.replay", "replay_files"),
     "reprobe_devices": ("sysgraft.firmware.reprobe.engine", "reprobe"),
+    "restore_partition_tables": ("sysgraft.disk.saving", "restore"),
+    "retype_disk": ("sysgraft.disk.retype", "retype"),
     "roll_back_extension": ("sysgraft.node.upgrade", "rollback"),
     "run_lab": ("sysgraft.lab.run", "run_lab"),
     "scan_machine": ("sysgraft.firmware.scan", "scan_machine"),
+    "set_default_kernel": ("sysgraft.kernel.default", "set_default"),
     "sign_executable": ("sysgraft.build.uki_sign", "sign_executable"),
     "sign_image": ("sysgraft.build.resign", "sign_image"),
     "sign_pcr_policies": ("sysgraft.seal.policies", "signed"),
@@ -280,11 +320,17 @@ __all__ = [
     "Activation",
     "BootExtra",
     "BootImage",
+    "BootPartition",
+    "BootPartitionOptions",
     "BootRequest",
     "BuildOptions",
     "BuildReport",
     "Difference",
+    "DiskCheckOptions",
     "DiskOptions",
+    "DiskReport",
+    "DiskRetypeOptions",
+    "DiskRetypeReport",
     "EnableOptions",
     "ExplainRequest",
     "Explanation",
@@ -303,6 +349,8 @@ __all__ = [
     "InstallOptions",
     "Installed",
     "IsoOptions",
+    "KernelListing",
+    "KernelOptions",
     "KeySetOptions",
     "LabOptions",
     "LabReport",
@@ -346,16 +394,20 @@ __all__ = [
     "Verification",
     "VerifyOptions",
     "activate_extensions",
+    "bless_kernel",
     "build_disk",
     "build_extension",
     "build_firmware",
     "build_iso",
     "build_uki",
+    "check_disk",
     "check_pcr_signatures",
+    "cleanup_kernels",
     "collect_extensions",
     "compare_images",
     "diagnose_firmware",
     "disable_extension",
+    "disk_kickstart",
     "enable_extension",
     "explain_event_log",
     "extract_image",
@@ -368,6 +420,8 @@ __all__ = [
     "inspect_image",
     "inspect_uki",
     "install_extension",
+    "install_kernel",
+    "kernel_name",
     "lint_images",
     "load_pair",
     "load_signer",
@@ -381,14 +435,18 @@ __all__ = [
     "predict_pcrs",
     "read_pcr_bindings",
     "remove_extension",
+    "remove_kernel",
     "render_firmware_index",
     "render_firmware_plan",
     "render_machine",
     "replay_event_log",
     "reprobe_devices",
+    "restore_partition_tables",
+    "retype_disk",
     "roll_back_extension",
     "run_lab",
     "scan_machine",
+    "set_default_kernel",
     "sign_executable",
     "sign_image",
     "sign_pcr_policies",

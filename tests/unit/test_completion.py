@@ -69,6 +69,7 @@ def test_bash_can_parse_the_script(shell: str, scripts: dict[str, str]) -> None:
                 "media",
                 "lab",
                 "node",
+                "disk",
                 "completion",
             },
         ),

@@ -9,8 +9,8 @@ import pytest
 
 from sysgraft.base.blob import BytesBlob
 from sysgraft.errors import FormatError, LimitError, TruncatedError, UnsupportedError
+from sysgraft.formats.crc32c import crc32c
 from sysgraft.formats.erofs import xattr
-from sysgraft.formats.erofs.crc32c import crc32c
 from sysgraft.formats.erofs.dirent import Entry, decode_block, directory_size, encode_directory
 from sysgraft.formats.erofs.inode import (
     DiskInode,

@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 REFERENCE = Path(__file__).parents[2] / "docs/reference"
 FILES = sorted((REFERENCE / "schemas").glob("*.json"))
 NAMES_OF_SCHEMAS = {
+    "disk.check",
+    "disk.retype",
     "ext.build",
     "ext.diff",
     "ext.extract",

@@ -66,6 +66,10 @@ NOUNS: Final = {
         "media that boot: disk and ISO images with UKIs, keys and extensions",
         "sysgraft media disk --output install.img --uki active=linux.efi --keys keys",
     ),
+    "disk": (
+        "discoverable partitions: what systemd finds on a disk by their types",
+        "sysgraft disk check /dev/sda --root /mnt/sysroot",
+    ),
     "lab": (
         "boot what you are about to ship, in a virtual machine",
         "sysgraft lab run --uki linux.efi --extra firmware.sysext.raw --script check.sh",

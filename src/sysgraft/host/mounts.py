@@ -1,4 +1,4 @@
-"""The kernel's table of mounts, ``/proc/self/mountinfo`` (proc(5))."""
+"""The kernel's tables of mounts, ``/proc/self/mountinfo``, and of swap space (proc(5))."""
 
 from __future__ import annotations
 
@@ -7,6 +7,10 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
+
+MOUNTS: Final = "/proc/self/mountinfo"
+SWAPS: Final = "/proc/swaps"
+_MAX_TABLE: Final = 4 << 20
 
 _ESCAPE: Final = re.compile(r"\\([0-7]{3})")
 _SEPARATOR: Final = "-"
@@ -22,6 +26,7 @@ class Mount(NamedTuple):
         kind: of file system.
         source: what was mounted, as whoever did it called it.
         options: of the file system.
+        root: the folder of the file system that is seen there; of a btrfs, the subvolume too.
     """
 
     number: str
@@ -29,6 +34,7 @@ class Mount(NamedTuple):
     kind: str
     source: str
     options: str
+    root: str = "/"
 
     @property
     def layers(self) -> tuple[str, ...]:
@@ -36,6 +42,25 @@ class Mount(NamedTuple):
         pairs = (option.partition("=") for option in self.options.split(","))
         values = [value for key, _, value in pairs if key in _OVERLAY_FOLDERS]
         return tuple(folder for value in values for folder in value.split(":") if folder)
+
+
+def read_mounts(path: str = MOUNTS) -> tuple[Mount, ...]:
+    """What this machine has mounted; nothing where the kernel does not say."""
+    return parse_mounts(_lines(path))
+
+
+def read_swaps(path: str = SWAPS) -> tuple[str, ...]:
+    """The files and devices that this machine has as swap space."""
+    rows = [line.split() for line in _lines(path)[1:]]
+    return tuple(_unescape(row[0]) for row in rows if row)
+
+
+def _lines(path: str) -> list[str]:
+    try:
+        with open(path, encoding="utf-8", errors="surrogateescape") as file:
+            return file.read(_MAX_TABLE).splitlines()
+    except OSError:
+        return []
 
 
 def parse_mounts(lines: Iterable[str]) -> tuple[Mount, ...]:
@@ -50,7 +75,8 @@ def _mounts(lines: Iterable[str]) -> Iterator[Mount]:
             continue
         rest = words[words.index(_SEPARATOR, 6) + 1 :]
         if len(rest) >= 3:
-            yield Mount(words[2], *map(_unescape, (words[4], rest[0], rest[1], rest[2])))
+            place, kind, source, options, root = map(_unescape, (words[4], *rest[:3], words[3]))
+            yield Mount(words[2], place, kind, source, options, root)
 
 
 def mount_of(path: str, mounts: Sequence[Mount]) -> Mount | None:

@@ -27,7 +27,7 @@ from typing import TYPE_CHECKING, Final
 from uuid import UUID
 
 from sysgraft.errors import FormatError, TruncatedError, UnsupportedError
-from sysgraft.formats.erofs.crc32c import crc32c
+from sysgraft.formats.crc32c import crc32c
 from sysgraft.formats.erofs.ondisk import MAGIC, SUPER_OFFSET, SUPER_SIZE, Compat, Incompat
 
 if TYPE_CHECKING:

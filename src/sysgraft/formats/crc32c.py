@@ -1,6 +1,6 @@
-"""CRC-32C (Castagnoli, RFC 3720 appendix B.4) as EROFS uses it: without the final inversion.
+"""CRC-32C (Castagnoli, RFC 3720 appendix B.4) without the final inversion, as EROFS uses it.
 
-Meant for one block; slow for more.
+btrfs uses it inverted. Meant for single blocks; slow for more.
 """
 
 from __future__ import annotations

@@ -1,0 +1,1 @@
+"""Disks that describe themselves: what systemd will find by partition types, and setting those."""

@@ -1,0 +1,1 @@
+"""btrfs, as far as it tells which subvolume is mounted by default."""

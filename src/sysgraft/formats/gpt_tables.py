@@ -1,0 +1,262 @@
+"""Both GUID partition tables of a disk, each read for itself, with what is wrong named.
+
+UEFI specification 2.10, §5.3: the primary table in sector 1, the backup at the end of the disk.
+Where `sysgraft.formats.gpt` refuses, this goes on: a damaged table is a `Flaw` and the other one is
+used, as firmware and the kernel do. It repairs nothing; `sysgraft.formats.gpt_edit` makes what is
+to be written.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import TYPE_CHECKING, Final, Literal, NamedTuple
+from uuid import UUID
+
+from sysgraft.errors import FormatError
+from sysgraft.formats import gpt_records as records
+from sysgraft.formats.gpt import SECTOR_SIZES, Partition
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from sysgraft.base.blob import Blob
+    from sysgraft.formats.gpt_records import Header
+
+Code = Literal[
+    "primary-damaged",
+    "backup-damaged",
+    "backup-misplaced",
+    "tables-differ",
+    "tables-overlap",
+    "partitions-overlap",
+    "partition-outside",
+    "duplicate-uuid",
+]
+
+HARMLESS: Final[tuple[Code, ...]] = ("backup-misplaced",)
+"""Flaws that keep nobody from reading the table: the disk has grown since it was made."""
+
+
+class Flaw(NamedTuple):
+    """What is wrong with the tables of a disk: which kind of thing, and a sentence."""
+
+    code: Code
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Copy:
+    """One of the two tables, sound by its own checksums.
+
+    Attributes:
+        lba: the sector of its header.
+        sector: that sector, all of it.
+        header: what it says.
+        entries: the entry array, up to the end of its last sector.
+        partitions: the used entries.
+    """
+
+    lba: int
+    sector: bytes
+    header: Header
+    entries: bytes
+    partitions: tuple[Partition, ...]
+
+    @property
+    def entries_size(self) -> int:
+        """Bytes of the entry array under its checksum."""
+        return self.header.entry_count * self.header.entry_size
+
+    def spans(self, sector_size: int) -> tuple[tuple[int, int], tuple[int, int]]:
+        """Where header and entries are: first and last sector of each."""
+        first = self.header.entries_lba
+        return (self.lba, self.lba), (first, first + len(self.entries) // sector_size - 1)
+
+
+@dataclass(frozen=True, slots=True)
+class Tables:
+    """The tables of a disk.
+
+    Attributes:
+        size: of the disk in bytes.
+        sector_size: in which the tables count.
+        primary: None if it is damaged.
+        backup: None if it is damaged.
+        flaws: what is wrong, the tables before the partitions.
+    """
+
+    size: int
+    sector_size: int
+    primary: Copy | None
+    backup: Copy | None
+    flaws: tuple[Flaw, ...]
+
+    @property
+    def used(self) -> Copy | None:
+        """The table that readers go by: the primary one, the backup where that is damaged."""
+        return self.primary or self.backup
+
+    @property
+    def partitions(self) -> tuple[Partition, ...]:
+        """The partitions of that one."""
+        return self.used.partitions if self.used else ()
+
+    @property
+    def disk_uuid(self) -> UUID | None:
+        """The name of the disk."""
+        return UUID(bytes_le=self.used.header.disk_uuid) if self.used else None
+
+    @property
+    def last_lba(self) -> int:
+        """The last whole sector."""
+        return self.size // self.sector_size - 1
+
+
+def read_tables(blob: Blob) -> Tables | None:
+    """Both tables; None where nothing says that there is a GPT.
+
+    Raises:
+        FormatError: there are sound tables for two sector sizes, so readers could disagree.
+    """
+    read = [_read(blob, size) for size in SECTOR_SIZES if blob.size >= 3 * size]
+    sound = [tables for tables in read if tables.used]
+    if len(sound) > 1:
+        one, other = sound[0].sector_size, sound[1].sector_size
+        raise FormatError(f"GPTs for sectors of {one} and of {other} bytes")
+    return sound[0] if sound else next((each for each in read if _has_magic(blob, each)), None)
+
+
+def _has_magic(blob: Blob, tables: Tables) -> bool:
+    size = tables.sector_size
+    return any(records.starts_with_magic(blob, lba * size) for lba in (1, tables.last_lba))
+
+
+def _read(blob: Blob, sector_size: int) -> Tables:
+    flaws: list[Flaw] = []
+    last = blob.size // sector_size - 1
+    primary, problem = _try(blob, sector_size, 1)
+    if problem:
+        flaws.append(Flaw("primary-damaged", f"the primary table: {problem}"))
+    backup, problem = _find_backup(blob, sector_size, primary, last)
+    if problem:
+        flaws.append(Flaw("backup-damaged", f"the backup table: {problem}"))
+    elif backup and backup.lba != last:
+        text = f"the backup table is in sector {backup.lba}, the last one is {last}"
+        flaws.append(Flaw("backup-misplaced", text))
+    elif primary and primary.header.alternate_lba != last:
+        text = f"the primary table looks for the backup in sector {primary.header.alternate_lba}"
+        flaws.append(Flaw("backup-misplaced", f"{text}, it is in sector {last}"))
+    if primary and backup:
+        flaws += _differences(primary, backup)
+    if used := primary or backup:
+        flaws += _table_flaws(used, backup if primary else None, sector_size)
+        flaws += _partition_flaws(used, last)
+    return Tables(blob.size, sector_size, primary, backup, tuple(flaws))
+
+
+def _find_backup(
+    blob: Blob, sector_size: int, primary: Copy | None, last: int
+) -> tuple[Copy | None, str]:
+    """Where the primary table says it is, else at the end."""
+    told = primary.header.alternate_lba if primary else last
+    found, problem = _try(blob, sector_size, told) if told > 1 else (None, "it has no place")
+    if found is None and told != last:
+        found, at_end = _try(blob, sector_size, last)
+        problem = "" if found else f"{problem}; at the end of the disk, {at_end}"
+    return found, problem
+
+
+def _try(blob: Blob, sector_size: int, lba: int) -> tuple[Copy | None, str]:
+    try:
+        return _read_copy(blob, sector_size, lba), ""
+    except FormatError as error:
+        return None, error.message
+
+
+def _read_copy(blob: Blob, sector_size: int, lba: int) -> Copy:
+    header = records.read_header(blob, sector_size, lba)
+    records.check_entry_form(header.entry_count, header.entry_size)
+    size = header.entry_count * header.entry_size
+    records.read_entries(blob, header, sector_size)
+    entries = blob.read_at(header.entries_lba * sector_size, -(-size // sector_size) * sector_size)
+    return Copy(
+        lba=lba,
+        sector=blob.read_at(lba * sector_size, sector_size),
+        header=header,
+        entries=entries,
+        partitions=tuple(_used_entries(entries[:size], header.entry_size, sector_size)),
+    )
+
+
+def _used_entries(entries: bytes, entry_size: int, sector_size: int) -> Iterator[Partition]:
+    for index in range(len(entries) // entry_size):
+        raw = records.ENTRY.unpack_from(entries, index * entry_size)
+        kind, uuid, first, last, attributes, name = raw
+        if any(kind):
+            yield Partition(
+                index=index,
+                type_uuid=UUID(bytes_le=kind),
+                uuid=UUID(bytes_le=uuid),
+                first_lba=first,
+                last_lba=last,
+                attributes=attributes,
+                name=name.decode("utf-16-le", "replace").partition("\0")[0],
+                sector_size=sector_size,
+            )
+
+
+# --- What is wrong -------------------------------------------------------------------------------
+
+
+def _differences(primary: Copy, backup: Copy) -> Iterator[Flaw]:
+    mirrored = backup.header._replace(
+        crc=primary.header.crc,
+        my_lba=primary.lba,
+        alternate_lba=primary.header.alternate_lba,
+        entries_lba=primary.header.entries_lba,
+    )
+    size = primary.entries_size
+    if mirrored != primary.header:
+        yield Flaw("tables-differ", "the headers of the two tables differ")
+    elif backup.entries[:size] != primary.entries[:size]:
+        yield Flaw("tables-differ", "the partitions of the two tables differ")
+
+
+def _table_flaws(used: Copy, other: Copy | None, sector_size: int) -> Iterator[Flaw]:
+    """Tables must not lie on each other, nor on partitions: writing one would damage the other."""
+    spans = [*used.spans(sector_size), *(other.spans(sector_size) if other else ()), (0, 0)]
+    for (_, end), (start, _) in pairwise(sorted(spans)):
+        if start <= end:
+            yield Flaw("tables-overlap", f"the tables lie on each other in sector {start}")
+    for part in used.partitions:
+        if any(part.first_lba <= end and start <= part.last_lba for start, end in spans):
+            yield Flaw("tables-overlap", f"partition {part.index + 1} lies on a partition table")
+
+
+def _partition_flaws(used: Copy, last: int) -> Iterator[Flaw]:
+    header = used.header
+    for part in used.partitions:
+        where = f"partition {part.index + 1} is at sectors {part.first_lba} to {part.last_lba}"
+        if part.first_lba > part.last_lba:
+            yield Flaw("partition-outside", f"{where}, which is no place")
+        elif part.last_lba > last:
+            yield Flaw("partition-outside", f"{where}, the disk ends with sector {last}")
+        elif part.first_lba < header.first_usable or part.last_lba > header.last_usable:
+            limits = f"{header.first_usable} to {header.last_usable}"
+            yield Flaw("partition-outside", f"{where}, outside {limits}")
+    in_order = sorted(used.partitions, key=lambda part: part.first_lba)
+    for one, other in pairwise(in_order):
+        if other.first_lba <= one.last_lba:
+            text = f"partitions {one.index + 1} and {other.index + 1} overlap"
+            yield Flaw("partitions-overlap", text)
+    yield from _same_uuids(used.partitions)
+
+
+def _same_uuids(partitions: tuple[Partition, ...]) -> Iterator[Flaw]:
+    seen: dict[UUID, int] = {}
+    for part in partitions:
+        first = seen.setdefault(part.uuid, part.index)
+        if first != part.index:
+            text = f"partitions {first + 1} and {part.index + 1} have the same UUID {part.uuid}"
+            yield Flaw("duplicate-uuid", text)
