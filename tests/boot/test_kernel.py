@@ -94,6 +94,7 @@ case $stage in
     echo "removing another: $?"
     sysgraft kernel list --esp /efi --json > "$SYSGRAFT_RESULTS/list"
     bootctl --esp-path=/efi list --json=short > "$SYSGRAFT_RESULTS/bootctl" 2> /dev/null
+    bootctl --esp-path=/efi status > "$SYSGRAFT_RESULTS/status" 2> /dev/null
     ls -R /efi/EFI/Linux
     cp /efi/log "$SYSGRAFT_RESULTS/log"
     ;;
@@ -188,6 +189,9 @@ def test_an_update_is_tried_once_and_stays_if_it_comes_up(
     listed = {each["id"]: each for each in json.loads(result(report, "bootctl"))}
     assert set(found) <= set(listed)
     assert listed[f"{TOKEN}-{NEW}.efi"]["isDefault"]
+    status = result(report, "status")
+    assert f"Title: {TOKEN}-{NEW}\n" in status
+    assert f"EFI/Linux/{TOKEN}-{NEW}.efi\n" in status
 
 
 def package(uki: Path, folder: Path) -> str:

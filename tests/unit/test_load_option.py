@@ -18,7 +18,7 @@ from sysgraft.kernel.firmware_entries import NEXT, ORDER, FirmwareEntries
 from sysgraft.testing.efivars import FakeEfiVariables
 
 WHERE = Partition(1, 0x800, 0x98800, UUID("e471ce70-2d79-5ebf-be03-09974d7236f8"))
-# As efibootmgr 17 writes it: --disk … --part 1 --label demo --loader '\EFI\a.efi'.
+# Field by field as UEFI 2.10 §3.1.3, §10.3.5.1 and §10.3.5.4 have them.
 BYTES = bytes.fromhex(
     "01000000 4800 640065006d006f000000"
     "0401 2a00 01000000 0008000000000000 0088090000000000 70ce71e4792dbf5ebe0309974d7236f8 02 02"

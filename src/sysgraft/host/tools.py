@@ -41,6 +41,7 @@ def parse_version(text: str) -> Version:
 
 
 _ALL: Final = (
+    Tool("blkid", "util-linux", (2, 38)),
     Tool("busybox", "busybox-static", (), "--help"),
     Tool("cert-to-efi-hash-list", "efitools"),
     Tool("cert-to-efi-sig-list", "efitools"),
@@ -58,6 +59,8 @@ _ALL: Final = (
     Tool("fsck.erofs", "erofs-utils", (1, 5), "-V"),
     Tool("fsck.fat", "dosfstools", (), "--help"),
     Tool("getfattr", "attr"),
+    Tool("grub-mkstandalone", "grub-common", (2, 6)),
+    Tool("grub-script-check", "grub-common", (2, 6)),
     Tool("hash-to-efi-sig-list", "efitools"),
     Tool("losetup", "mount", (2, 38)),
     Tool("lsblk", "util-linux", (2, 38)),
@@ -65,6 +68,8 @@ _ALL: Final = (
     Tool("mcopy", "mtools", (4, 0)),
     Tool("mdir", "mtools", (4, 0)),
     Tool("mformat", "mtools", (4, 0)),
+    Tool("minfo", "mtools", (4, 0)),
+    Tool("mkfs.btrfs", "btrfs-progs", (6, 2)),
     Tool("mkfs.erofs", "erofs-utils"),
     Tool("mkfs.ext4", "e2fsprogs", (), "-V"),
     Tool("mkfs.vfat", "dosfstools", (), "--help"),
@@ -108,6 +113,7 @@ _ALL: Final = (
     Tool("unshare", "util-linux", (2, 38)),
     Tool("unsquashfs", "squashfs-tools", (4, 5), "-version"),
     Tool("veritysetup", "cryptsetup-bin", (2, 6)),
+    Tool("xorriso", "xorriso", (1, 5), "-version"),
     Tool("zstd", "zstd", (1, 5)),
 )
 

@@ -15,6 +15,7 @@ from sysgraft.base.progress import NoProgress
 from sysgraft.errors import InputError, OutputError, UsageError
 from sysgraft.formats import bls
 from sysgraft.formats.load_option import variable_name
+from sysgraft.formats.stub_folders import is_taken
 from sysgraft.kernel import default as starting
 from sysgraft.kernel.classic import entry_text, parts
 from sysgraft.kernel.firmware_entries import FirmwareEntries
@@ -24,7 +25,6 @@ from sysgraft.kernel.naming import ENTRIES, ENTRY, UKI, UKIS, Layout, check_trie
 from sysgraft.kernel.removal import old_kernels
 from sysgraft.kernel.room import make_room, remove_old
 from sysgraft.node.changes import Record
-from sysgraft.node.esp import is_taken
 from sysgraft.node.esp_files import drop, put_file
 from sysgraft.node.esp_sets import SetChange, change_sets
 
