@@ -109,11 +109,13 @@ class System:
 
     def boot(self, entry: str = "", *, number: int | None = None) -> None:
         """Start the system: by systemd-boot, which tells the entry, or by the firmware itself."""
-        for name in ("LoaderInfo", "LoaderEntrySelected", "StubImageIdentifier"):
+        names = ("LoaderInfo", "LoaderFeatures", "LoaderEntrySelected", "StubImageIdentifier")
+        for name in names:
             self.variables.remove(name, LOADER_VARIABLES)
         self.variables.remove("BootCurrent", GLOBAL_VARIABLE)
         if number is None:
             self.loader("LoaderInfo", "systemd-boot 257.1")
+            self.variables.write("LoaderFeatures", LOADER_VARIABLES, b"\xff\x3f" + bytes(6))
             self.loader("LoaderEntrySelected", entry)
         else:
             self.firmware("BootCurrent", number)

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final
 import pytest
 
 from extension_cases import extension
+from guest_kit import agent_initrd
 from sysgraft.build.media.disk import build_disk
 from sysgraft.build.media.iso import build_iso
 from sysgraft.build.media.options import (
@@ -54,11 +55,31 @@ sha256sum < /run/media/extensions/carried.sysext.raw > "$SYSGRAFT_RESULTS/carrie
 """
 
 
+# What an installer does: everything below the medium, for a system that does not run yet.
+INSTALLED: Final = r"""
+root=/run/target
+mkdir -p $root/etc $root/efi/EFI/Linux $root/usr/lib
+cp /usr/lib/os-release $root/usr/lib/
+cp --parents -r /usr/lib/systemd/systemd /usr/lib/systemd/libsystemd-shared-* $root/ 2> /dev/null
+sysgraft node install /run/media --root $root --esp $root/efi > "$SYSGRAFT_RESULTS/install" 2>&1
+echo "install $?" >> "$SYSGRAFT_RESULTS/install"
+sysgraft node list --root $root --esp $root/efi --json > "$SYSGRAFT_RESULTS/installed"
+"""
+# systemd's own boot loader tool on the partition it was started from.
+BOOTCTL: Final = r"""
+export SYSTEMD_RELAX_ESP_CHECKS=1
+bootctl --esp-path=/run/media status > "$SYSGRAFT_RESULTS/bootctl" 2>&1
+echo "status $?" >> "$SYSGRAFT_RESULTS/bootctl"
+bootctl --esp-path=/run/media list --json=short > "$SYSGRAFT_RESULTS/listed"
+"""
+
+
 @pytest.fixture(scope="module")
 def image(uki: BuildUki, keys: Keys, tmp_path_factory: pytest.TempPathFactory) -> str:
-    """A UKI of the large guest, signed."""
+    """A UKI of the large guest with the agent, signed."""
     folder = tmp_path_factory.mktemp("uki")
-    return uki(folder / "debian.efi", "debian", signing=keys.pair("db"))
+    initrds = (agent_initrd(folder),)
+    return uki(folder / "debian.efi", "debian", initrds=initrds, signing=keys.pair("db"))
 
 
 def options(folder: Path, image: str, guests: Guests, keys: Keys, default: str) -> MediaOptions:
@@ -130,9 +151,15 @@ def test_a_disk_enrols_its_keys_and_starts_what_is_asked_for(
     home = report.partitions[1].uuid
     script = f"medium=/dev/disk/by-id/virtio-esp-part1\n{STATE}{CARRIED}"
     script += f'head -c 4000 /dev/disk/by-partuuid/{home} > "$SYSGRAFT_RESULTS/home"\n'
+    script += BOOTCTL
     booted = lab.boot(script, esp=str(disk), secure_boot=empty_variables(), reboots=1)
     check(booted, disk, f"{entry}.efi", extensions)
-    assert files(booted)["home"] == "data" * 1000
+    found = files(booted)
+    assert found["home"] == "data" * 1000
+    assert found["bootctl"].endswith("status 0\n"), found["bootctl"]
+    listed = {each["id"]: each for each in json.loads(found["listed"])}
+    assert {"active.efi", "passive.efi"} <= set(listed)
+    assert listed[f"{entry}.efi"]["isSelected"]
 
 
 @pytest.mark.parametrize(
@@ -178,7 +205,12 @@ def test_an_iso_image_starts_from_a_disc_and_from_a_stick(
     iso = tmp_path / "image.iso"
     report = build_iso(str(iso), wanted, IsoOptions(volume_id="UKI_ISO_INSTALL"))
     assert (report.ok, report.written) == (True, True)
-    script = f"medium=/dev/disk/by-label/UKI_ISO_INSTALL\n{STATE}{CARRIED}"
+    script = f"medium=/dev/disk/by-label/UKI_ISO_INSTALL\n{STATE}{CARRIED}{INSTALLED}"
     place = {"cdrom" if way == "disc" else "esp": str(iso)}
     booted = lab.boot(script, **place, secure_boot=empty_variables(), reboots=1)
     check(booted, iso, "active.efi", {"one"})
+    found = files(booted)
+    assert found["install"].endswith("install 0\n"), found["install"]
+    (installed,) = json.loads(found["installed"])["installed"]
+    assert installed["name"] == "carried"
+    assert installed["enabled"] == ["active", "passive"]

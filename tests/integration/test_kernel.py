@@ -317,6 +317,19 @@ def test_the_firmware_starts_a_kernel_once_and_then_if_it_came_up(system: System
     assert "Boot0000" in system.variables.names(GLOBAL_VARIABLE)
 
 
+def test_a_boot_loader_that_heeds_nothing_is_told_nothing(system: System) -> None:
+    """As GRUB, which says what it is, and reads no variables."""
+    kernel = system.kernel("6.1")
+    system.variables.write("LoaderFeatures", LOADER_VARIABLES, bytes(8))
+    before = listing(system.path)
+    with pytest.raises(InputError, match="no boot loader that can be told"):
+        system.install(kernel, default="once")
+    assert listing(system.path) == before
+    system.install(kernel, boot_entry=True, default="once")
+    assert system.said_to_loader("LoaderEntryOneShot") == ""
+    assert system.numbers("BootNext") == (0,)
+
+
 def test_an_entry_of_another_partition_is_left_alone(system: System) -> None:
     other = WHERE._replace(uuid=WHERE.uuid.__class__(int=5))
     system.install(system.kernel("6.1"), on=system.partition(where=other), boot_entry=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import random
 import subprocess
@@ -19,6 +20,8 @@ from sysgraft.host.files import OpenFile
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from conftest import Debian13
 
 __all__ = ["media_kit"]
 
@@ -101,6 +104,27 @@ def test_the_kernel_finds_the_partitions_of_large_sectors(
         run("losetup", "--detach", loop)
     assert "sector-size: 4096" in told
     assert 'name="home"' in told
+
+
+@pytest.mark.oracle("debian-13", "mkfs.ext4")
+def test_systemd_can_boot_it(media_kit: MediaKit, debian13: Debian13, tmp_path: Path) -> None:
+    folder = tmp_path / "images"
+    folder.mkdir()
+    root, tree = tmp_path / "root", tmp_path / "tree"
+    for path, text in (("usr/lib/os-release", "ID=kit\nVERSION_ID=1\n"), ("sbin/init", "")):
+        (tree / path).parent.mkdir(parents=True)
+        (tree / path).write_text(text)
+    with open(root, "wb") as file:
+        file.truncate(8 * MIB)
+    run("mkfs.ext4", "-q", "-d", tree, root)
+    words = ("--partition", f"root={root}", "--json")
+    done = media_kit.media("disk", folder / "disk.raw", *media_kit.signed, *words)
+    argv = ["systemd-dissect", "--json=short", "--image-policy=*", "/mnt/disk.raw"]
+    said = json.loads(debian13.run(argv, binds={folder: "/mnt"}).stdout)
+    assert said["useBootableUefi"] is True
+    theirs = {each["designator"]: each["partition_uuid"] for each in said["mounts"]}
+    esp, other = (each["uuid"] for each in done.document["partitions"])
+    assert theirs == {"esp": esp, "root": other}
 
 
 @pytest.mark.oracle("fsck.fat")

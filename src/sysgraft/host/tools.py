@@ -69,7 +69,7 @@ _ALL: Final = (
     Tool("mdir", "mtools", (4, 0)),
     Tool("mformat", "mtools", (4, 0)),
     Tool("minfo", "mtools", (4, 0)),
-    Tool("mkfs.btrfs", "btrfs-progs", (6, 2)),
+    Tool("mkfs.btrfs", "btrfs-progs"),
     Tool("mkfs.erofs", "erofs-utils"),
     Tool("mkfs.ext4", "e2fsprogs", (), "-V"),
     Tool("mkfs.vfat", "dosfstools", (), "--help"),

@@ -97,17 +97,12 @@ def choose(
         InputError: there is neither.
         OutputError: variables cannot be written.
     """
-    has_loader = bool(loader.read(variables, loader.INFO))
+    has_loader = loader.can_be_told(variables)
     if when == "keep":
         _tell_of_another_default(listing, kernel, record)
         return
-    if not (kernel.numbers or has_loader):
-        raise InputError(
-            "no boot loader that can be told started this system, and the firmware has no entry "
-            "for it",
-            file=kernel.file,
-            hint="install it with --boot-entry",
-        )
+    if not kernel.numbers:
+        require_loader(variables)
     if when == "once":
         _write_trial(variables, kernel.name)
     else:
@@ -116,6 +111,16 @@ def choose(
         _tell_firmware(FirmwareEntries(variables), kernel, when, record)
     if has_loader or (when == "now" and loader.read(variables, loader.DEFAULT)):
         _tell_loader(variables, kernel, when, record)
+
+
+def require_loader(variables: ChangingEfiVariables) -> None:
+    """Raise `InputError` unless a boot loader that heeds what it is told started this system."""
+    if not loader.can_be_told(variables):
+        raise InputError(
+            "no boot loader that can be told which kernel to start has started this system",
+            file=variables.source,
+            hint="have the firmware start it: kernel install --boot-entry",
+        )
 
 
 def _tell_of_another_default(listing: Listing, kernel: Kernel, record: Record) -> None:

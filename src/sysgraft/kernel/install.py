@@ -137,7 +137,10 @@ class _Install:
         check_tries(options.tries)
         self._check_options()
         if options.boot_entry or options.default != "keep":
-            starting.require_variables(self._partition)
+            variables = starting.require_variables(self._partition)
+            has_entry = any(each.numbers for each in Listing(self._partition).of(self._name))
+            if options.default != "keep" and not (options.boot_entry or has_entry):
+                starting.require_loader(variables)
         if options.boot_entry and self._partition.where is None:
             raise InputError(
                 "nobody can tell which partition of which disk it is",

@@ -23,7 +23,11 @@ ONCE: Final = "LoaderEntryOneShot"
 SELECTED: Final = "LoaderEntrySelected"
 INFO: Final = "LoaderInfo"
 """Set by the loader at each start: there is none if the firmware started the kernel itself."""
+FEATURES: Final = "LoaderFeatures"
 CONFIG: Final = "loader/loader.conf"
+# Bits of LoaderFeatures: the loader heeds DEFAULT, and ONCE (the interface's list). GRUB's module
+# ``bli`` sets INFO, and neither.
+_HEEDS: Final = 1 << 2 | 1 << 3
 _MAX_CONFIG: Final = 1 << 20
 
 
@@ -31,6 +35,12 @@ def read(variables: ChangingEfiVariables, name: str) -> str:
     """The text of one of the loader's variables; empty if there is none."""
     found = variables.read(name, LOADER_VARIABLES)
     return "" if found is None else found.data.decode("utf-16-le", "replace").partition("\0")[0]
+
+
+def can_be_told(variables: ChangingEfiVariables) -> bool:
+    """Whether the loader that started this system heeds what it is told."""
+    found = variables.read(FEATURES, LOADER_VARIABLES)
+    return found is not None and int.from_bytes(found.data[:8], "little") & _HEEDS == _HEEDS
 
 
 def write(variables: ChangingEfiVariables, name: str, text: str) -> None:
