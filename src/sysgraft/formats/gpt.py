@@ -19,7 +19,7 @@ from sysgraft.errors import FormatError, TruncatedError, UsageError
 from sysgraft.formats import gpt_records as records
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from sysgraft.base.blob import Blob
 
@@ -156,12 +156,25 @@ def parse(blob: Blob) -> Table:
     )
     _check_layout(table, blob.size)
     entries = records.read_entries(blob, header, sector_size)
-    used = tuple(_used_entries(entries, header.entry_size, sector_size))
+    used = tuple(used_entries(entries, header.entry_size, sector_size))
     _check_partitions(table, used)
     return replace(table, partitions=used)
 
 
-def _used_entries(entries: bytes, entry_size: int, sector_size: int) -> Iterator[Partition]:
+def used_entries(
+    entries: bytes,
+    entry_size: int,
+    sector_size: int,
+    name_of: Callable[[int, bytes], str] = records.decode_name,
+) -> Iterator[Partition]:
+    """The used entries of an array.
+
+    Args:
+        entries: the array.
+        entry_size: bytes per entry.
+        sector_size: bytes per sector.
+        name_of: reads a name, told which entry's it is.
+    """
     for index in range(len(entries) // entry_size):
         raw = records.ENTRY.unpack_from(entries, index * entry_size)
         kind, uuid, first, last, attributes, name = raw
@@ -173,7 +186,7 @@ def _used_entries(entries: bytes, entry_size: int, sector_size: int) -> Iterator
                 first_lba=first,
                 last_lba=last,
                 attributes=attributes,
-                name=records.decode_name(index, name),
+                name=name_of(index, name),
                 sector_size=sector_size,
             )
 

@@ -15,7 +15,7 @@ from uuid import UUID
 
 from sysgraft.errors import FormatError
 from sysgraft.formats import gpt_records as records
-from sysgraft.formats.gpt import SECTOR_SIZES, Partition
+from sysgraft.formats.gpt import SECTOR_SIZES, Partition, used_entries
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -185,25 +185,13 @@ def _read_copy(blob: Blob, sector_size: int, lba: int) -> Copy:
         sector=blob.read_at(lba * sector_size, sector_size),
         header=header,
         entries=entries,
-        partitions=tuple(_used_entries(entries[:size], header.entry_size, sector_size)),
+        partitions=tuple(used_entries(entries[:size], header.entry_size, sector_size, _name)),
     )
 
 
-def _used_entries(entries: bytes, entry_size: int, sector_size: int) -> Iterator[Partition]:
-    for index in range(len(entries) // entry_size):
-        raw = records.ENTRY.unpack_from(entries, index * entry_size)
-        kind, uuid, first, last, attributes, name = raw
-        if any(kind):
-            yield Partition(
-                index=index,
-                type_uuid=UUID(bytes_le=kind),
-                uuid=UUID(bytes_le=uuid),
-                first_lba=first,
-                last_lba=last,
-                attributes=attributes,
-                name=name.decode("utf-16-le", "replace").partition("\0")[0],
-                sector_size=sector_size,
-            )
+def _name(_index: int, raw: bytes) -> str:
+    """A name, whatever is in it."""
+    return raw.decode("utf-16-le", "replace").partition("\0")[0]
 
 
 # --- What is wrong -------------------------------------------------------------------------------
