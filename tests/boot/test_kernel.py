@@ -1,8 +1,9 @@
 """A kernel update on a machine with Secure Boot: tried once by the firmware, default if it came up.
 
-The guest is a whole Debian 13; kernel-install is systemd 257's own and calls our plugin, once by
-hand and once for a Debian package. One run starts five times: the old kernel, one that never comes
-up, the old one again, the new one out of the package, and that once more by itself.
+The disk is one that ``media disk`` made, and enrols its keys first. The guest is a whole Debian 13;
+kernel-install is systemd 257's own and calls our plugin, by hand and for a Debian package. One run
+then starts five times: the old kernel, one that never comes up, the old one again, the new one out
+of the package, and that once more by itself.
 """
 
 from __future__ import annotations
@@ -15,10 +16,11 @@ import pytest
 from boot.conftest import CMDLINE, initrd
 from command import sysgraft
 from guest_kit import agent_initrd
-from sysgraft.build.resign import Target
-from sysgraft.build.uki_sign import sign_executable
+from sysgraft.build.media.disk import build_disk
+from sysgraft.build.media.options import BootImage, DiskOptions, MediaOptions
 from sysgraft.kernel.plugin.tree import PluginOptions, files
 from sysgraft.lab.esp import File, make_esp
+from sysgraft.lab.machine import MACHINES, find_firmware
 from sysgraft.lab.options import Disk
 
 if TYPE_CHECKING:
@@ -33,8 +35,8 @@ pytestmark = pytest.mark.boot
 TOKEN: Final = "lab"
 OLD, BAD, NEW = "6.99.1", "6.99.2", "6.99.3"
 HOPELESS: Final = b"#!/bin/busybox sh\n/bin/busybox reboot -f\n"
-# Room for two more kernels, free once the machine runs.
-FILLER: Final = 220 << 20
+ESP: Final = 320 << 20
+"""Room for two more kernels."""
 
 # What is told of each start goes to the partition: results are those of the last one.
 SCRIPT: Final = r"""
@@ -70,7 +72,6 @@ sysgraft kernel list --esp /efi
 journalctl -b -o cat -u sysgraft-kernel-bless | grep -v systemd
 case $stage in
 0)
-    rm /efi/FILLER
     add BAD
     next
     systemctl reboot --force --force
@@ -145,16 +146,15 @@ def kernels(tmp_path: Path, uki: BuildUki, keys: Keys) -> dict[str, Path]:
 def test_an_update_is_tried_once_and_stays_if_it_comes_up(
     lab: Lab, guests: Guests, keys: Keys, kernels: dict[str, Path], tmp_path: Path
 ) -> None:
-    esp = tmp_path / "esp"
-    (esp / "EFI/BOOT").mkdir(parents=True)
-    (esp / "EFI/Linux").mkdir()
-    (esp / "loader").mkdir()
-    loader = Target(str(esp / "EFI/BOOT/BOOTX64.EFI"), replace=False)
-    sign_executable(guests.path("systemd-bootx64.efi"), keys.pair("db"), target=loader)
-    (esp / f"EFI/Linux/{TOKEN}-{OLD}.efi").hardlink_to(kernels[OLD])
-    (esp / "loader/loader.conf").write_text("timeout 0\n")
-    with open(esp / "FILLER", "wb") as filler:
-        filler.truncate(FILLER)
+    disk = tmp_path / "disk.img"
+    wanted = MediaOptions(
+        images=(BootImage(f"{TOKEN}-{OLD}", str(kernels[OLD])),),
+        boot_loader=guests.path("systemd-bootx64.efi"),
+        signing=keys.pair("db"),
+        keys=str(keys.folder),
+        timeout="0",
+    )
+    assert build_disk(str(disk), wanted, DiskOptions(esp_size=ESP)).written
     others = [
         File(f"{BAD}.efi", str(kernels[BAD])),
         File("kernel.deb", package(kernels[NEW], tmp_path)),
@@ -162,10 +162,10 @@ def test_an_update_is_tried_once_and_stays_if_it_comes_up(
     make_esp(str(tmp_path / "kernels"), others)
     report = lab.boot(
         SCRIPT.replace("NEW", NEW).replace("BAD", BAD),
-        esp=str(esp),
+        esp=str(disk),
         disks=(Disk(str(tmp_path / "kernels")),),
-        secure_boot=str(keys.folder),
-        reboots=4,
+        secure_boot=find_firmware(MACHINES["x86-64"], secure=True).variables,
+        reboots=5,
     )
     log = result(report, "log")
     (tmp_path / "log").write_text(log)

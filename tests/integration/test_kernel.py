@@ -413,10 +413,12 @@ def test_grub_gets_an_entry_for_each_kernel(system: System, tmp_path: Path) -> N
     folder = f"/{MACHINE_ID}/6.2"
     assert text == (
         f"menuentry '{MACHINE_ID}-6.2' --id '{MACHINE_ID}-6.2.conf' {{\n"
+        "\tinsmod part_gpt\n\tinsmod fat\n"
         f"\tsearch --no-floppy --file --set=root '{folder}/linux'\n"
         f"\tlinux '{folder}/linux' 'root=LABEL=a;b' 'quiet'\n"
         f"\tinitrd '{folder}/initrd.img'\n}}\n"
         "menuentry 'it'\\''s-6.1' --id 'it'\\''s-6.1.efi' {\n"
+        "\tinsmod part_gpt\n\tinsmod fat\n"
         "\tsearch --no-floppy --file --set=root '/EFI/Linux/it'\\''s-6.1.efi'\n"
         "\tchainloader '/EFI/Linux/it'\\''s-6.1.efi'\n}\n"
     )

@@ -7,7 +7,7 @@ written anew when one comes, goes, or loses its boot counter, which GRUB does no
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from sysgraft.errors import InputError
 from sysgraft.formats import bls
@@ -17,6 +17,10 @@ if TYPE_CHECKING:
 
     from sysgraft.kernel.listing import Kernel, Listing
     from sysgraft.seal.volume import Volume
+
+
+_MODULES: Final = ("insmod part_gpt", "insmod fat")
+"""What is needed to look for files on the partition, and may not be loaded yet."""
 
 
 def grub_menu(listing: Listing, volume: Volume) -> str:
@@ -37,7 +41,7 @@ def _entry(kernel: Kernel, volume: Volume) -> Iterator[str]:
     body = _chain(kernel.file) if kernel.kind == "uki" else list(_classic(kernel.file, volume))
     if body:
         yield f"menuentry {_quoted(kernel.name)} --id {_quoted(kernel.identifier)} {{"
-        yield from (f"\t{line}" for line in body)
+        yield from (f"\t{line}" for line in (*_MODULES, *body))
         yield "}"
 
 
