@@ -183,6 +183,48 @@ def test_each_installation_has_its_own_kernels(system: System) -> None:
     assert done.changes == ()
 
 
+@pytest.mark.parametrize("token", ["", ".x", "a/b", "EFI", "loader", " a", "a\n", "x" * 121])
+def test_tokens_that_cannot_be_one_are_refused(system: System, token: str) -> None:
+    """One that is EFI would make EFI/Linux the folder of a version."""
+    with pytest.raises(UsageError, match="entry token"):
+        _ = system.partition(token=f"literal:{token}").token
+    if token == token.strip():
+        system.write("etc/kernel/entry-token", f"{token}\n")
+    assert system.partition().token == MACHINE_ID
+
+
+def test_a_token_is_found_as_kernel_install_finds_it(system: System) -> None:
+    assert system.partition().token == MACHINE_ID
+    assert system.partition(token="os-id").token == "kit"
+    system.write("etc/kernel/entry-token", "written\nand more\n")
+    assert system.partition().token == "written"
+    assert system.partition(token="machine-id").token == MACHINE_ID
+    (system.path / "etc/kernel/entry-token").unlink()
+    system.write("etc/machine-id", "uninitialized\n")
+    assert system.partition().token == "kit"
+    system.write("etc/os-release", "ID=kit\nIMAGE_ID=image\n")
+    assert system.partition().token == "image"
+    system.write("etc/os-release", "")
+    with pytest.raises(InputError, match="says nothing of its token"):
+        _ = system.partition().token
+
+
+def test_both_kinds_of_one_version_go_with_all_they_have(system: System) -> None:
+    extra = system.outside / "fw.sysext.raw"
+    extra.write_bytes(b"fw")
+    image = system.outside / "vmlinuz"
+    image.write_bytes(b"kernel")
+    for version in ("6.1", "6.2"):
+        system.install(system.kernel(version), extras=(str(extra),))
+        system.install(image, version=version, layout="bls", cmdline="quiet")
+    removal.cleanup(system.partition(), keep=1)
+    assert {each.version for each in system.kernels()} == {"6.2"}
+    assert not [path for path in system.files() if "6.1" in path]
+    removal.remove(system.partition(), kernel_name(MACHINE_ID, "6.2"), layout="bls")
+    assert f"{UKIS}/{MACHINE_ID}-6.2.efi.extra.d/fw.sysext.raw" in system.files()
+    assert [each.kind for each in system.kernels()] == ["uki"]
+
+
 # --- Room ----------------------------------------------------------------------------------------
 
 

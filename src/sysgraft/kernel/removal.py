@@ -95,8 +95,8 @@ def take_off(partition: BootPartition, kernel: Kernel, record: Record) -> None:
     _forget(partition, kernel, record)
     record.note(*drop(partition.place, kernel.file))
     record.add("removed", kernel.name, file=kernel.file)
-    left = [other for other in Listing(partition).kernels if other.name == kernel.name]
-    if left:
+    # One with another counter has the same folders.
+    if any(e.kind == kernel.kind and e.name == kernel.name for e in Listing(partition).kernels):
         return
     for folder in dict.fromkeys(place.rpartition("/")[0] for place in kernel.files):
         if _is_own(folder, kernel):

@@ -26,11 +26,14 @@ _FIELDS: Final = {"os-image-id": "IMAGE_ID", "os-id": "ID"}
 _IDENTIFIER: Final = re.compile(r"[0-9a-f]{32}")
 _NAME: Final = re.compile(r'[^\x00-\x1f\x7f/\\:*?"<>|]{1,120}')
 """What FAT can hold, with room for a version in a name of 255 units."""
+_TAKEN: Final = frozenset({"efi", "loader", "sysgraft.new"})
+"""Folders of the partition that belong to all installations."""
 
 
 def is_token(text: str) -> bool:
-    """Whether it can begin the names of files."""
-    return bool(_NAME.fullmatch(text)) and not text.startswith(".") and text == text.strip()
+    """Whether it can begin the names of files, and be that of a folder of its own."""
+    is_name = bool(_NAME.fullmatch(text)) and not text.startswith(".") and text == text.strip()
+    return is_name and text.casefold() not in _TAKEN
 
 
 def find_token(root: str, wanted: str = AUTO) -> str:
