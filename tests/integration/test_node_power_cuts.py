@@ -6,63 +6,25 @@ nothing is tidied up either. A failure is an error of that call alone.
 
 from __future__ import annotations
 
-import errno
 import os
 import shutil
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
 
 import pytest
 
 from node_root import KAIROS, Root, listing, make_root
+from steps_kit import STEPS, PowerCutError, Steps, half_copied
 from sysgraft.host import renaming
 from sysgraft.node.candidates import candidates
 from sysgraft.node.node import Node, NodeOptions
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
     from pathlib import Path
 
-STEPS: Final = ("mkdir", "rename", "replace", "rmdir", "unlink", "link", "symlink", "fsync")
 ENTRIES: Final = ("active", "passive", "recovery")
 Sets = dict[str, dict[str, str | bytes]]
-
-
-class PowerCutError(BaseException):
-    """Nothing happens any more."""
-
-
-@dataclass
-class Steps:
-    """Counts calls that change something; from one of them on, or at it alone, they fail.
-
-    Attributes:
-        at: the number of the step that fails; 0 for none.
-        cut: whether that is a power cut.
-        done: how many were begun.
-    """
-
-    at: int = 0
-    cut: bool = True
-    done: int = 0
-    names: list[str] = field(default_factory=list)
-
-    def step(self, name: str) -> None:
-        self.done += 1
-        self.names.append(name)
-        if not self.at or self.done < self.at:
-            return
-        if self.cut:
-            raise PowerCutError(name)
-        if self.done == self.at:
-            raise OSError(errno.EIO, os.strerror(errno.EIO))
-
-    def wrap(self, name: str, call: Callable[..., Any]) -> Callable[..., Any]:
-        def stepped(*arguments: Any, **more: Any) -> Any:
-            self.step(name)
-            return call(*arguments, **more)
-
-        return stepped
 
 
 @dataclass(frozen=True)
@@ -176,15 +138,7 @@ def cut_short(
         patch.setattr("sysgraft.node.esp_sets.exchange", steps.wrap("exchange", exchange))
         syncing = steps.wrap("sync", renaming.sync_all)
         patch.setattr("sysgraft.node.leftovers.sync_all", syncing)
-        copied = shutil.copyfileobj
-
-        def half(incoming: Any, outgoing: Any, size: int) -> None:
-            outgoing.write(incoming.read(3))
-            outgoing.flush()
-            steps.step("copy")
-            copied(incoming, outgoing, size)
-
-        patch.setattr(shutil, "copyfileobj", half)
+        patch.setattr("sysgraft.node.esp_sets.copy_synced", half_copied(steps))
         try:
             done = root.run(*words)
         except PowerCutError:

@@ -105,12 +105,12 @@ def choose(
         require_loader(variables)
     if when == "once":
         _write_trial(variables, kernel.name)
-    else:
-        _end_trial(variables)
     if kernel.numbers:
         _tell_firmware(FirmwareEntries(variables), kernel, when, record)
     if has_loader or (when == "now" and loader.read(variables, loader.DEFAULT)):
         _tell_loader(variables, kernel, when, record)
+    if when == "now":
+        _end_trial(variables)
 
 
 def require_loader(variables: ChangingEfiVariables) -> None:

@@ -104,8 +104,8 @@ def install(
     """
     work = _Install(partition, read_image(image), options or InstallOptions())
     work.check(progress)
-    with partition.changing():
-        return work.carry_out(progress or NoProgress())
+    with partition.changing() as notes:
+        return work.carry_out(progress or NoProgress(), notes)
 
 
 class _Install:
@@ -202,8 +202,9 @@ class _Install:
 
     # --- Doing it ---------------------------------------------------------------------------------
 
-    def carry_out(self, progress: Progress) -> Installed:
+    def carry_out(self, progress: Progress, notes: tuple[str, ...]) -> Installed:
         """Write it, and see to what leads to it."""
+        self._record.note(*notes)
         keep, name = self._options.keep, self._name
         make_room(self._partition, self._sources(), name, keep=keep, record=self._record)
         self._keep_running()

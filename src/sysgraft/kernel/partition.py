@@ -21,7 +21,9 @@ from sysgraft.host.partition import partition_of_folder
 from sysgraft.host.places import below
 from sysgraft.host.remounting import writable
 from sysgraft.host.sysfs import read_text
+from sysgraft.kernel.naming import ENTRIES, UKIS
 from sysgraft.kernel.token import AUTO, find_token
+from sysgraft.node.esp_files import tidy
 from sysgraft.node.node import Node, NodeOptions
 from sysgraft.seal.volume import FolderVolume
 
@@ -132,12 +134,15 @@ class BootPartition:
         return read_text(self._node.files, _RELEASE) if self.is_live else ""
 
     @contextmanager
-    def changing(self) -> Iterator[None]:
+    def changing(self) -> Iterator[tuple[str, ...]]:
         """As long as the context lasts it is writable, and nobody else changes it.
 
+        Gives notes of what an interrupted command had left, and is gone.
+
         Raises:
-            OutputError: it cannot be made writable.
+            OutputError: it cannot be made writable, or a power cut has left what has to be checked.
             ToolError: somebody else does not end.
         """
         with folder_lock(self.place), writable(self.place):
-            yield
+            folders = (UKIS, ENTRIES, self.token)
+            yield tuple(note for folder in folders for note in tidy(self.place, folder))

@@ -47,7 +47,8 @@ def remove(partition: BootPartition, name: KernelName, *, layout: Layout = "auto
         OutputError: it cannot be removed.
     """
     record = Record()
-    with partition.changing():
+    with partition.changing() as notes:
+        record.note(*notes)
         listing = Listing(partition)
         found = [each for each in listing.of(name) if layout in ("auto", _LAYOUTS[each.kind])]
         for each in found:
@@ -167,7 +168,8 @@ def cleanup(
         for each in old_kernels(Listing(partition).own(partition.token), keep):
             record.add("would be removed", each.name, file=each.file)
         return record.done()
-    with partition.changing():
+    with partition.changing() as notes:
+        record.note(*notes)
         for each in old_kernels(Listing(partition).own(partition.token), keep):
             take_off(partition, each, record)
         remove_stage(partition.place, partition.token)

@@ -128,6 +128,24 @@ def _clear(place: str) -> None:
         settle(stage)
 
 
+def tidy(esp: str, folder: str) -> tuple[str, ...]:
+    """Remove what an interrupted command has left in the second folder of a folder.
+
+    Returns:
+        Notes for a person.
+
+    Raises:
+        InputError, OutputError: see `put_file`.
+    """
+    place = os.path.join(esp, folder)
+    try:
+        if not os.path.isdir(os.path.join(place, STAGE)):
+            return ()
+        return tuple(prepare_for_files(esp, place, ()))
+    except OSError as error:
+        raise cannot_write(error, place) from error
+
+
 def remove_stage(esp: str, folder: str) -> None:
     """Remove the second folder of a folder on the partition, and that one too if nothing is in it.
 
