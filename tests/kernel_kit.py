@@ -11,8 +11,9 @@ from sysgraft.formats import efivar, load_option
 from sysgraft.formats.device_path import Partition
 from sysgraft.formats.efivar import GLOBAL_VARIABLE
 from sysgraft.host.efivars_changing import ChangingEfivarsFolder
-from sysgraft.kernel.install import Installed, InstallOptions, install
+from sysgraft.kernel.install import Installed, install
 from sysgraft.kernel.listing import Listing
+from sysgraft.kernel.options import InstallOptions
 from sysgraft.kernel.partition import BootOptions, BootPartition
 from sysgraft.node.boot import LOADER_VARIABLES
 

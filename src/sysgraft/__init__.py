@@ -113,16 +113,16 @@ if TYPE_CHECKING:
     from sysgraft.image.uki_inspect import UkiInfo, inspect_uki
     from sysgraft.image.uki_verify import UkiVerification, UkiVerifyOptions, verify_uki
     from sysgraft.image.verify import Verification, VerifyOptions, verify_image
-    from sysgraft.kernel.default import bless as bless_kernel
     from sysgraft.kernel.default import set_default as set_default_kernel
-    from sysgraft.kernel.install import InstallOptions as KernelOptions
     from sysgraft.kernel.install import install as install_kernel
     from sysgraft.kernel.listing import Listing as KernelListing
     from sysgraft.kernel.naming import kernel_name
+    from sysgraft.kernel.options import InstallOptions as KernelOptions
     from sysgraft.kernel.partition import BootOptions as BootPartitionOptions
     from sysgraft.kernel.partition import BootPartition
     from sysgraft.kernel.removal import cleanup as cleanup_kernels
     from sysgraft.kernel.removal import remove as remove_kernel
+    from sysgraft.kernel.trial import bless as bless_kernel
     from sysgraft.lab.options import LabOptions
     from sysgraft.lab.report import LabReport
     from sysgraft.lab.run import run_lab
@@ -202,7 +202,7 @@ _HOMES = {
     "Installed": ("sysgraft.node.install", "Installed"),
     "IsoOptions": ("sysgraft.build.media.options", "IsoOptions"),
     "KernelListing": ("sysgraft.kernel.listing", "Listing"),
-    "KernelOptions": ("sysgraft.kernel.install", "InstallOptions"),
+    "KernelOptions": ("sysgraft.kernel.options", "InstallOptions"),
     "KeySetOptions": ("sysgraft.build.keyset", "KeySetOptions"),
     "LabOptions": ("sysgraft.lab.options", "LabOptions"),
     "LabReport": ("sysgraft.lab.report", "LabReport"),
@@ -246,7 +246,7 @@ _HOMES = {
     "Verification": ("sysgraft.image.verify", "Verification"),
     "VerifyOptions": ("sysgraft.image.verify", "VerifyOptions"),
     "activate_extensions": ("sysgraft.node.activate", "activate"),
-    "bless_kernel": ("sysgraft.kernel.default", "bless"),
+    "bless_kernel": ("sysgraft.kernel.trial", "bless"),
     "build_disk": ("sysgraft.build.media.disk", "build_disk"),
     "build_extension": ("sysgraft.build.extension", "build_extension"),
     "build_firmware": ("sysgraft.build.firmware_set.build", "build_firmware"),

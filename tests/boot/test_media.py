@@ -60,7 +60,7 @@ INSTALLED: Final = r"""
 root=/run/target
 mkdir -p $root/etc $root/efi/EFI/Linux $root/usr/lib
 cp /usr/lib/os-release $root/usr/lib/
-cp --parents -r /usr/lib/systemd/systemd /usr/lib/systemd/libsystemd-shared-* $root/ 2> /dev/null
+cp --parents /usr/lib/*/systemd/libsystemd-shared-* $root/
 sysgraft node install /run/media --root $root --esp $root/efi > "$SYSGRAFT_RESULTS/install" 2>&1
 echo "install $?" >> "$SYSGRAFT_RESULTS/install"
 sysgraft node list --root $root --esp $root/efi --json > "$SYSGRAFT_RESULTS/installed"

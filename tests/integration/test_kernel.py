@@ -15,7 +15,7 @@ from sysgraft.errors import InputError, OutputError, SysgraftError, UsageError
 from sysgraft.formats import load_option
 from sysgraft.formats.device_path import file_of, partition_of
 from sysgraft.formats.efivar import GLOBAL_VARIABLE
-from sysgraft.kernel import default, removal
+from sysgraft.kernel import default, removal, trial
 from sysgraft.kernel.naming import kernel_name
 from sysgraft.node.boot import LOADER_VARIABLES
 
@@ -87,7 +87,8 @@ def test_a_kernel_with_its_initrds_becomes_an_entry_of_type_1(system: System) ->
     text = (system.esp / done.kernel.file).read_text()
     assert text == (
         "title      Kit 1\nversion    6.1\n"
-        f"machine-id {MACHINE_ID}\nsort-key   kit\noptions    root=LABEL=x quiet\n"
+        f"machine-id {MACHINE_ID}\nsort-key   kit\n"
+        f"options    root=LABEL=x quiet systemd.machine_id={MACHINE_ID}\n"
         f"linux      /{folder}/linux\n"
         f"initrd     /{folder}/microcode.img\ninitrd     /{folder}/initrd.img\n"
     )
@@ -147,7 +148,7 @@ def test_an_old_stub_would_lose_what_lies_beside_it(system: System) -> None:
     extra = system.outside / "fw.sysext.raw"
     extra.write_bytes(b"fw")
     image = system.kernel("6.1", stub="254.9")
-    with pytest.raises(InputError, match="boot counter"):
+    with pytest.raises(InputError, match="while boots are counted"):
         system.install(image, extras=(str(extra),), tries=3)
     system.install(image, extras=(str(extra),))
 
@@ -309,10 +310,10 @@ def test_the_boot_loader_starts_a_kernel_once_and_then_if_it_came_up(system: Sys
     system.boot(new.identifier)
     system.variables.remove("LoaderEntryOneShot", LOADER_VARIABLES)
     (system.esp / new.file).rename(system.esp / UKIS / f"{MACHINE_ID}-6.2+2-1.efi")
-    done = default.bless(system.partition())
+    done = trial.bless(system.variables)
     assert [each.what for each in done.changes] == ["default"]
     assert system.said_to_loader("LoaderEntryDefault") == new.identifier
-    assert default.bless(system.partition()).changes == ()
+    assert trial.bless(system.variables).changes == ()
 
 
 def test_a_kernel_that_does_not_come_up_changes_nothing(system: System) -> None:
@@ -321,11 +322,11 @@ def test_a_kernel_that_does_not_come_up_changes_nothing(system: System) -> None:
     system.install(system.kernel("6.2"), default="once")
     system.variables.remove("LoaderEntryOneShot", LOADER_VARIABLES)
     system.boot(f"{NAME}.efi")
-    done = default.bless(system.partition())
+    done = trial.bless(system.variables)
     assert done.changes == ()
     assert "did not come up" in done.notes[0]
     assert system.said_to_loader("LoaderEntryDefault") == f"{NAME}.efi"
-    assert default.bless(system.partition()).notes == ()
+    assert trial.bless(system.variables).notes == ()
 
 
 def test_the_firmware_starts_a_kernel_once_and_then_if_it_came_up(system: System) -> None:
@@ -349,7 +350,7 @@ def test_the_firmware_starts_a_kernel_once_and_then_if_it_came_up(system: System
     system.variables.remove("BootNext", GLOBAL_VARIABLE)
     system.boot(f"{MACHINE_ID}-6.2.efi", number=2)
     assert [each.version for each in system.kernels() if each.default] == ["6.1"]
-    default.bless(system.partition())
+    trial.bless(system.variables)
     assert system.numbers("BootOrder") == (2, 1, 0, 7)
     assert [each.version for each in system.kernels() if each.default] == ["6.2"]
     # Who removes the old one takes its entry along.
@@ -374,18 +375,21 @@ def test_a_boot_loader_that_heeds_nothing_is_told_nothing(system: System) -> Non
 
 def test_an_entry_of_another_partition_is_left_alone(system: System) -> None:
     other = WHERE._replace(uuid=WHERE.uuid.__class__(int=5))
+    system.firmware("BootOrder", 7)
     system.install(system.kernel("6.1"), on=system.partition(where=other), boot_entry=True)
-    assert system.numbers("BootOrder") == (0,)
+    assert system.numbers("BootOrder") == (7, 0)
     (kernel,) = system.kernels()
     assert kernel.numbers == ()
     removal.remove(system.partition(), kernel_name(MACHINE_ID, "6.1"))
-    assert system.numbers("BootOrder") == (0,)
+    assert system.numbers("BootOrder") == (7, 0)
 
 
 def test_shim_is_told_which_kernel(system: System) -> None:
-    done = system.install(
-        system.kernel("6.1"), boot_entry=True, shim="EFI/kit/shimx64.efi", default="now"
-    )
+    words: dict[str, Any] = {"boot_entry": True, "shim": "EFI/kit/shimx64.efi", "default": "now"}
+    with pytest.raises(InputError, match="no such file on the partition"):
+        system.install(system.kernel("6.1"), **words)
+    system.write("efi/EFI/kit/shimx64.efi", b"shim")
+    done = system.install(system.kernel("6.1"), **words)
     found = system.variables.read("Boot0000", GLOBAL_VARIABLE)
     assert found is not None
     option = load_option.parse(found.data)
@@ -457,7 +461,7 @@ def test_grub_gets_an_entry_for_each_kernel(system: System, tmp_path: Path) -> N
         f"menuentry '{MACHINE_ID}-6.2' --id '{MACHINE_ID}-6.2.conf' {{\n"
         "\tinsmod part_gpt\n\tinsmod fat\n"
         f"\tsearch --no-floppy --file --set=root '{folder}/linux'\n"
-        f"\tlinux '{folder}/linux' 'root=LABEL=a;b' 'quiet'\n"
+        f"\tlinux '{folder}/linux' 'root=LABEL=a;b' 'quiet' 'systemd.machine_id={MACHINE_ID}'\n"
         f"\tinitrd '{folder}/initrd.img'\n}}\n"
         "menuentry 'it'\\''s-6.1' --id 'it'\\''s-6.1.efi' {\n"
         "\tinsmod part_gpt\n\tinsmod fat\n"

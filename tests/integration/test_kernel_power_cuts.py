@@ -17,7 +17,7 @@ from steps_kit import STEPS, PowerCutError, Steps, half_copied
 from sysgraft.errors import SysgraftError
 from sysgraft.formats.efivar import GLOBAL_VARIABLE
 from sysgraft.host import renaming
-from sysgraft.kernel import default, removal
+from sysgraft.kernel import removal, trial
 from sysgraft.kernel.naming import kernel_name
 
 if TYPE_CHECKING:
@@ -70,7 +70,7 @@ def remove(system: System) -> object:
 
 
 def bless(system: System) -> object:
-    return default.bless(system.partition())
+    return trial.bless(system.variables)
 
 
 def on_trial(system: System) -> None:

@@ -8,7 +8,7 @@ import pytest
 from test_schemas import errors_of
 
 from command import sysgraft
-from kernel_kit import MACHINE_ID, make_system
+from kernel_kit import EFIVARS, MACHINE_ID, make_system
 from sysgraft.cli import kernel_change
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ def test_what_changes(system: System) -> None:
     whats = [each["what"] for each in done["changes"]]
     assert whats == ["default", "installed", "boot entry", "started next"]
     held("set-default", "6.2")
-    held("bless")
+    held("bless", "--efivars", system.path / EFIVARS)
     held("install", system.kernel("6.3"), "--tries", "3")
     held("install", system.kernel("6.3"), "--tries", "2")
     held("remove", "6.2")

@@ -6,15 +6,19 @@ from typing import TYPE_CHECKING
 
 from sysgraft.cli.kernel_common import boot_partition, kernel_json
 from sysgraft.cli.node_common import changes_json
+from sysgraft.host.efivars import EFIVARFS
+from sysgraft.host.efivars_changing import ChangingEfivarsFolder
 from sysgraft.kernel import default as starting
-from sysgraft.kernel import removal
-from sysgraft.kernel.install import InstallOptions, install
+from sysgraft.kernel import removal, trial
+from sysgraft.kernel.install import install
 from sysgraft.kernel.naming import kernel_name
+from sysgraft.kernel.options import InstallOptions
 
 if TYPE_CHECKING:
     import argparse
 
     from sysgraft.cli.output import Output
+    from sysgraft.kernel.options import When
     from sysgraft.node.changes import Changes
 
 
@@ -48,14 +52,16 @@ def run_remove(arguments: argparse.Namespace, out: Output) -> int:
 
 def run_set_default(arguments: argparse.Namespace, out: Output) -> int:
     """``kernel set-default``."""
-    when: starting.When = "once" if arguments.once else "now"
+    when: When = "once" if arguments.once else "now"
     changes = starting.set_default(boot_partition(arguments), arguments.name, when=when)
     return _show("set-default", changes, out)
 
 
 def run_bless(arguments: argparse.Namespace, out: Output) -> int:
     """``kernel bless``."""
-    return _show("bless", starting.bless(boot_partition(arguments)), out)
+    variables = ChangingEfivarsFolder(arguments.efivars or EFIVARFS)
+    variables.require_writable()
+    return _show("bless", trial.bless(variables), out)
 
 
 def run_cleanup(arguments: argparse.Namespace, out: Output) -> int:

@@ -125,7 +125,13 @@ examples:
   sysgraft kernel set-default fedora-6.12.0-1.efi --once
 """
 
-BLESS: Final[Options] = [*_WHERE, *JSON]
+BLESS: Final[Options] = [
+    (
+        ("--efivars",),
+        value("DIR", "the firmware's variables (default: /sys/firmware/efi/efivars)", default=""),
+    ),
+    *JSON,
+]
 BLESS_EXAMPLE: Final = """\
 Makes the kernel that runs the default if it was on trial, as the unit of `kernel plugin` does once
 the boot is complete; does nothing otherwise.

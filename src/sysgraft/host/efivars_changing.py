@@ -28,11 +28,13 @@ if TYPE_CHECKING:
 STORED: Final = efivar.NON_VOLATILE | efivar.BOOTSERVICE_ACCESS | efivar.RUNTIME_ACCESS
 """Attributes of what a boot loader or firmware is to find at the next start (UEFI §3.3)."""
 
-# linux/fs.h: FS_IOC_GETFLAGS, FS_IOC_SETFLAGS, FS_IMMUTABLE_FL; the first two of 64-bit machines.
-_GET_FLAGS: Final = 0x80086601
-_SET_FLAGS: Final = 0x40086602
+# linux/fs.h: FS_IOC_GETFLAGS, FS_IOC_SETFLAGS, FS_IMMUTABLE_FL. The first two have the size of a
+# long in them, and are given an int.
+_LONG: Final = struct.calcsize("l") << 16
+_GET_FLAGS: Final = 0x80006601 | _LONG
+_SET_FLAGS: Final = 0x40006602 | _LONG
 _IMMUTABLE: Final = 0x10
-_FLAGS: Final = struct.Struct("=l")
+_FLAGS: Final = struct.Struct("=i4x")
 
 
 class ChangingEfiVariables(EfiVariables, Protocol):
@@ -94,10 +96,15 @@ class ChangingEfivarsFolder(EfivarsFolder):
             with atomic_output(path, replace=True) as file:
                 file.write(content)
             return
+        is_new = not os.path.lexists(path)
         try:
             with _changeable(path):
                 _write_at_once(path, content)
         except OSError as error:
+            # Linux before 6.14 leaves an empty file, which nobody can read.
+            if is_new:
+                with contextlib.suppress(OSError):
+                    os.unlink(path)
             raise cannot_write(error, path) from error
 
     def remove(self, name: str, guid: UUID) -> None:

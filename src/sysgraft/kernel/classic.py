@@ -26,7 +26,7 @@ _CMDLINES: Final = ("etc/kernel/cmdline", "usr/lib/kernel/cmdline")
 _RUNNING: Final = "proc/cmdline"
 _MAX_CMDLINE: Final = 64 << 10
 # What a boot loader added for itself (GRUB, systemd-boot, syslinux).
-_OF_LOADER: Final = re.compile(r"(BOOT_IMAGE|initrd)=\S*")
+_OF_LOADER: Final = re.compile(r"(?<!\S)(BOOT_IMAGE|initrd)=\S*")
 _OS_RELEASE: Final = ("etc/os-release", "usr/lib/os-release")
 _NAME: Final = re.compile(r"[A-Za-z0-9._+~@=,-]{1,200}")
 
@@ -69,13 +69,16 @@ def entry_text(
         InputError: nothing says a command line.
     """
     system = SysfsFolder(root)
+    options = cmdline or _cmdline(system)
+    if name.token == machine_id(system):
+        options += f" systemd.machine_id={name.token}"
     release = _release(system)
     lines = [
         ("title", title or release.get("PRETTY_NAME", "") or name.token),
         ("version", name.version),
         ("machine-id", machine_id(system)),
         ("sort-key", release.get("IMAGE_ID", "") or release.get("ID", "")),
-        ("options", cmdline or _cmdline(system)),
+        ("options", options),
         ("linux", f"/{name.folder}/{files[0]}"),
         *(("initrd", f"/{name.folder}/{each}") for each in files[1:]),
     ]
@@ -99,9 +102,10 @@ def _release(files: SysfsFolder) -> dict[str, str]:
 def _cmdline(files: SysfsFolder) -> str:
     """As kernel-install: written down, else what this system was started with."""
     for place in _CMDLINES:
-        text = read_text(files, place, _MAX_CMDLINE)
-        if text:
-            return " ".join(text.split())
+        lines = read_text(files, place, _MAX_CMDLINE).splitlines()
+        words = [w for line in lines if not line.lstrip().startswith("#") for w in line.split()]
+        if words:
+            return " ".join(words)
     running = read_text(files, _RUNNING, _MAX_CMDLINE)
     if not running:
         raise InputError(

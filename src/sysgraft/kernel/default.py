@@ -1,36 +1,28 @@
 """Which kernel is started next: always, once, or always after it has once come up.
 
 systemd-boot is told by its variables, the firmware by its own list. A kernel that is on trial is
-started once, and a variable of ours says so; when it has come up (`bless`) it becomes the default.
-If it does not, the machine starts what it started before: since a boot loader would by itself take
-the newest kernel it finds, it is told first that what runs now is the default.
+started once, and a variable of ours says so; when it has come up (`sysgraft.kernel.trial`) it
+becomes the default. If it does not, the machine starts what it started before: since a boot loader
+would by itself take the newest kernel it finds, it is told first that what runs now is the default.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, Literal
-from uuid import NAMESPACE_DNS, uuid5
+from typing import TYPE_CHECKING
 
 from sysgraft.errors import InputError, UsageError
 from sysgraft.formats.load_option import variable_name
-from sysgraft.kernel import loader
-from sysgraft.kernel.firmware_entries import CURRENT, FirmwareEntries
+from sysgraft.kernel import loader, trial
+from sysgraft.kernel.firmware_entries import NEXT, FirmwareEntries
 from sysgraft.kernel.listing import Listing
 from sysgraft.node.changes import Record
 
 if TYPE_CHECKING:
     from sysgraft.host.efivars_changing import ChangingEfiVariables
     from sysgraft.kernel.listing import Kernel
+    from sysgraft.kernel.options import When
     from sysgraft.kernel.partition import BootPartition
     from sysgraft.node.changes import Changes
-
-When = Literal["keep", "once", "now"]
-WHENS: Final[tuple[When, ...]] = ("keep", "once", "now")
-
-VENDOR: Final = uuid5(NAMESPACE_DNS, "sysgraft-kernel")
-"""The vendor of `TRIAL`."""
-TRIAL: Final = "KernelTrial"
-"""Has the name of the kernel that is to become the default once it has come up, in UTF-16."""
 
 
 def set_default(partition: BootPartition, name: str, *, when: When = "now") -> Changes:
@@ -42,7 +34,7 @@ def set_default(partition: BootPartition, name: str, *, when: When = "now") -> C
         when: ``once`` or ``now``.
 
     Raises:
-        UsageError: there is no such kernel, or several are meant.
+        UsageError: there is no such kernel, several are meant, or it never came up.
         InputError: there are no EFI variables, or nothing that would start it.
         OutputError: they cannot be written.
     """
@@ -50,8 +42,13 @@ def set_default(partition: BootPartition, name: str, *, when: When = "now") -> C
     variables = require_variables(partition)
     listing = Listing(partition)
     kernel = _find(listing, name)
-    if when == "once":
-        keep_running(variables, listing, record)
+    if kernel.is_bad and when == "now":
+        raise UsageError(
+            f"{kernel.identifier} was tried as often as it may be, and never came up",
+            hint="try it once more with --once, or install it again",
+        )
+    if when == "once" and not is_alone(listing, kernel.identifier, record):
+        keep_running(variables, listing, kernel.identifier, record)
     choose(variables, listing, kernel, when, record)
     return record.done()
 
@@ -88,6 +85,9 @@ def _find(listing: Listing, name: str) -> Kernel:
     return found[0]
 
 
+# --- Telling -------------------------------------------------------------------------------------
+
+
 def choose(
     variables: ChangingEfiVariables, listing: Listing, kernel: Kernel, when: When, record: Record
 ) -> None:
@@ -97,20 +97,20 @@ def choose(
         InputError: there is neither.
         OutputError: variables cannot be written.
     """
-    has_loader = loader.can_be_told(variables)
     if when == "keep":
         _tell_of_another_default(listing, kernel, record)
         return
+    has_loader = loader.can_be_told(variables)
     if not kernel.numbers:
         require_loader(variables)
     if when == "once":
-        _write_trial(variables, kernel.name)
+        trial.begin(variables, kernel.identifier)
     if kernel.numbers:
         _tell_firmware(FirmwareEntries(variables), kernel, when, record)
     if has_loader or (when == "now" and loader.read(variables, loader.DEFAULT)):
         _tell_loader(variables, kernel, when, record)
     if when == "now":
-        _end_trial(variables)
+        _forget_trial(variables, listing)
 
 
 def require_loader(variables: ChangingEfiVariables) -> None:
@@ -129,18 +129,14 @@ def _tell_of_another_default(listing: Listing, kernel: Kernel, record: Record) -
         record.note(f"the default stays {other.identifier}; --default changes it")
 
 
-def keep_running(variables: ChangingEfiVariables, listing: Listing, record: Record) -> None:
-    """Have a boot loader start what runs now, rather than the newest that it finds.
-
-    Raises:
-        OutputError: the variable cannot be written.
-    """
-    running = next((each for each in listing.kernels if each.booted), None)
-    told = loader.read(variables, loader.DEFAULT).casefold()
-    if running is None or told in {each.identifier.casefold() for each in listing.kernels}:
-        return
-    loader.write(variables, loader.DEFAULT, running.identifier)
-    record.add("default", running.name, where=loader.DEFAULT)
+def _tell_firmware(entries: FirmwareEntries, kernel: Kernel, when: When, record: Record) -> None:
+    number = kernel.numbers[0]
+    where = variable_name(number)
+    if when == "once":
+        entries.try_next(number)
+        record.add("started next", kernel.name, where=where)
+    elif entries.put_first(number):
+        record.add("default", kernel.name, where=where)
 
 
 def _tell_loader(
@@ -155,62 +151,63 @@ def _tell_loader(
     record.add("started next" if when == "once" else "default", kernel.name, where=variable)
 
 
-def _tell_firmware(entries: FirmwareEntries, kernel: Kernel, when: When, record: Record) -> None:
-    number = kernel.numbers[0]
-    where = variable_name(number)
-    if when == "once":
-        entries.try_next(number)
-        record.add("started next", kernel.name, where=where)
-    elif entries.put_first(number):
-        record.add("default", kernel.name, where=where)
+def _forget_trial(variables: ChangingEfiVariables, listing: Listing) -> None:
+    """End a trial, also one that has not begun yet."""
+    name = trial.of(variables)
+    if not name:
+        return
+    if loader.read(variables, loader.ONCE).casefold() == name.casefold():
+        loader.remove(variables, loader.ONCE)
+    entries = FirmwareEntries(variables)
+    numbers = {n for e in listing.kernels if e.identifier == name for n in e.numbers}
+    if numbers & set(entries.numbers(NEXT)):
+        entries.cancel_next()
+    trial.end(variables)
 
 
-# --- After it has come up ------------------------------------------------------------------------
+# --- Before a trial ------------------------------------------------------------------------------
 
 
-def bless(partition: BootPartition) -> Changes:
-    """Make the kernel that runs the default, if it was on trial; otherwise the trial is over.
+def is_alone(listing: Listing, identifier: str, record: Record) -> bool:
+    """Whether a trial of an entry would be none, since it is what runs or the default.
+
+    Then there is nothing to go back to, which is noted.
+    """
+    wanted = identifier.casefold()
+    same = (e for e in listing.kernels if e.identifier.casefold() == wanted)
+    found = any(each.booted or each.default for each in same)
+    if found:
+        record.note(f"{identifier} is what runs or the default: there is no other to go back to")
+    return found
+
+
+def keep_running(
+    variables: ChangingEfiVariables, listing: Listing, identifier: str, record: Record
+) -> None:
+    """Have a boot loader start what runs now, rather than the newest that it finds.
+
+    Args:
+        variables: the firmware's.
+        listing: of the kernels before the trial.
+        identifier: of the entry on trial.
+        record: gets what was told.
 
     Raises:
-        InputError: there are no EFI variables.
-        OutputError: they cannot be written.
+        InputError: nobody knows what runs, and a boot loader would choose.
+        OutputError: the variable cannot be written.
     """
-    record = Record()
-    variables = require_variables(partition)
-    trial = _trial(variables)
-    if not trial:
-        return record.done()
-    listing = Listing(partition)
-    kernel = _running(listing, variables, trial)
-    if kernel is None:
-        record.note(f"{trial} was to be tried, and did not come up: what was the default stays it")
-        _end_trial(variables)
-        return record.done()
-    choose(variables, listing, kernel, "now", record)
-    return record.done()
-
-
-def _running(listing: Listing, variables: ChangingEfiVariables, trial: str) -> Kernel | None:
-    """The kernel on trial, if it runs; by the firmware's own entry, if that started it."""
-    for each in listing.kernels:
-        if each.name.casefold() != trial.casefold() or not each.booted:
-            continue
-        current = FirmwareEntries(variables).numbers(CURRENT)
-        own = tuple(number for number in each.numbers if number in current)
-        # What a boot loader has started is told to that, whatever else the firmware has.
-        return each._replace(numbers=own if not loader.read(variables, loader.INFO) else ())
-    return None
-
-
-def _trial(variables: ChangingEfiVariables) -> str:
-    found = variables.read(TRIAL, VENDOR)
-    return "" if found is None else found.data.decode("utf-16-le", "replace").partition("\0")[0]
-
-
-def _write_trial(variables: ChangingEfiVariables, name: str) -> None:
-    variables.write(TRIAL, VENDOR, name.encode("utf-16-le") + b"\0\0")
-
-
-def _end_trial(variables: ChangingEfiVariables) -> None:
-    if variables.read(TRIAL, VENDOR) is not None:
-        variables.remove(TRIAL, VENDOR)
+    told = loader.read(variables, loader.DEFAULT).casefold()
+    others = {each.identifier.casefold() for each in listing.kernels} - {identifier.casefold()}
+    if told in others:
+        return
+    listed = next((each.identifier for each in listing.kernels if each.booted), "")
+    running = listed or loader.running(variables)
+    if running and running.casefold() != identifier.casefold():
+        loader.write(variables, loader.DEFAULT, running)
+        record.add("default", running, where=loader.DEFAULT)
+    elif loader.can_be_told(variables):
+        raise InputError(
+            "nobody knows which entry runs, and the boot loader would start the newest one",
+            file=variables.source,
+            hint="choose a default first: sysgraft kernel set-default NAME",
+        )

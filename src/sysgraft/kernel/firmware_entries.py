@@ -7,9 +7,10 @@ have taken are left alone.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
-from sysgraft.errors import FormatError, OutputError
+from sysgraft.errors import InputError, OutputError
 from sysgraft.formats import load_option
 from sysgraft.formats.device_path import file_of, file_path, partition_of
 from sysgraft.formats.efivar import GLOBAL_VARIABLE
@@ -45,13 +46,11 @@ class FirmwareEntries:
         found: dict[int, LoadOption] = {}
         for name in self._variables.names(GLOBAL_VARIABLE):
             number = load_option.number_of(name)
-            data = None if number is None else self._read(name)
-            if number is None or data is None:
+            if number is None:
                 continue
-            try:
-                found[number] = load_option.parse(data)
-            except FormatError:
-                continue
+            # Firmware and failed writes leave all kinds of things; others' are not ours to judge.
+            with suppress(InputError):
+                found[number] = load_option.parse(self._read(name) or b"")
         return found
 
     def numbers(self, name: str) -> tuple[int, ...]:
@@ -73,6 +72,9 @@ class FirmwareEntries:
     def add(self, title: str, partition: Partition, path: str, data: bytes = b"") -> int:
         """Have an entry for a file: its number. One there is, is taken; a new one is tried last.
 
+        Where the firmware has no list it goes by rules of its own, and is not given one: then the
+        new entry would be the first.
+
         Args:
             title: what the firmware's menu shows.
             partition: the file is on.
@@ -89,13 +91,17 @@ class FirmwareEntries:
         if taken.get(number) != option:
             self._write(variable_name(number), load_option.serialise(option))
         order = self.numbers(ORDER)
-        if number not in order:
+        if order and number not in order:
             self._write(ORDER, load_option.serialise_numbers((*order, number)))
         return number
 
     def try_next(self, number: int) -> None:
         """Have an entry started at the next boot, and only then."""
         self._write(NEXT, load_option.serialise_numbers([number]))
+
+    def cancel_next(self) -> None:
+        """Have nothing started only once."""
+        self._variables.remove(NEXT, GLOBAL_VARIABLE)
 
     def put_first(self, number: int) -> bool:
         """Have an entry tried before all others; whether it was not already."""

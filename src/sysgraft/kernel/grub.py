@@ -39,7 +39,8 @@ def grub_menu(listing: Listing, volume: Volume) -> str:
 
 def _entry(kernel: Kernel, volume: Volume) -> Iterator[str]:
     body = _chain(kernel.file) if kernel.kind == "uki" else list(_classic(kernel.file, volume))
-    if body:
+    # What cannot be written down would be the name of another file.
+    if body and "".join((kernel.identifier, *body)).isprintable():
         yield f"menuentry {_quoted(kernel.name)} --id {_quoted(kernel.identifier)} {{"
         yield from (f"\t{line}" for line in (*_MODULES, *body))
         yield "}"
@@ -72,5 +73,4 @@ def _path(text: str) -> str:
 
 def _quoted(text: str) -> str:
     """As GRUB's shell takes it literally (GRUB manual, "Quoting")."""
-    plain = "".join(c for c in text if c.isprintable())
-    return "'" + plain.replace("'", "'\\''") + "'"
+    return "'" + text.replace("'", "'\\''") + "'"

@@ -20,7 +20,7 @@ from sysgraft.kernel.firmware_entries import CURRENT, NEXT, ORDER, FirmwareEntri
 from sysgraft.kernel.naming import ENTRIES, ENTRY, UKI, UKIS, KernelName
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
     from sysgraft.formats.device_path import Partition
     from sysgraft.formats.load_option import LoadOption
@@ -43,10 +43,12 @@ class Kernel(NamedTuple):
         left: tries that are left; None without counting.
         done: tries that were made.
         files: paths of all that it consists of, with sizes in bytes.
+        proven: whether the kernel itself, or its entry, says the version that is in its name.
         booted: whether it runs.
         default: whether it is what the loader or firmware starts by itself, where that is set.
         once: whether it is what is started next, once.
         numbers: of the firmware's entries that start it.
+        users: other entries that need a file of it.
     """
 
     kind: Kind
@@ -57,10 +59,12 @@ class Kernel(NamedTuple):
     left: int | None
     done: int | None
     files: Mapping[str, int]
+    proven: bool = False
     booted: bool = False
     default: bool = False
     once: bool = False
     numbers: tuple[int, ...] = ()
+    users: tuple[str, ...] = ()
 
     @property
     def identifier(self) -> str:
@@ -96,13 +100,14 @@ class Listing:
     @cached_property
     def kernels(self) -> tuple[Kernel, ...]:
         """All of them, the newest version first, own and others'."""
-        found = [self._marked(each) for each in (*self._ukis(), *self._entries())]
-        found.sort(key=lambda each: each.file)
-        return tuple(sorted(found, key=lambda each: version.key(each.version), reverse=True))
+        found = sorted((*self._ukis(), *self._entries()), key=lambda each: each.file)
+        found.sort(key=lambda each: version.key(each.version), reverse=True)
+        return tuple(_shared([self._marked(each, found) for each in found]))
 
     def own(self, token: str) -> tuple[Kernel, ...]:
-        """Those of a token."""
-        return tuple(each for each in self.kernels if each.token.casefold() == token.casefold())
+        """Those of a token, as far as that is certain: what may go when nobody looks."""
+        wanted = token.casefold()
+        return tuple(e for e in self.kernels if e.proven and e.token.casefold() == wanted)
 
     def of(self, name: KernelName) -> tuple[Kernel, ...]:
         """Those of one version, whatever counters they have."""
@@ -117,9 +122,11 @@ class Listing:
             path = f"{UKIS}/{each.name}"
             counted = bls.split_counter(each.name)
             name = counted.name[: -len(UKI)]
-            token, release = self._split(name, self._uname(path))
-            files = dict(self._sizes(path, bls.extra_folder(path)))
-            yield Kernel("uki", path, name, token, release, counted.left, counted.done, files)
+            token, release, proven = self._split(name, self._uname(path))
+            # The folder is the same whatever the counter is.
+            files = dict(self._sizes(path, bls.extra_folder(f"{UKIS}/{name}{UKI}")))
+            counts = counted.left, counted.done
+            yield Kernel("uki", path, name, token, release, *counts, files, proven)
 
     def _entries(self) -> Iterator[Kernel]:
         for each in self._volume.entries(ENTRIES):
@@ -129,11 +136,12 @@ class Listing:
             counted = bls.split_counter(each.name)
             name = counted.name[: -len(ENTRY)]
             settings = self._settings(path)
-            token, release = self._split(name, settings.version)
+            token, release, proven = self._split(name, settings.version)
             image = (settings.linux or settings.efi or settings.uki).strip("/\\")
             parts = [path, image, *(e.strip("/\\") for e in settings.initrds)]
             files = dict(self._sizes(*filter(None, parts), *_extra(image)))
-            yield Kernel("entry", path, name, token, release, counted.left, counted.done, files)
+            counts = counted.left, counted.done
+            yield Kernel("entry", path, name, token, release, *counts, files, proven)
 
     def _settings(self, path: str) -> bls.Entry:
         try:
@@ -153,14 +161,17 @@ class Listing:
             self.notes.append(f"{path}: no boot loader would start it: {error}")
             return ""
 
-    def _split(self, name: str, release: str) -> tuple[str, str]:
-        """Token and version in a name, by what the kernel says of itself, else by our own token."""
+    def _split(self, name: str, release: str) -> tuple[str, str, bool]:
+        """Token and version in a name, by what the kernel says of itself, else by our own token.
+
+        The latter is a guess: a token may begin with another one.
+        """
         if release and name.endswith(f"-{release}"):
-            return name[: -len(release) - 1], release
+            return name[: -len(release) - 1], release, True
         token = self._own_token
         if token and name.casefold().startswith(f"{token}-".casefold()):
-            return token, name[len(token) + 1 :]
-        return "", release
+            return token, name[len(token) + 1 :], False
+        return "", release, False
 
     @cached_property
     def _own_token(self) -> str:
@@ -184,24 +195,36 @@ class Listing:
 
     # --- What boots -------------------------------------------------------------------------------
 
-    def _marked(self, kernel: Kernel) -> Kernel:
+    def _marked(self, kernel: Kernel, among: Sequence[Kernel]) -> Kernel:
         numbers = tuple(n for n, path in self._firmware_files.items() if path == _path(kernel))
-        variables = self._partition.variables
-        default = loader.is_meant(self._default, kernel.identifier)
-        once = bool(variables) and loader.is_meant(self._once, kernel.identifier)
+        default = kernel is self._first(among, self._default)
         if self._is_started_by_firmware:
             default = self._order[:1] != () and self._order[0] in numbers
-        once |= bool(set(self._next) & set(numbers))
-        return kernel._replace(
-            booted=self._is_booted(kernel), default=default, once=once, numbers=numbers
-        )
+        once = kernel is self._first(among, self._once) or bool(set(self._next) & set(numbers))
+        booted = self._is_booted(kernel, among)
+        return kernel._replace(booted=booted, default=default, once=once, numbers=numbers)
 
-    def _is_booted(self, kernel: Kernel) -> bool:
-        entry = self._partition.boot.entry
-        if entry:
-            return entry.casefold() == kernel.name.casefold()
-        running = self._partition.running_version
-        return bool(running) and kernel.version == running
+    def _first(self, among: Sequence[Kernel], pattern: str) -> Kernel | None:
+        """What a variable or a pattern means: one of that name, else the newest of many."""
+        exact = (e for e in among if e.identifier.casefold() == pattern.casefold())
+        wild = (e for e in among if loader.is_meant(pattern, e.identifier))
+        return next(exact, None) or next(wild, None)
+
+    def _is_booted(self, kernel: Kernel, among: Sequence[Kernel]) -> bool:
+        """By what was started; where that is nothing of this partition, by the version."""
+        running = self._running.casefold()
+        names = {each.identifier.casefold() for each in among}
+        if running in names:
+            return kernel.identifier.casefold() == running
+        if running in {each.name.casefold() for each in among}:
+            return kernel.name.casefold() == running
+        release = self._partition.running_version
+        return bool(release) and kernel.version == release
+
+    @cached_property
+    def _running(self) -> str:
+        variables = self._partition.variables
+        return loader.running(variables) if variables else ""
 
     @cached_property
     def _default(self) -> str:
@@ -244,6 +267,22 @@ class Listing:
     @cached_property
     def _current(self) -> tuple[int, ...]:
         return self._firmware.numbers(CURRENT) if self._firmware else ()
+
+
+def _shared(kernels: Sequence[Kernel]) -> Iterator[Kernel]:
+    """Each with the entries that need a file of it; what runs or is next by them is so itself."""
+    for each in kernels:
+        users = [
+            other
+            for other in kernels
+            if other.name != each.name and not other.files.keys().isdisjoint(each.files)
+        ]
+        yield each._replace(
+            booted=each.booted or any(other.booted for other in users),
+            default=each.default or any(other.default for other in users),
+            once=each.once or any(other.once for other in users),
+            users=tuple(other.identifier for other in users),
+        )
 
 
 def _extra(image: str) -> tuple[str, ...]:

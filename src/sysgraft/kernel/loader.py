@@ -9,9 +9,11 @@ name of an entry's file without its counter, in UTF-16 with a NUL (systemd's BOO
 from __future__ import annotations
 
 import fnmatch
+import re
 from typing import TYPE_CHECKING, Final
 
 from sysgraft.errors import InputError
+from sysgraft.formats import bls
 from sysgraft.node.boot import LOADER_VARIABLES
 
 if TYPE_CHECKING:
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
 DEFAULT: Final = "LoaderEntryDefault"
 ONCE: Final = "LoaderEntryOneShot"
 SELECTED: Final = "LoaderEntrySelected"
+_PROFILE: Final = re.compile(r"(?<=\.efi)@[0-9]+$", re.IGNORECASE)
 INFO: Final = "LoaderInfo"
 """Set by the loader at each start: there is none if the firmware started the kernel itself."""
 FEATURES: Final = "LoaderFeatures"
@@ -62,6 +65,20 @@ def remove(variables: ChangingEfiVariables, name: str) -> None:
         variables.remove(name, LOADER_VARIABLES)
 
 
+def running(variables: ChangingEfiVariables) -> str:
+    """What was started, as the loader calls it: the name of its file without the boot counter.
+
+    Told by the boot loader, else by the stub of what the firmware started itself; empty if nobody
+    tells.
+    """
+    for name in (SELECTED, "StubImageIdentifier"):
+        file = read(variables, name).replace("\\", "/").rpartition("/")[2]
+        if file:
+            # linux.efi@1 is a profile of the image linux.efi.
+            return bls.split_counter(_PROFILE.sub("", file)).name
+    return ""
+
+
 def configured(volume: Volume) -> str:
     """The pattern of the default entry in ``loader.conf``; the last one counts, empty if none."""
     try:
@@ -76,4 +93,6 @@ def configured(volume: Volume) -> str:
 
 def is_meant(pattern: str, identifier: str) -> bool:
     """Whether a variable or a pattern of ``loader.conf`` means an entry, whatever the case."""
+    if pattern.casefold() == identifier.casefold():
+        return True
     return bool(pattern) and fnmatch.fnmatchcase(identifier.lower(), pattern.lower())

@@ -14,12 +14,13 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Final
 
 from sysgraft.errors import InputError
+from sysgraft.host.chroot import is_chroot
 from sysgraft.host.efivars import EFIVARFS
 from sysgraft.host.efivars_changing import ChangingEfivarsFolder
 from sysgraft.host.locking import folder_lock
 from sysgraft.host.partition import partition_of_folder
 from sysgraft.host.places import below
-from sysgraft.host.remounting import writable
+from sysgraft.host.remounting import mount_of_folder, writable
 from sysgraft.host.sysfs import read_text
 from sysgraft.kernel.naming import ENTRIES, UKIS
 from sysgraft.kernel.token import AUTO, find_token
@@ -32,8 +33,8 @@ if TYPE_CHECKING:
 
     from sysgraft.formats.device_path import Partition
     from sysgraft.host.efivars_changing import ChangingEfiVariables
-    from sysgraft.node.boot import Boot
 
+_FAT: Final = "vfat"
 _RELEASE: Final = "proc/sys/kernel/osrelease"
 
 
@@ -93,8 +94,8 @@ class BootPartition:
 
     @property
     def is_live(self) -> bool:
-        """Whether it is that of the running system."""
-        return self._node.is_live
+        """Whether it is that of the running system; not where an image is built in a chroot."""
+        return self._node.is_live and not (self.root == "/" and is_chroot())
 
     @property
     def volume(self) -> FolderVolume:
@@ -109,7 +110,7 @@ class BootPartition:
     @cached_property
     def variables(self) -> ChangingEfiVariables | None:
         """The firmware's variables; None where there are none, or it is not our firmware."""
-        if not self._node.has_uefi:
+        if not (self.is_live and self._node.has_uefi):
             return None
         return ChangingEfivarsFolder(below(self.root, EFIVARFS))
 
@@ -118,15 +119,13 @@ class BootPartition:
         """The partition as firmware names it; None if it cannot be told."""
         if self._options.where is not None or not self.is_live:
             return self._options.where
+        mount = mount_of_folder(self.place)
+        if mount is None or mount.kind != _FAT:
+            return None  # no firmware reads it
         try:
             return partition_of_folder(self.place).partition
         except InputError:
             return None
-
-    @cached_property
-    def boot(self) -> Boot:
-        """How the running system was started."""
-        return self._node.boot
 
     @cached_property
     def running_version(self) -> str:

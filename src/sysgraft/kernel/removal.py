@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 from sysgraft.base import version
 from sysgraft.errors import InputError, UsageError
 from sysgraft.formats import bls
-from sysgraft.kernel import loader
+from sysgraft.kernel import loader, trial
 from sysgraft.kernel.firmware_entries import FirmwareEntries
 from sysgraft.kernel.listing import Listing
 from sysgraft.kernel.naming import UKI, UKIS, Layout
@@ -20,8 +20,9 @@ from sysgraft.node.changes import Record
 from sysgraft.node.esp_files import drop, remove_stage
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
+    from sysgraft.host.efivars_changing import ChangingEfiVariables
     from sysgraft.kernel.listing import Kernel
     from sysgraft.kernel.naming import KernelName
     from sysgraft.kernel.partition import BootPartition
@@ -53,6 +54,7 @@ def remove(partition: BootPartition, name: KernelName, *, layout: Layout = "auto
         found = [each for each in listing.of(name) if layout in ("auto", _LAYOUTS[each.kind])]
         for each in found:
             require_not_running(each)
+        require_unused(found)
         if found and not _others(listing, found):
             record.note("that was the last kernel of this partition: nothing there boots any more")
         for each in found:
@@ -74,6 +76,17 @@ def require_not_running(kernel: Kernel) -> None:
             file=kernel.file,
             hint="start another one first: sysgraft kernel set-default NAME",
         )
+
+
+def require_unused(kernels: Sequence[Kernel]) -> None:
+    """Raise `InputError` if an entry that stays needs a file of these."""
+    going = {each.identifier for each in kernels}
+    for each in kernels:
+        staying = [user for user in each.users if user not in going]
+        if staying:
+            raise InputError(
+                f"{staying[0]} needs it too", file=each.file, hint="remove that entry first"
+            )
 
 
 def _others(listing: Listing, found: Iterable[Kernel]) -> list[Kernel]:
@@ -117,14 +130,28 @@ def _forget(partition: BootPartition, kernel: Kernel, record: Record) -> None:
     variables = partition.variables
     if variables is None:
         return
-    for name in (loader.ONCE, loader.DEFAULT):
-        if loader.read(variables, name).casefold() == kernel.identifier.casefold():
-            loader.remove(variables, name)
-            record.add("no longer default", kernel.name, where=name)
+    wanted = kernel.identifier.casefold()
+    if loader.read(variables, loader.ONCE).casefold() == wanted:
+        loader.remove(variables, loader.ONCE)
+        record.add("no longer next", kernel.name, where=loader.ONCE)
+    if loader.read(variables, loader.DEFAULT).casefold() == wanted:
+        _replace_default(variables, kernel, record)
+    if trial.of(variables).casefold() == wanted:
+        trial.end(variables)
     if kernel.numbers:
         FirmwareEntries(variables).remove(kernel.numbers)
         for number in kernel.numbers:
             record.add("removed", kernel.name, where=f"Boot{number:04X}")
+
+
+def _replace_default(variables: ChangingEfiVariables, kernel: Kernel, record: Record) -> None:
+    """What runs becomes the default, rather than the newest there is."""
+    running = loader.running(variables)
+    if running and running.casefold() != kernel.identifier.casefold():
+        loader.write(variables, loader.DEFAULT, running)
+    else:
+        loader.remove(variables, loader.DEFAULT)
+    record.add("no longer default", kernel.name, where=loader.DEFAULT)
 
 
 def old_kernels(kernels: Iterable[Kernel], keep: int, *, also: str = "") -> tuple[Kernel, ...]:
@@ -143,7 +170,7 @@ def old_kernels(kernels: Iterable[Kernel], keep: int, *, also: str = "") -> tupl
     if keep < 1:
         raise UsageError(f"{keep} kernels to keep; one at least has to stay")
     found = tuple(kernels)
-    needed = {e.version for e in found if e.booted or e.default or e.once} | {also}
+    needed = {e.version for e in found if e.booted or e.default or e.once or e.users} | {also}
     good = {each.version for each in found if not each.is_bad}
     newest = sorted(good, key=version.key, reverse=True)[:keep]
     return tuple(e for e in found if e.version not in needed and e.version not in newest)

@@ -24,8 +24,8 @@ _MACHINE_ID: Final = "etc/machine-id"
 _OS_RELEASE: Final = ("etc/os-release", "usr/lib/os-release")
 _FIELDS: Final = {"os-image-id": "IMAGE_ID", "os-id": "ID"}
 _IDENTIFIER: Final = re.compile(r"[0-9a-f]{32}")
-_NAME: Final = re.compile(r'[^\x00-\x1f\x7f/\\:*?"<>|]{1,120}')
-"""What FAT can hold, with room for a version in a name of 255 units."""
+_NAME: Final = re.compile(r'[^\x00-\x1f\x7f/\\:*?"<>|\[\]]{1,120}')
+"""What FAT can hold, without what would be a pattern to a boot loader; with room for a version."""
 _TAKEN: Final = frozenset({"efi", "loader", "sysgraft.new"})
 """Folders of the partition that belong to all installations."""
 

@@ -10,6 +10,7 @@ both names; then nothing is deleted before a check of the file system.
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 from typing import TYPE_CHECKING, Final
@@ -21,6 +22,8 @@ from sysgraft.host.synced import copy_synced
 from sysgraft.node.leftovers import STAGE, empty, prepare_for_files, settle
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from sysgraft.base.progress import Progress
 
 _DRAFT: Final = "DRAFT"
@@ -33,6 +36,7 @@ def put_file(
     source: str | bytes,
     *,
     grow: bool = False,
+    check: Callable[[], None] | None = None,
     progress: Progress | None = None,
 ) -> tuple[str, ...]:
     """Put a file in place; a boot finds the old one there, or the new one, or none if none was.
@@ -42,6 +46,7 @@ def put_file(
         path: of the file on it.
         source: a file, or what is to be in it.
         grow: whether its folder may grow for a new name.
+        check: called when all of it is written, and before it gets its name.
         progress: told of what is copied.
 
     Returns:
@@ -59,6 +64,8 @@ def put_file(
         try:
             _write(source, draft, progress)
             settle(os.path.dirname(draft))
+            if check is not None:
+                check()
             _give_name(draft, place)
         except BaseException:
             # Also what was exchanged is on the disk before the other is deleted.
@@ -85,13 +92,28 @@ def drop(esp: str, path: str) -> tuple[str, ...]:
     try:
         if not os.path.lexists(place):
             return ()
-        notes = _prepared(esp, place, grow=True)
+        try:
+            notes = _prepared(esp, place, grow=True)
+        except OSError as error:
+            if error.errno != errno.ENOSPC:
+                raise
+            # Not even a folder fits any more: then room is made the simple way.
+            return _delete(place)
         os.rename(place, os.path.join(os.path.dirname(place), STAGE, _DRAFT))
         settle(place)
         _clear(place)
     except OSError as error:
         raise cannot_write(error, place) from error
     return notes
+
+
+def _delete(place: str) -> tuple[str, ...]:
+    if os.path.isdir(place) and not os.path.islink(place):
+        shutil.rmtree(place)
+    else:
+        os.unlink(place)
+    settle(place)
+    return (f"{place}: deleted in place, since the partition is full",)
 
 
 def _prepared(esp: str, place: str, *, grow: bool) -> tuple[str, ...]:
@@ -154,10 +176,10 @@ def remove_stage(esp: str, folder: str) -> None:
     """
     place = os.path.join(esp, folder)
     try:
-        if set(os.listdir(place)) <= {STAGE}:
+        if not os.path.islink(place) and set(os.listdir(place)) <= {STAGE}:
             shutil.rmtree(place)
             settle(place)
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         pass
     except OSError as error:
         raise cannot_write(error, place) from error

@@ -31,7 +31,7 @@ class FatFolder(NamedTuple):
         starts: the first cluster of each folder in it, by name in small letters.
         free: how many entries are free in it, run by run.
         files: the first cluster of each file in it, by name.
-        drafts: the first cluster of each file in its second folder, by name.
+        drafts: the first cluster of everything in its second folder, by name.
     """
 
     path: str
@@ -43,9 +43,9 @@ class FatFolder(NamedTuple):
     def problem(self, name: str) -> str:
         """What is wrong with a folder in it after a power cut; empty if nothing is."""
         for draft, cluster in self.drafts.items():
-            for other, each in self.files.items():
+            for other, each in (*self.files.items(), *self.starts.items()):
                 if each == cluster:
-                    return f"{name}/{draft} and {other} are one and the same file"
+                    return f"{name}/{draft} and {other} are one and the same"
         start = self.starts.get(name.lower())
         if start is None:
             return ""
@@ -104,7 +104,8 @@ def _drafts(
     entry = next((e for e in found if e.is_dir and e.name.lower() == second.lower()), None)
     if entry is None or not _start(volume, above, entry):
         return {}
-    return _files(volume.list(f"{above}/{entry.name}"))
+    inside = volume.list(f"{above}/{entry.name}")
+    return {each.name: each.first_cluster for each in inside if each.first_cluster}
 
 
 def _files(found: Iterable[fat.Entry]) -> dict[str, int]:

@@ -7,7 +7,7 @@ is known of its boot, and what is done for "now" is refused.
 from __future__ import annotations
 
 import os
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Final
@@ -235,8 +235,10 @@ class Node:
         make_plain_folder(store.root, store.folder)
         with ExitStack() as locks:
             locks.enter_context(folder_lock(store.folder))
-            if self.esp:
-                locks.enter_context(folder_lock(self.esp))
+            # What is about the store alone works without the partition.
+            with suppress(InputError):
+                if self.esp:
+                    locks.enter_context(folder_lock(self.esp))
             yield
 
     @cached_property

@@ -17,8 +17,9 @@ from sysgraft.errors import UsageError
 from sysgraft.formats import efivar
 from sysgraft.host.efivars import EFIVARFS
 from sysgraft.host.file_tree import LINK, TreeFile, write_files
-from sysgraft.kernel.default import TRIAL, VENDOR, WHENS, When
+from sysgraft.kernel.options import WHENS, When
 from sysgraft.kernel.removal import old_kernels
+from sysgraft.kernel.trial import TRIAL, VENDOR
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
