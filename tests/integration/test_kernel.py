@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from command import sysgraft
-from kernel_kit import MACHINE_ID, UKIS, WHERE, make_system
+from kernel_kit import EFIVARS, MACHINE_ID, UKIS, WHERE, make_system, uki
 from node_root import listing
 from sysgraft.errors import InputError, OutputError, SysgraftError, UsageError
 from sysgraft.formats import load_option
@@ -430,6 +431,193 @@ def test_a_name_that_is_not_there_is_told_with_those_that_are(system: System) ->
     assert f"{NAME}.efi" in caught.value.hint
     default.set_default(system.partition(), NAME)
     assert system.said_to_loader("LoaderEntryDefault") == f"{NAME}.efi"
+
+
+# --- What runs, by whatever name -----------------------------------------------------------------
+
+
+def test_a_uki_and_an_entry_of_one_version_are_two(system: System) -> None:
+    image = system.outside / "vmlinuz"
+    image.write_bytes(b"kernel")
+    system.install(image, version="6.1", layout="bls", cmdline="quiet")
+    system.boot(f"{NAME}.conf")
+    system.install(system.kernel("6.1"), default="once")
+    assert system.said_to_loader("LoaderEntryDefault") == f"{NAME}.conf"
+    assert [e.identifier for e in system.kernels() if e.booted] == [f"{NAME}.conf"]
+    # It did not come up; the one of the same name that did is not it.
+    system.variables.remove("LoaderEntryOneShot", LOADER_VARIABLES)
+    assert "did not come up" in trial.bless(system.variables).notes[0]
+    assert system.said_to_loader("LoaderEntryDefault") == f"{NAME}.conf"
+    removal.remove(system.partition(), kernel_name(MACHINE_ID, "6.1"), layout="uki")
+
+
+def test_what_runs_by_an_entry_of_another_name_stays(system: System) -> None:
+    for version in ("6.1", "6.2", "6.3"):
+        system.install(system.kernel(version))
+    system.write("efi/loader/entries/prod.conf", f"title p\nuki /EFI/Linux/{NAME}.efi\n")
+    system.boot("prod.conf")
+    removal.cleanup(system.partition(), keep=1)
+    assert [e.version for e in system.kernels() if e.kind == "uki"] == ["6.3", "6.1"]
+    with pytest.raises(InputError, match="what this system runs"):
+        removal.remove(system.partition(), kernel_name(MACHINE_ID, "6.1"))
+    system.boot(f"{MACHINE_ID}-6.3.efi")
+    with pytest.raises(InputError, match=r"prod\.conf needs it too"):
+        removal.remove(system.partition(), kernel_name(MACHINE_ID, "6.1"))
+
+
+def test_what_runs_behind_another_boot_loader_is_known_by_its_version(system: System) -> None:
+    system.install(system.kernel("6.1"))
+    system.boot("grub.conf")
+    system.write("proc/sys/kernel/osrelease", "6.1\n")
+    with pytest.raises(InputError, match="what this system runs"):
+        removal.remove(system.partition(), kernel_name(MACHINE_ID, "6.1"))
+
+
+def test_only_what_is_certainly_ours_goes_by_itself(system: System) -> None:
+    """A token may be the beginning of another one, and a rescue entry begin with it."""
+    partition = system.partition(token="fedora")
+    for version in ("6.1", "6.2"):
+        system.install(system.kernel(version), on=partition)
+    system.write(f"efi/{UKIS}/fedora-test-6.0.efi", uki(""))
+    system.write("efi/loader/entries/fedora-rescue.conf", "title r\nlinux /r/linux\n")
+    removal.cleanup(partition, keep=1)
+    assert [path for path in system.files() if "fedora" in path] == [
+        f"{UKIS}/fedora-6.2.efi",
+        f"{UKIS}/fedora-test-6.0.efi",
+        "loader/entries/fedora-rescue.conf",
+    ]
+
+
+def test_debians_versions_have_a_plus_that_old_counters_are_taken_for(system: System) -> None:
+    image = system.kernel("6.12.57+deb13-amd64")
+    extra = system.outside / "fw.sysext.raw"
+    extra.write_bytes(b"fw")
+    with pytest.raises(InputError, match="would not find what lies beside it"):
+        system.install(image, extras=(str(extra),), tries=3)
+    done = system.install(image, extras=(str(extra),), default="keep")
+    assert any("extra.d" in path for path in done.kernel.files)
+    system.install(system.kernel("6.12.58+deb13-amd64"), tries=3)
+
+
+# --- Trials that would be none -------------------------------------------------------------------
+
+
+def test_what_runs_is_not_tried_again(system: System) -> None:
+    system.install(system.kernel("6.1"))
+    system.boot(f"{NAME}.efi")
+    done = system.install(system.kernel("6.1", body=b"again"), default="once")
+    assert "is no trial" in done.changes.notes[0]
+    assert system.said_to_loader("LoaderEntryOneShot") == ""
+
+
+def test_a_default_that_is_tried_again_is_no_longer_the_default(system: System) -> None:
+    for version in ("6.1", "6.2"):
+        system.install(system.kernel(version))
+    system.boot(f"{NAME}.efi")
+    system.loader("LoaderEntryDefault", f"{MACHINE_ID}-6.2.efi")
+    system.install(system.kernel("6.2", body=b"again"), default="once")
+    assert system.said_to_loader("LoaderEntryDefault") == f"{NAME}.efi"
+
+
+def test_a_firmware_without_a_list_is_given_none(system: System) -> None:
+    system.install(system.kernel("6.1"), boot_entry=True, default="once")
+    assert system.numbers("BootOrder") == ()
+    assert system.numbers("BootNext") == (0,)
+
+
+def test_a_trial_that_is_to_come_is_not_over(system: System) -> None:
+    system.install(system.kernel("6.1"))
+    system.boot(f"{NAME}.efi")
+    for words in ({"default": "once"}, {"default": "once", "boot_entry": True}):
+        system.install(system.kernel("6.2"), **words)
+        assert trial.bless(system.variables).notes == ()
+        assert trial.of(system.variables) == f"{MACHINE_ID}-6.2.efi"
+        default.set_default(system.partition(), NAME)
+        assert system.said_to_loader("LoaderEntryOneShot") == ""
+        assert system.numbers("BootNext") == ()
+        assert trial.of(system.variables) == ""
+
+
+def test_a_failed_installation_is_no_trial(system: System, monkeypatch: pytest.MonkeyPatch) -> None:
+    system.install(system.kernel("6.1"))
+    system.boot(f"{NAME}.efi")
+
+    def full(*_: object, **__: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("sysgraft.node.esp_files.copy_synced", full)
+    with pytest.raises(OutputError):
+        system.install(system.kernel("6.2"), default="once")
+    assert system.said_to_loader("LoaderEntryDefault") == ""
+    assert trial.of(system.variables) == ""
+
+
+def test_a_default_that_is_removed_gives_way_to_what_runs(system: System) -> None:
+    for version in ("6.1", "6.2", "6.3"):
+        system.install(system.kernel(version))
+    system.boot(f"{NAME}.efi")
+    default.set_default(system.partition(), "6.2")
+    default.set_default(system.partition(), "6.3", when="once")
+    for version in ("6.2", "6.3"):
+        removal.remove(system.partition(), kernel_name(MACHINE_ID, version))
+    assert system.said_to_loader("LoaderEntryDefault") == f"{NAME}.efi"
+    assert trial.of(system.variables) == ""
+
+
+def test_a_kernel_that_never_came_up_is_no_default(system: System) -> None:
+    bad = system.install(system.kernel("6.3"), tries=1).kernel
+    (system.esp / bad.file).rename(system.esp / UKIS / f"{MACHINE_ID}-6.3+0-1.efi")
+    with pytest.raises(UsageError, match="never came up"):
+        default.set_default(system.partition(), "6.3")
+    with pytest.raises(UsageError, match="--tries and --default now"):
+        system.install(system.kernel("6.3"), tries=1, default="now")
+
+
+# --- Odd partitions ------------------------------------------------------------------------------
+
+
+def test_variables_that_nobody_can_read_are_passed_over(system: System) -> None:
+    place = system.path / EFIVARS / f"Boot0009-{GLOBAL_VARIABLE}"
+    place.write_bytes(b"")
+    system.firmware("BootOrder", 9)
+    done = system.install(system.kernel("6.1"), boot_entry=True)
+    assert done.kernel.numbers == (0,)
+
+
+def test_an_image_that_changes_is_not_installed(
+    system: System, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    image = system.kernel("6.1")
+
+    def copied(source: str, target: str, **_: object) -> None:
+        with open(target, "xb") as file:
+            file.write(b"half")
+        os.utime(source, (1, 1))
+
+    monkeypatch.setattr("sysgraft.node.esp_files.copy_synced", copied)
+    with pytest.raises(InputError, match="changed while"):
+        system.install(image)
+    assert system.kernels() == ()
+
+
+def test_a_full_partition_can_be_emptied(system: System, monkeypatch: pytest.MonkeyPatch) -> None:
+    system.install(system.kernel("6.1"))
+    shutil.rmtree(system.esp / UKIS / "SYSGRAFT.NEW")
+
+    def full(*_: object, **__: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "mkdir", full)
+        done = removal.remove(system.partition(), kernel_name(MACHINE_ID, "6.1"))
+    assert "deleted in place" in "".join(done.notes)
+    assert system.kernels() == ()
+
+
+def test_a_thousand_kernels_are_listed(system: System) -> None:
+    for number in range(1000):
+        system.write(f"efi/{UKIS}/{MACHINE_ID}-{number}.efi", uki(str(number)))
+    assert len(system.kernels()) == 1000
 
 
 # --- GRUB ----------------------------------------------------------------------------------------

@@ -169,15 +169,15 @@ def _forget_trial(variables: ChangingEfiVariables, listing: Listing) -> None:
 
 
 def is_alone(listing: Listing, identifier: str, record: Record) -> bool:
-    """Whether a trial of an entry would be none, since it is what runs or the default.
+    """Whether a trial of an entry would be none: it is what runs, or what the firmware starts.
 
     Then there is nothing to go back to, which is noted.
     """
     wanted = identifier.casefold()
     same = (e for e in listing.kernels if e.identifier.casefold() == wanted)
-    found = any(each.booted or each.default for each in same)
+    found = any(each.booted or (each.default and each.numbers) for each in same)
     if found:
-        record.note(f"{identifier} is what runs or the default: there is no other to go back to")
+        record.note(f"{identifier} is no trial: it is what runs or what the firmware starts anyway")
     return found
 
 

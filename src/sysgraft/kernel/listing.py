@@ -17,6 +17,7 @@ from sysgraft.formats import bls, pe, uki
 from sysgraft.formats.device_path import file_of, partition_of
 from sysgraft.kernel import loader
 from sysgraft.kernel.firmware_entries import CURRENT, NEXT, ORDER, FirmwareEntries
+from sysgraft.kernel.marking import meant, shared
 from sysgraft.kernel.naming import ENTRIES, ENTRY, UKI, UKIS, KernelName
 
 if TYPE_CHECKING:
@@ -102,7 +103,7 @@ class Listing:
         """All of them, the newest version first, own and others'."""
         found = sorted((*self._ukis(), *self._entries()), key=lambda each: each.file)
         found.sort(key=lambda each: version.key(each.version), reverse=True)
-        return tuple(_shared([self._marked(each, found) for each in found]))
+        return tuple(shared([self._marked(each) for each in self._with_booted(found)]))
 
     def own(self, token: str) -> tuple[Kernel, ...]:
         """Those of a token, as far as that is certain: what may go when nobody looks."""
@@ -195,31 +196,23 @@ class Listing:
 
     # --- What boots -------------------------------------------------------------------------------
 
-    def _marked(self, kernel: Kernel, among: Sequence[Kernel]) -> Kernel:
+    def _marked(self, kernel: Kernel) -> Kernel:
         numbers = tuple(n for n, path in self._firmware_files.items() if path == _path(kernel))
-        default = kernel is self._first(among, self._default)
+        default = kernel.default
         if self._is_started_by_firmware:
             default = self._order[:1] != () and self._order[0] in numbers
-        once = kernel is self._first(among, self._once) or bool(set(self._next) & set(numbers))
-        booted = self._is_booted(kernel, among)
-        return kernel._replace(booted=booted, default=default, once=once, numbers=numbers)
+        once = kernel.once or bool(set(self._next) & set(numbers))
+        return kernel._replace(default=default, once=once, numbers=numbers)
 
-    def _first(self, among: Sequence[Kernel], pattern: str) -> Kernel | None:
-        """What a variable or a pattern means: one of that name, else the newest of many."""
-        exact = (e for e in among if e.identifier.casefold() == pattern.casefold())
-        wild = (e for e in among if loader.is_meant(pattern, e.identifier))
-        return next(exact, None) or next(wild, None)
-
-    def _is_booted(self, kernel: Kernel, among: Sequence[Kernel]) -> bool:
-        """By what was started; where that is nothing of this partition, by the version."""
-        running = self._running.casefold()
-        names = {each.identifier.casefold() for each in among}
-        if running in names:
-            return kernel.identifier.casefold() == running
-        if running in {each.name.casefold() for each in among}:
-            return kernel.name.casefold() == running
+    def _with_booted(self, kernels: Sequence[Kernel]) -> Iterator[Kernel]:
+        """With what the loader tells; what runs is told by the version where that is nothing."""
+        default = meant(kernels, self._default)
+        once = meant(kernels, self._once)
+        told = meant(kernels, self._running, whole=False)
         release = self._partition.running_version
-        return bool(release) and kernel.version == release
+        for each in kernels:
+            booted = each in told if told else bool(release) and each.version == release
+            yield each._replace(booted=booted, default=each in default, once=each in once)
 
     @cached_property
     def _running(self) -> str:
@@ -267,22 +260,6 @@ class Listing:
     @cached_property
     def _current(self) -> tuple[int, ...]:
         return self._firmware.numbers(CURRENT) if self._firmware else ()
-
-
-def _shared(kernels: Sequence[Kernel]) -> Iterator[Kernel]:
-    """Each with the entries that need a file of it; what runs or is next by them is so itself."""
-    for each in kernels:
-        users = [
-            other
-            for other in kernels
-            if other.name != each.name and not other.files.keys().isdisjoint(each.files)
-        ]
-        yield each._replace(
-            booted=each.booted or any(other.booted for other in users),
-            default=each.default or any(other.default for other in users),
-            once=each.once or any(other.once for other in users),
-            users=tuple(other.identifier for other in users),
-        )
 
 
 def _extra(image: str) -> tuple[str, ...]:
