@@ -71,7 +71,7 @@ INSTALL: Final[Options] = [
 ]
 INSTALL_EXAMPLE: Final = """\
 Puts a kernel on the boot partition. A boot finds all of it or nothing, whenever the power fails.
-Nothing is written if there is no room, the image is cut short, or Secure Boot would refuse it.
+Nothing is written if there is no room, the image is cut short, or Secure Boot would refuse the UKI.
 
 examples:
   sysgraft kernel install /usr/lib/modules/6.12.0-1/vmlinuz-virt.efi --tries 3 --keep 3
