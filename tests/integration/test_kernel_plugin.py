@@ -90,6 +90,29 @@ def test_removing_is_for_ukis_whatever_the_layout(tmp_path: Path) -> None:
     ]
 
 
+@pytest.mark.parametrize("command", ["add", "remove"])
+def test_what_is_about_entries_of_type_1_leaves_ukis_alone(tmp_path: Path, command: str) -> None:
+    """kernel-install of systemd 258 and newer with ``--entry-type=type1``."""
+    more = {"KERNEL_INSTALL_BOOT_ENTRY_TYPE": "type1"}
+    assert call(tmp_path, command, "6.1", "/efi/t/6.1", "/k.efi", env=more) == []
+
+
+def test_entries_of_other_names_are_refused(tmp_path: Path) -> None:
+    more = {"KERNEL_INSTALL_ENTRY_NAME": "a b-6.1"}
+    assert len(call(tmp_path, "remove", "6.1", "/efi/t/6.1", env=more)) == 1
+    with pytest.raises(subprocess.CalledProcessError):
+        call(tmp_path, "remove", "6.1", "/efi/t/6.1", env={"KERNEL_INSTALL_ENTRY_NAME": "img"})
+
+
+def test_what_a_generator_put_beside_the_uki_comes_along(tmp_path: Path) -> None:
+    call(tmp_path, "list", "6.1")
+    beside = tmp_path / "staging/uki.efi.extra.d"
+    beside.mkdir()
+    (beside / "a b.addon.efi").write_bytes(b"addon")
+    ((*words,),) = call(tmp_path, "add", "6.1", "/efi/t/6.1", "/k.efi")
+    assert words[words.index("--extra") + 1] == str(beside / "a b.addon.efi")
+
+
 def test_the_firmware_is_told_only_where_there_is_one(tmp_path: Path) -> None:
     ((*words,),) = call(
         tmp_path, "add", "6.1", "/efi/t/6.1", "/k.efi", boot_entry=True, default="once", grow=True
