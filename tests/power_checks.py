@@ -115,6 +115,7 @@ Kind = Literal[
     "shared",  # clusters of two files
     "chain",  # a chain that meets a free cluster, or is too short
     "start",  # a folder that begins nowhere
+    "parent",  # a folder that was moved and names the one it was in before as the one above
     "names",  # parts of long names, names that are there twice, a folder without "."
     "other",
 ]
@@ -129,6 +130,7 @@ _KINDS: Final[tuple[tuple[str, Kind], ...]] = (
     (r"FATs differ", "fats differ"),
     (r"Contains a free cluster|cluster chain length is", "chain"),
     (r"Start does point to root directory", "start"),
+    (r"Invalid '\.\.' entry", "parent"),
     (r"long file ?name|Long filename|Duplicate directory|Expected a valid '", "names"),
 )
 _SHARED: Final = re.compile(r"(/.+?) +and (/.+?) share clusters")

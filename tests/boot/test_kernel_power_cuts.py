@@ -146,8 +146,8 @@ def test_each_kernel_is_whole_or_not_there(scene: Scene, part: str, tmp_path: Pa
         assert found in (before, after), f"{state.label}: {found}"
         seen.append(found)
         state.write_volume_to(tmp_path / "volume")
-        complaints = {each.kind for each in fsck_fat(tmp_path / "volume")}
-        assert "other" not in complaints, state.label
+        complaints = {each.kind: each.text for each in fsck_fat(tmp_path / "volume")}
+        assert "other" not in complaints, f"{state.label}: {complaints['other']}"
         fsck_repair(tmp_path / "volume")
         mended = scene.kernels(BytesBlob((tmp_path / "volume").read_bytes()))
         assert mended in (before, after), f"{state.label}: {mended} once it was mended"
