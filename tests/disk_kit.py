@@ -19,7 +19,8 @@ SIZE: Final = 12 << 20
 MIB: Final = 1 << 20
 MACHINE_ID: Final = "0123456789abcdef0123456789abcdef"
 
-EXT4: Final = bytes(1080) + b"\x53\xef" + bytes(4096)
+EXT4: Final = bytes(1080) + b"\x53\xef" + bytes(42) + b"\x42" + bytes(4096)
+"""With extents, which ext3 has not."""
 LUKS: Final = b"LUKS\xba\xbe\0\1" + bytes(4096)
 LVM: Final = bytes(512) + b"LABELONE" + bytes(16) + b"LVM2 001" + bytes(4096)
 SWAP_ID: Final = UUID("11111111-2222-4333-8444-555555555555")

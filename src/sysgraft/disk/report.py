@@ -45,10 +45,12 @@ class Mend(NamedTuple):
     Attributes:
         why: what it does, in words.
         command: its words; empty where only a person can do it.
+        lines: the same as lines of a script that ends at the first failure, where it is several.
     """
 
     why: str
     command: tuple[str, ...] = ()
+    lines: tuple[str, ...] = ()
 
 
 class Rule(NamedTuple):

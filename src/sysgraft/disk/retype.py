@@ -12,16 +12,19 @@ from typing import TYPE_CHECKING, Final
 
 from sysgraft.disk import saving
 from sysgraft.disk.check import CheckOptions, survey
-from sysgraft.disk.opening import Machine, open_disk
+from sysgraft.disk.kickstart import shell_line
+from sysgraft.disk.opening import Machine, open_disk, refuse_held
 from sysgraft.disk.roles import contradicts, type_of
+from sysgraft.disk.rules_table import STALE
 from sysgraft.errors import InputError, OutputError, UsageError
+from sysgraft.formats import volume_signature
 from sysgraft.formats.gpt import GROWFS, NO_AUTO
 from sysgraft.formats.gpt_edit import Change, edit
 from sysgraft.host.block import forget_cached
 from sysgraft.host.patching import patch
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
     from uuid import UUID
 
     from sysgraft.disk.opening import Disk
@@ -30,7 +33,14 @@ if TYPE_CHECKING:
     from sysgraft.formats.gpt_edit import Edit
     from sysgraft.formats.gpt_tables import Tables
 
-_NEVER: Final = ("tables-overlap", "partitions-overlap", "partition-outside")
+_NEVER: Final = (
+    "backup-foreign",
+    "backups-differ",
+    "tables-overlap",
+    "partitions-overlap",
+    "partition-outside",
+    "usable-outside",
+)
 """Flaws of a table that nothing is written to."""
 
 _REPAIRED: Final = {
@@ -125,17 +135,21 @@ def retype(path: str, options: RetypeOptions) -> RetypeReport:
         OutputError: it, or the file it is saved in, cannot be written.
     """
     with open_disk(path, options.machine) as disk:
+        refuse_held(disk)
         tables = _writable_tables(disk)
         scene = survey(
             disk, CheckOptions(options.root, options.arch, options.roles, options.machine)
         )
         wanted, notes = _wanted(scene, options)
+        notes = (*notes, *_disk_notes(disk, tables))
         repaired = _repaired(disk, tables, force=options.force)
         after = edit(tables, [_change(each) for each in wanted])
         report = RetypeReport(path, scene.arch, wanted, repaired, "", written=False, notes=notes)
         if options.dry_run or not any(after.writes):
             return report
         target = options.backup or saving.default_name(path)
+        if not options.backup:
+            notes = (*notes, saving.IN_MEMORY)
         expected = _save(disk, tables, after, target)
     forget_cached(path)
     patch(
@@ -153,11 +167,11 @@ def retype(path: str, options: RetypeOptions) -> RetypeReport:
 def _writable_tables(disk: Disk) -> Tables:
     tables = disk.tables
     if tables is None or disk.mbr.kind not in ("protective", "hybrid"):
-        what = {"plain": "an MBR"}.get(disk.mbr.kind, "no protective MBR" if tables else "no GPT")
+        what, hint = _without(disk)
         raise InputError(
             f"only partitions of a GPT have types that are discovered, this disk has {what}",
             file=disk.path,
-            hint="sgdisk --mbrtogpt makes a GPT of an MBR; read its manual page first",
+            hint=hint,
         )
     if disk.sector_size not in (None, tables.sector_size):
         raise InputError(
@@ -173,6 +187,19 @@ def _writable_tables(disk: Disk) -> Tables:
             hint = "see what is right with sfdisk --dump, and mend it first"
             raise InputError(f"{flaw.text}: nothing was written", file=disk.path, hint=hint)
     return tables
+
+
+def _without(disk: Disk) -> tuple[str, str]:
+    """What a disk without a GPT that counts has instead, and what to do."""
+    if disk.mbr.kind == "plain":
+        hint = "sgdisk --mbrtogpt makes a GPT of an MBR; read its manual page first"
+        return "an MBR", hint
+    if disk.tables:
+        return "a GPT without a protective MBR", "the protective MBR is all that is missing"
+    content = volume_signature.probe(disk.blob)
+    if content:
+        return f"no partitions, all of it is {content}", "give the disk that is partitioned"
+    return "no GPT", "give the disk that is partitioned"
 
 
 def _repaired(disk: Disk, tables: Tables, *, force: bool) -> str:
@@ -252,6 +279,13 @@ def _change(each: Retyped) -> Change:
     return Change(each.number, each.new_type, new & ~old, old & ~new)
 
 
+def _disk_notes(disk: Disk, tables: Tables) -> Iterator[str]:
+    """What keeps the new types from being seen."""
+    if disk.stale:
+        yield STALE.format(", ".join(map(str, sorted(disk.stale))))
+    yield from (flaw.text for flaw in tables.flaws if flaw.code == "entry-size")
+
+
 # --- Writing -------------------------------------------------------------------------------------
 
 
@@ -276,5 +310,6 @@ def _look_again(path: str, after: Edit, machine: Machine, backup: str) -> None:
             for place, data in ((copy.lba, copy.sector), (copy.header.entries_lba, copy.entries))
         ]
         if any(disk.blob.read_at(offset, len(data)) != data for offset, data in wanted):
-            hint = f"sysgraft disk retype {path} --restore {backup}"
+            words = ("sysgraft", "disk", "retype", path, "--restore", backup)
+            hint = shell_line(words)
             raise OutputError("it does not have what was written", file=path, hint=hint)
