@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final
 from sysgraft.disk import saving
 from sysgraft.disk.check import CheckOptions, survey
 from sysgraft.disk.kickstart import shell_line
+from sysgraft.disk.mending import argument
 from sysgraft.disk.opening import Machine, open_disk, refuse_held
 from sysgraft.disk.roles import contradicts, type_of
 from sysgraft.disk.rules_table import STALE
@@ -310,6 +311,6 @@ def _look_again(path: str, after: Edit, machine: Machine, backup: str) -> None:
             for place, data in ((copy.lba, copy.sector), (copy.header.entries_lba, copy.entries))
         ]
         if any(disk.blob.read_at(offset, len(data)) != data for offset, data in wanted):
-            words = ("sysgraft", "disk", "retype", path, "--restore", backup)
-            hint = shell_line(words)
+            saved = argument(backup)
+            hint = shell_line(("sysgraft", "disk", "retype", argument(path), "--restore", saved))
             raise OutputError("it does not have what was written", file=path, hint=hint)
