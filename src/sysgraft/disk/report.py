@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
     from sysgraft.disk.subvolumes import Btrfs
     from sysgraft.formats.gpt import Partition
-    from sysgraft.formats.gpt_tables import Flaw
+    from sysgraft.formats.gpt_flaws import Flaw
     from sysgraft.formats.mbr import Mbr
 
 Status = Literal["ok", "fail", "skipped"]

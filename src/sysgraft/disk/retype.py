@@ -8,7 +8,7 @@ types matter at the next boot only.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from sysgraft.disk import saving
 from sysgraft.disk.check import CheckOptions, survey
@@ -17,8 +17,8 @@ from sysgraft.disk.mending import argument
 from sysgraft.disk.opening import Machine, open_disk, refuse_held
 from sysgraft.disk.roles import contradicts, type_of
 from sysgraft.disk.rules_table import STALE
+from sysgraft.disk.writable import repaired, writable_tables
 from sysgraft.errors import InputError, OutputError, UsageError
-from sysgraft.formats import volume_signature
 from sysgraft.formats.gpt import GROWFS, NO_AUTO
 from sysgraft.formats.gpt_edit import Change, edit
 from sysgraft.host.block import forget_cached
@@ -33,23 +33,6 @@ if TYPE_CHECKING:
     from sysgraft.disk.scene import Scene
     from sysgraft.formats.gpt_edit import Edit
     from sysgraft.formats.gpt_tables import Tables
-
-_NEVER: Final = (
-    "backup-foreign",
-    "backups-differ",
-    "tables-overlap",
-    "partitions-overlap",
-    "partition-outside",
-    "usable-outside",
-)
-"""Flaws of a table that nothing is written to."""
-
-_REPAIRED: Final = {
-    "primary-damaged": "the primary table",
-    "backup-damaged": "the backup table",
-    "tables-differ": "the backup table",
-}
-"""Flaws that writing both tables mends: what is made anew."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,15 +120,15 @@ def retype(path: str, options: RetypeOptions) -> RetypeReport:
     """
     with open_disk(path, options.machine) as disk:
         refuse_held(disk)
-        tables = _writable_tables(disk)
+        tables = writable_tables(disk)
         scene = survey(
             disk, CheckOptions(options.root, options.arch, options.roles, options.machine)
         )
         wanted, notes = _wanted(scene, options)
         notes = (*notes, *_disk_notes(disk, tables))
-        repaired = _repaired(disk, tables, force=options.force)
+        anew = repaired(disk, tables, force=options.force)
         after = edit(tables, [_change(each) for each in wanted])
-        report = RetypeReport(path, scene.arch, wanted, repaired, "", written=False, notes=notes)
+        report = RetypeReport(path, scene.arch, wanted, anew, "", written=False, notes=notes)
         if options.dry_run or not any(after.writes):
             return report
         target = options.backup or saving.default_name(path)
@@ -159,59 +142,7 @@ def retype(path: str, options: RetypeOptions) -> RetypeReport:
         expected=expected,
     )
     _look_again(path, after, options.machine, target)
-    return RetypeReport(path, scene.arch, wanted, repaired, target, written=True, notes=notes)
-
-
-# --- May it be changed? --------------------------------------------------------------------------
-
-
-def _writable_tables(disk: Disk) -> Tables:
-    tables = disk.tables
-    if tables is None or disk.mbr.kind not in ("protective", "hybrid"):
-        what, hint = _without(disk)
-        raise InputError(
-            f"only partitions of a GPT have types that are discovered, this disk has {what}",
-            file=disk.path,
-            hint=hint,
-        )
-    if disk.sector_size not in (None, tables.sector_size):
-        raise InputError(
-            f"the table counts sectors of {tables.sector_size} bytes, the kernel those of "
-            f"{disk.sector_size}",
-            file=disk.path,
-        )
-    if tables.used is None:
-        hint = "sgdisk's recovery menu may find one"
-        raise InputError("both partition tables are damaged", file=disk.path, hint=hint)
-    for flaw in tables.flaws:
-        if flaw.code in _NEVER:
-            hint = "see what is right with sfdisk --dump, and mend it first"
-            raise InputError(f"{flaw.text}: nothing was written", file=disk.path, hint=hint)
-    return tables
-
-
-def _without(disk: Disk) -> tuple[str, str]:
-    """What a disk without a GPT that counts has instead, and what to do."""
-    if disk.mbr.kind == "plain":
-        hint = "sgdisk --mbrtogpt makes a GPT of an MBR; read its manual page first"
-        return "an MBR", hint
-    if disk.tables:
-        return "a GPT without a protective MBR", "the protective MBR is all that is missing"
-    content = volume_signature.probe(disk.blob)
-    if content:
-        return f"no partitions, all of it is {content}", "give the disk that is partitioned"
-    return "no GPT", "give the disk that is partitioned"
-
-
-def _repaired(disk: Disk, tables: Tables, *, force: bool) -> str:
-    found = [flaw for flaw in tables.flaws if flaw.code in _REPAIRED]
-    if not found:
-        return ""
-    what = _REPAIRED[found[0].code]
-    if not force:
-        hint = f"--force makes {what} anew from the other one"
-        raise InputError(found[0].text, file=disk.path, hint=hint)
-    return what
+    return RetypeReport(path, scene.arch, wanted, anew, target, written=True, notes=notes)
 
 
 # --- What is to be changed -----------------------------------------------------------------------

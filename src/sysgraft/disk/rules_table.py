@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 from sysgraft.disk.report import Mend, Rule
 from sysgraft.disk.roles import PLACES
 from sysgraft.formats import volume_signature
-from sysgraft.formats.gpt_tables import HARMLESS
+from sysgraft.formats.gpt_flaws import HARMLESS
 from sysgraft.formats.mbr import GPT_PROTECTIVE
 
 if TYPE_CHECKING:

@@ -11,12 +11,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import TYPE_CHECKING, Final, Literal, NamedTuple
+from typing import TYPE_CHECKING
 from uuid import UUID
 
 from sysgraft.errors import FormatError
 from sysgraft.formats import gpt_records as records
 from sysgraft.formats.gpt import SECTOR_SIZES, Partition, used_entries
+from sysgraft.formats.gpt_flaws import Flaw, form_flaws, partition_flaws
 from sysgraft.formats.gpt_remains import Remains, entries_place, read_remains
 
 if TYPE_CHECKING:
@@ -24,31 +25,6 @@ if TYPE_CHECKING:
 
     from sysgraft.base.blob import Blob
     from sysgraft.formats.gpt_records import Header
-
-Code = Literal[
-    "primary-damaged",
-    "backup-damaged",
-    "backup-misplaced",
-    "backup-foreign",
-    "backups-differ",
-    "tables-differ",
-    "tables-overlap",
-    "partitions-overlap",
-    "partition-outside",
-    "usable-outside",
-    "entry-size",
-    "duplicate-uuid",
-]
-
-HARMLESS: Final[tuple[Code, ...]] = ("backup-misplaced",)
-"""Flaws that keep nobody from reading the table: the disk has grown since it was made."""
-
-
-class Flaw(NamedTuple):
-    """What is wrong with the tables of a disk: which kind of thing, and a sentence."""
-
-    code: Code
-    text: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,8 +132,8 @@ def _read(blob: Blob, sector_size: int) -> Tables:
     if used := primary or backup:
         flaws += _doubts(used, other, remains)
         flaws += _table_flaws(used, backup if primary else None, sector_size)
-        flaws += _form_flaws(used, last)
-        flaws += _partition_flaws(used, last)
+        flaws += form_flaws(used.header, last)
+        flaws += partition_flaws(used.header, used.partitions, last)
     place = None
     if backup and not primary:
         place = entries_place(blob, sector_size, backup.header, backup.entries)
@@ -262,42 +238,3 @@ def _table_flaws(used: Copy, other: Copy | None, sector_size: int) -> Iterator[F
     for part in used.partitions:
         if any(part.first_lba <= end and start <= part.last_lba for start, end in spans):
             yield Flaw("tables-overlap", f"partition {part.index + 1} lies on a partition table")
-
-
-def _form_flaws(used: Copy, last: int) -> Iterator[Flaw]:
-    """What the kernel and libblkid take no table with (``is_gpt_valid``)."""
-    header = used.header
-    if header.entry_size != records.ENTRY.size:
-        text = f"entries of {header.entry_size} bytes: the kernel takes those of 128 only"
-        yield Flaw("entry-size", text)
-    if max(header.first_usable, header.last_usable) > last:
-        text = f"sectors {header.first_usable} to {header.last_usable} are said to be usable"
-        yield Flaw("usable-outside", f"{text}, the disk ends with sector {last}")
-
-
-def _partition_flaws(used: Copy, last: int) -> Iterator[Flaw]:
-    header = used.header
-    for part in used.partitions:
-        where = f"partition {part.index + 1} is at sectors {part.first_lba} to {part.last_lba}"
-        if part.first_lba > part.last_lba:
-            yield Flaw("partition-outside", f"{where}, which is no place")
-        elif part.last_lba > last:
-            yield Flaw("partition-outside", f"{where}, the disk ends with sector {last}")
-        elif part.first_lba < header.first_usable or part.last_lba > header.last_usable:
-            limits = f"{header.first_usable} to {header.last_usable}"
-            yield Flaw("partition-outside", f"{where}, outside {limits}")
-    in_order = sorted(used.partitions, key=lambda part: part.first_lba)
-    for one, other in pairwise(in_order):
-        if other.first_lba <= one.last_lba:
-            text = f"partitions {one.index + 1} and {other.index + 1} overlap"
-            yield Flaw("partitions-overlap", text)
-    yield from _same_uuids(used.partitions)
-
-
-def _same_uuids(partitions: tuple[Partition, ...]) -> Iterator[Flaw]:
-    seen: dict[UUID, int] = {}
-    for part in partitions:
-        first = seen.setdefault(part.uuid, part.index)
-        if first != part.index:
-            text = f"partitions {first + 1} and {part.index + 1} have the same UUID {part.uuid}"
-            yield Flaw("duplicate-uuid", text)
