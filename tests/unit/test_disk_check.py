@@ -761,6 +761,17 @@ def test_a_partition_that_the_kernel_has_elsewhere(
     assert "another disk" not in rule(report, "root-type").reason
 
 
+def test_a_disk_without_a_gpt_has_no_other_table(fake: Fake, tmp_path: Path) -> None:
+    fake.partition(1)
+    fake.place(1, 64, 100)
+    data = bytearray(1 << 20)
+    struct.pack_into("<B3xB3xII", data, 446, 0x80, 0x83, 64, 100)
+    data[510:512] = b"\x55\xaa"
+    (tmp_path / "disk.raw").write_bytes(bytes(data))
+    options = CheckOptions(arch="x86-64", machine=fake.machine)
+    assert check_disk(str(tmp_path / "disk.raw"), options).notes == ()
+
+
 def test_a_partition_is_no_disk(fake: Fake) -> None:
     fake.partition(2)
     with pytest.raises(UsageError, match="partition 2 of a disk"):

@@ -415,6 +415,18 @@ def test_restored_bytes_are_the_old_ones(disk: Path, sector_size: int) -> None:
     assert put_back(disk) == ()
 
 
+def test_a_header_and_its_entries_are_put_back_in_one_write(
+    disk: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run(disk, roles={2: "root"})
+    done: list[tuple[int, int]] = []
+    monkeypatch.setattr(
+        patching, "pwrite_all", lambda _fd, offset, data: done.append((offset, len(data)))
+    )
+    put_back(disk)
+    assert done[-1] == (512, 33 * 512)
+
+
 def test_a_backup_of_another_disk(disk: Path) -> None:
     run(disk, roles={2: "root"})
     other = disk_of(PARTS)

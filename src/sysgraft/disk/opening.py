@@ -120,17 +120,18 @@ def open_disk(path: str, machine: Machine) -> Iterator[Disk]:
     numbers = {number: 0} if number else block.loops_on(path, sysfs=machine.sysfs)
     block.forget_cached(path)
     with OpenFile(path) as blob, in_file(path):
-        tables = read_tables(blob)
+        tables, found = read_tables(blob), mbr.parse(blob)
+        seen = tables if found.kind in ("protective", "hybrid") else None
         yield Disk(
             path=path,
             blob=blob,
             tables=tables,
-            mbr=mbr.parse(blob),
+            mbr=found,
             numbers=numbers,
             sector_size=block.sector_size_of(number, sysfs=machine.sysfs) if number else None,
             is_device=bool(number),
             upper=_upper(number, machine) if number else "",
-            stale=_stale(tables, numbers, machine),
+            stale=_stale(seen, numbers, machine) if seen else frozenset(),
         )
 
 
@@ -156,8 +157,8 @@ def _upper(number: str, machine: Machine) -> str:
     return "swap space" if number in map(machine.number, read_swaps(machine.swaps)) else ""
 
 
-def _stale(tables: Tables | None, numbers: Mapping[str, int], machine: Machine) -> frozenset[int]:
-    entries = {part.index + 1: part for part in tables.partitions} if tables else {}
+def _stale(tables: Tables, numbers: Mapping[str, int], machine: Machine) -> frozenset[int]:
+    entries = {part.index + 1: part for part in tables.partitions}
     found = set()
     for number in (number for number, offset in numbers.items() if offset == 0):
         for index, (start, size) in block.partitions_of(number, sysfs=machine.sysfs).items():

@@ -162,9 +162,22 @@ def _in_order(
         table: [(each.offset, each.data) for each in pieces if each.name.startswith(table)]
         for table in ("backup", "primary")
     }
+    groups["primary"] = _joined(groups["primary"])
     primary_first = (now and not now.primary) or (before and not before.backup)
     order = ("primary", "backup") if primary_first else ("backup", "primary")
     return [groups[table] for table in order]
+
+
+def _joined(pieces: list[tuple[int, bytes]]) -> list[tuple[int, bytes]]:
+    """A header and the entries behind it as one piece: a power cut has less room between."""
+    joined: list[tuple[int, bytes]] = []
+    for offset, data in pieces:
+        if joined and offset == joined[-1][0] + len(joined[-1][1]):
+            start, before = joined.pop()
+            joined.append((start, before + data))
+        else:
+            joined.append((offset, data))
+    return joined
 
 
 def _doubted(disk: Disk) -> bool:

@@ -79,7 +79,7 @@ class Tables:
 
     @property
     def used(self) -> Copy | None:
-        """The table that is gone by here: the primary one, the backup where that is damaged."""
+        """The table that is read here: the primary one, the backup where that is damaged."""
         return self.primary or self.backup
 
     @property
