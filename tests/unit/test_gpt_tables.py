@@ -147,10 +147,11 @@ def test_entries_that_the_kernel_does_not_take() -> None:
     assert codes(disk) == ["entry-size"]
 
 
-def test_usable_sectors_that_are_not_there() -> None:
-    disk = disk_of(PARTS)
+@pytest.mark.parametrize(("field", "value"), [(48, LAST + 1000), (40, LAST + 1), (48, 20)])
+def test_usable_sectors_that_are_not_there(field: int, value: int) -> None:
+    disk = disk_of([])
     for lba in (1, LAST):
-        struct.pack_into("<Q", disk, lba * 512 + 48, LAST + 1000)
+        struct.pack_into("<Q", disk, lba * 512 + field, value)
         reseal(disk, lba)
     assert codes(disk) == ["usable-outside"]
 

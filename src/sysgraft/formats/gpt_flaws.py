@@ -50,8 +50,9 @@ def form_flaws(header: Header, last: int) -> Iterator[Flaw]:
     if header.entry_size != records.ENTRY.size:
         text = f"entries of {header.entry_size} bytes: the kernel takes those of 128 only"
         yield Flaw("entry-size", text)
-    if max(header.first_usable, header.last_usable) > last:
-        text = f"sectors {header.first_usable} to {header.last_usable} are said to be usable"
+    first_usable, last_usable = header.first_usable, header.last_usable
+    if not first_usable <= last_usable <= last:
+        text = f"sectors {first_usable} to {last_usable} are said to be usable"
         yield Flaw("usable-outside", f"{text}, the disk ends with sector {last}")
 
 
