@@ -479,6 +479,18 @@ def test_a_disk_without_any_table(disk: Path) -> None:
     assert disk.read_bytes() == before
 
 
+def test_a_disk_whose_only_table_may_be_of_another(disk: Path) -> None:
+    before = disk.read_bytes()
+    run(disk, roles={2: "root"})
+    data = bytearray(disk.read_bytes())
+    data[512 + 56] ^= 1
+    disk.write_bytes(bytes(data))
+    with pytest.raises(InputError, match="tells which disk"):
+        put_back(disk)
+    put_back(disk, force=True)
+    assert disk.read_bytes() == before
+
+
 def test_another_mbr_stays(disk: Path) -> None:
     run(disk, roles={2: "root"})
     data = bytearray(disk.read_bytes())
