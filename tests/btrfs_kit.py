@@ -7,6 +7,7 @@ Independent of the reader: one chunk that maps addresses to themselves, or twice
 from __future__ import annotations
 
 import hashlib
+import os
 import struct
 from dataclasses import dataclass, field
 from typing import Final
@@ -39,7 +40,7 @@ def digest(kind: str, data: bytes) -> bytes:
 
 def entry(name: str, key: Key, kind: int = 2) -> bytes:
     """An entry of a folder."""
-    raw = name.encode()
+    raw = os.fsencode(name)
     return struct.pack("<QBQQHHB", *key, GENERATION, 0, len(raw), kind) + raw
 
 
@@ -53,7 +54,7 @@ def root_item(address: int, level: int = 0) -> bytes:
 
 def root_ref(folder: int, name: str) -> bytes:
     """Where a subvolume lies."""
-    raw = name.encode()
+    raw = os.fsencode(name)
     return struct.pack("<QQH", folder, 2, len(raw)) + raw
 
 
@@ -129,7 +130,7 @@ class Maker:
     def _tree(self, number: int) -> int:
         names = self.names.get(number, ())
         items: Items = [
-            ((folder, 12, above), struct.pack("<QH", 2, len(name.encode())) + name.encode())
+            ((folder, 12, above), struct.pack("<QH", 2, len(os.fsencode(name))) + os.fsencode(name))
             for folder, (above, name) in self.folders.get(number, {}).items()
         ]
         items += [

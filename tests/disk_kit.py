@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, NamedTuple
 from uuid import UUID, uuid5
@@ -19,8 +20,13 @@ SIZE: Final = 12 << 20
 MIB: Final = 1 << 20
 MACHINE_ID: Final = "0123456789abcdef0123456789abcdef"
 
-EXT4: Final = bytes(1080) + b"\x53\xef" + bytes(4096)
+EXT4: Final = bytes(1080) + b"\x53\xef" + bytes(42) + b"\x42" + bytes(4096)
+"""With extents, which ext3 has not."""
 LUKS: Final = b"LUKS\xba\xbe\0\1" + bytes(4096)
+EXT3: Final = bytes(1080) + b"\x53\xef" + bytes(34) + b"\x04" + bytes(4096)
+"""With a journal."""
+RAID: Final = bytes(4096) + struct.pack("<II120xQ", 0xA92B4EFC, 1, 8) + bytes(4096)
+"""A member of an md array, metadata 1.2."""
 LVM: Final = bytes(512) + b"LABELONE" + bytes(16) + b"LVM2 001" + bytes(4096)
 SWAP_ID: Final = UUID("11111111-2222-4333-8444-555555555555")
 SWAP: Final = (bytes(1036) + SWAP_ID.bytes).ljust(4086, b"\0") + b"SWAPSPACE2"
@@ -146,6 +152,23 @@ class Fake:
             )
         self._numbers[f"/dev/dm-{minor}"] = number
         return number
+
+    def place(self, number: int, start: int, size: int) -> None:
+        """Where the kernel has a partition, in units of 512 bytes."""
+        folder = self.folder / f"sys/devices/sda/sda{number}"
+        (folder / "start").write_text(f"{start}\n")
+        (folder / "size").write_text(f"{size}\n")
+
+    def held(self, name: str, *, mapped: str = "", uuid: str = "") -> None:
+        """Have another device hold the whole disk."""
+        holder = self._device("9:127", name)
+        (self.folder / "sys/devices/sda/holders").mkdir(exist_ok=True)
+        (self.folder / "sys/devices/sda/holders" / name).symlink_to(holder)
+        (holder / "slaves/sda").symlink_to(self.folder / "sys/devices/sda")
+        if mapped:
+            (holder / "dm").mkdir()
+            (holder / "dm/name").write_text(f"{mapped}\n")
+            (holder / "dm/uuid").write_text(f"{uuid}\n")
 
     def sector_size(self, size: int) -> None:
         """What the kernel says of the disk."""

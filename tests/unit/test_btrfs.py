@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import struct
 
 import pytest
@@ -211,7 +212,25 @@ def test_which_one_holds_the_system() -> None:
     assert found.systems == (Subvolume(256, "root"),)
     assert found.likely_system() == Subvolume(256, "root")
     assert found.holding("/root/var/lib") == Subvolume(256, "root")
-    assert found.holding("/other") == Subvolume(5, "")
+    assert found.holding("/") == Subvolume(5, "")
+    assert found.holding("/other") is None
+
+
+def test_names_that_are_not_utf8_are_those_of_mountinfo() -> None:
+    name = os.fsdecode(b"r\xff")
+    found = read_btrfs(BytesBlob(Maker(subvolumes=[(256, 5, 256, name)]).image()))
+    assert found.holding(f"/{name}/var") == Subvolume(256, name)
+
+
+def test_folders_are_looked_up_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    folders = {300 + each: (301 + each, "x") for each in range(12)} | {312: (256, "y")}
+    maker = Maker(subvolumes=[(256 + each, 5, 300, f"s{each}") for each in range(6)])
+    maker.folders = {5: folders}
+    monkeypatch.setattr(volume, "MAX_LOOKUPS", 13)
+    assert len(opened(maker.image()).subvolumes()) == 7
+    monkeypatch.setattr(volume, "MAX_LOOKUPS", 12)
+    with pytest.raises(LimitError, match="more than 12 folders"):
+        opened(maker.image()).subvolumes()
 
 
 def test_of_several_systems_the_usual_name_counts() -> None:

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import os
 import struct
+import subprocess
 from typing import TYPE_CHECKING
 from uuid import UUID
 
 import pytest
+from test_gpt_tables import reseal
 
 import btrfs_kit
 from disk_kit import (
+    EXT3,
     EXT4,
     LUKS,
     LVM,
     MACHINE_ID,
+    RAID,
     SIZE,
     SWAP,
     SWAP_ID,
@@ -29,6 +34,7 @@ from sysgraft.disk.kickstart import script
 from sysgraft.disk.machine_id import read_machine_id, var_uuid
 from sysgraft.disk.report import RULES, DiskReport, Rule
 from sysgraft.disk.roles import contradicts, parse_roles
+from sysgraft.disk.subvolumes import Btrfs, read_btrfs
 from sysgraft.errors import InputError, UsageError
 from sysgraft.formats.gpt import NO_AUTO, READ_ONLY
 from sysgraft.formats.partition_types import type_uuid
@@ -37,6 +43,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
+    from sysgraft.base.blob import Blob
     from sysgraft.disk.opening import Machine
 
 GENERIC = "linux-generic"
@@ -127,7 +134,9 @@ def test_a_generic_root_that_is_named(tmp_path: Path, arch: str) -> None:
 def test_a_root_of_another_architecture(tmp_path: Path) -> None:
     report = check(tmp_path, [Part("esp", esp()), Part("root", EXT4, arch="arm64")])
     assert failed(report) == ["root-type"]
-    assert "--arch arm64" in rule(report, "root-type").reason
+    assert "say --arch arm64" in rule(report, "root-type").reason
+    assert not report.mends
+    assert "sfdisk" not in script(report)
     arm = check(tmp_path, [Part("esp", esp()), Part("root", EXT4, arch="arm64")], arch="aarch64")
     assert arm.ok
 
@@ -146,7 +155,7 @@ def test_every_other_role(tmp_path: Path, role: str) -> None:
 
 
 def test_what_is_certain_by_content(tmp_path: Path) -> None:
-    parts = [Part(BASIC_DATA, esp()), Part("root", EXT4), Part(GENERIC, SWAP)]
+    parts = [Part(GENERIC, esp()), Part("root", EXT4), Part(GENERIC, SWAP)]
     report = check(tmp_path, parts)
     assert failed(report) == ["esp-type", "swap-type"]
     assert [part.role.source for part in report.partitions] == ["content", "type", "content"]
@@ -157,6 +166,28 @@ def test_a_fat_volume_without_efi_is_not_guessed_at(tmp_path: Path) -> None:
     assert report.ok
     assert report.partitions[2].role.name == ""
     assert "what for is not known" in report.notes[0]
+
+
+@pytest.mark.parametrize(
+    "parts",
+    [
+        [Part(GENERIC, esp()), Part(GENERIC, esp())],
+        [Part(BASIC_DATA, esp())],
+        [Part("home", esp()), Part(BASIC_DATA, SWAP)],
+        [Part("srv", SWAP), Part(BASIC_DATA, SWAP)],
+    ],
+)
+def test_content_is_certain_only_where_no_type_says_otherwise(
+    tmp_path: Path, parts: list[Part]
+) -> None:
+    report = check(tmp_path, parts)
+    assert {"esp", "swap"}.isdisjoint(part.role.name for part in report.partitions)
+    assert not report.mends
+
+
+def test_a_partition_that_was_named_is_the_esp(tmp_path: Path) -> None:
+    report = check(tmp_path, [Part(GENERIC), Part(GENERIC, esp())], "1=esp")
+    assert [part.role.name for part in report.partitions] == ["esp", ""]
 
 
 def test_a_second_fat_volume_with_efi_is_not_guessed_at(tmp_path: Path) -> None:
@@ -187,7 +218,15 @@ def test_efi_on_an_extended_boot_partition_does_not_make_it_an_esp(tmp_path: Pat
 
 @pytest.mark.parametrize(
     ("role", "content", "word"),
-    [("esp", EXT4, "ext4"), ("root", LVM, "never discovered"), ("home", SWAP, "swap")],
+    [
+        ("esp", EXT4, "ext4"),
+        ("root", LVM, "never discovered"),
+        ("home", SWAP, "swap"),
+        ("home", EXT3, "common file systems"),
+        ("xbootldr", EXT3, "ext3"),
+        ("esp", RAID, "never discovered"),
+        ("root", RAID, "software RAID"),
+    ],
 )
 def test_contents_that_contradict(tmp_path: Path, role: str, content: bytes, word: str) -> None:
     report = check(tmp_path, [Part(GENERIC, content)], f"1={role}")
@@ -199,6 +238,17 @@ def test_contents_that_contradict(tmp_path: Path, role: str, content: bytes, wor
 def test_luks_may_be_any_of_these(role: str) -> None:
     assert not contradicts(role, "crypto_LUKS")
     assert contradicts("esp", "crypto_LUKS")
+
+
+def test_a_root_may_be_ext3(tmp_path: Path) -> None:
+    assert check(tmp_path, [Part("esp", esp()), Part("root", EXT3)]).ok
+
+
+@pytest.mark.parametrize("content", [LVM, RAID])
+def test_a_root_may_be_where_it_is_never_found(tmp_path: Path, content: bytes) -> None:
+    report = check(tmp_path, [Part("esp", esp()), Part(GENERIC, content)])
+    assert failed(report) == ["root-type"]
+    assert "never discovered" in rule(report, "root-type").reason
 
 
 def test_only_usr(tmp_path: Path) -> None:
@@ -232,6 +282,9 @@ def test_no_auto_means_nothing_on_an_esp(tmp_path: Path) -> None:
 def test_other_attributes_stay(tmp_path: Path) -> None:
     report = check(tmp_path, [Part("esp"), Part("root", attributes=NO_AUTO | READ_ONLY)])
     assert report.mends[0].command[-1] == "GUID:60"
+    report = check(tmp_path, [Part("esp"), Part("root", attributes=NO_AUTO | 1 << 40)])
+    (mend,) = report.mends
+    assert mend.command == ("sgdisk", "-A", "2:clear:63", str(tmp_path / "disk.raw"))
 
 
 @pytest.mark.parametrize(
@@ -381,6 +434,15 @@ def test_a_disk_that_grew_is_a_note(tmp_path: Path) -> None:
     assert "--move-second-header" in report.notes[0]
 
 
+def test_a_protective_record_that_begins_elsewhere(tmp_path: Path) -> None:
+    disk = disk_of(GOOD)
+    struct.pack_into("<I", disk, 446 + 8, 2)
+    (tmp_path / "x").write_bytes(bytes(disk))
+    options = CheckOptions(arch="x86-64", machine=nothing_mounted(tmp_path))
+    reason = rule(check_disk(str(tmp_path / "x"), options), "gpt").reason
+    assert "begins with sector 2, not 1: the kernel takes no notice" in reason
+
+
 def test_a_hybrid_mbr_is_a_note(tmp_path: Path) -> None:
     disk = disk_of(GOOD)
     struct.pack_into("<B3xB3xII", disk, 462, 0, 0x83, 2048, 2048)
@@ -401,7 +463,9 @@ def test_partitions_that_are_not_there(tmp_path: Path) -> None:
         check(tmp_path, GOOD, "7=root")
 
 
-@pytest.mark.parametrize("word", ["root", "0=root", "x=root", "1=", "=root", "1=cellar", "²=root"])
+@pytest.mark.parametrize(
+    "word", ["root", "0=root", "x=root", "1=", "=root", "1=cellar", "²=root", "9" * 5000 + "=root"]
+)
 def test_words_that_are_no_roles(word: str) -> None:
     with pytest.raises(UsageError):
         parse_roles([word])
@@ -420,12 +484,21 @@ def test_a_default_subvolume_that_is_not_the_system(tmp_path: Path) -> None:
     report = check(tmp_path, with_btrfs(btrfs_kit.fedora()))
     assert failed(report) == ["btrfs-default"]
     assert "not root (256), where the system is" in rule(report, "btrfs-default").reason
-    device = f"/dev/disk/by-partuuid/{part_uuid(2)}"
-    assert [mend.command for mend in report.mends] == [
-        ("mount", device, "/mnt"),
-        ("btrfs", "subvolume", "set-default", "256", "/mnt"),
-        ("umount", "/mnt"),
-    ]
+    (mend,) = report.mends
+    assert not mend.command
+    assert "losetup --find --show --partscan" in mend.why
+    assert "by-partuuid" not in script(report)
+    fake = Fake(tmp_path, str(tmp_path / "disk.raw"))
+    report = check(tmp_path, with_btrfs(btrfs_kit.fedora()), machine=fake.machine)
+    (mend,) = report.mends
+    assert mend.command == ("sh", "-euc", "; ".join(mend.lines))
+    assert mend.lines == (
+        "place=$(mktemp -d)",
+        f'mount /dev/disk/by-partuuid/{part_uuid(2)} "$place"',
+        'btrfs subvolume set-default 256 "$place"',
+        'umount "$place"',
+        'rmdir "$place"',
+    )
 
 
 def test_a_default_subvolume_that_is(tmp_path: Path) -> None:
@@ -516,7 +589,10 @@ def test_where_the_esp_is(
     assert report.ok
     assert [part.role.source for part in report.partitions] == ["mounted"] * len(parts)
     assert [note for note in report.notes if "fstab" in note] == [
-        "systemd mounts an ESP at /efi or /boot: for /boot/efi keep its line in fstab"
+        (
+            "systemd mounts an ESP at /efi or /boot: for /boot/efi keep its line in fstab, "
+            "and the one for /boot too, for with one of them it mounts neither"
+        )
     ] * ("/boot/efi" in places)
 
 
@@ -540,6 +616,28 @@ def test_a_fat_volume_at_boot(
     report = check(tmp_path, parts, machine=fake.machine, root=sysroot)
     assert report.partitions[1].role.name == role
     assert report.partitions[1].role.source == "mounted"
+
+
+def test_one_btrfs_is_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    read: list[int] = []
+
+    def noted(blob: Blob) -> Btrfs:
+        read.append(blob.size)
+        return read_btrfs(blob)
+
+    monkeypatch.setattr("sysgraft.disk.check.read_btrfs", noted)
+    disk = disk_of([Part("root", btrfs_kit.fedora().image())])
+    for table in (1024, SIZE - 33 * 512):
+        for number in range(1, 9):
+            at = table + 128 * number
+            disk[at : at + 128] = disk[table : table + 128]
+            disk[at + 16] = number
+    for lba in (1, SIZE // 512 - 1):
+        reseal(disk, lba)
+    (tmp_path / "x").write_bytes(bytes(disk))
+    options = CheckOptions(arch="x86-64", machine=nothing_mounted(tmp_path))
+    assert len(check_disk(str(tmp_path / "x"), options).partitions) == 9
+    assert len(read) == 1
 
 
 def test_subvolumes_of_one_btrfs(fake: Fake, sysroot: str, tmp_path: Path) -> None:
@@ -648,6 +746,32 @@ def test_an_option_against_what_is_mounted(fake: Fake, sysroot: str, tmp_path: P
     assert check(tmp_path, GOOD, "2=root", machine=fake.machine, root=sysroot).ok
 
 
+def test_a_partition_that_the_kernel_has_elsewhere(
+    fake: Fake, sysroot: str, tmp_path: Path
+) -> None:
+    parts = [Part("esp", esp()), Part(GENERIC, EXT4, mib=2), Part(GENERIC, EXT4, mib=3)]
+    fake.mount(fake.partition(3), sysroot)
+    fake.place(3, 4 * 2048, 3 * 2048)
+    report = check(tmp_path, parts, machine=fake.machine, root=sysroot)
+    assert report.partitions[2].role.source == "mounted"
+    fake.place(3, 2 * 2048, 2 * 2048)
+    report = check(tmp_path, parts, machine=fake.machine, root=sysroot)
+    assert [part.role.name for part in report.partitions] == ["esp", "", ""]
+    assert "partprobe" in report.notes[0]
+    assert "another disk" not in rule(report, "root-type").reason
+
+
+def test_a_disk_without_a_gpt_has_no_other_table(fake: Fake, tmp_path: Path) -> None:
+    fake.partition(1)
+    fake.place(1, 64, 100)
+    data = bytearray(1 << 20)
+    struct.pack_into("<B3xB3xII", data, 446, 0x80, 0x83, 64, 100)
+    data[510:512] = b"\x55\xaa"
+    (tmp_path / "disk.raw").write_bytes(bytes(data))
+    options = CheckOptions(arch="x86-64", machine=fake.machine)
+    assert check_disk(str(tmp_path / "disk.raw"), options).notes == ()
+
+
 def test_a_partition_is_no_disk(fake: Fake) -> None:
     fake.partition(2)
     with pytest.raises(UsageError, match="partition 2 of a disk"):
@@ -666,14 +790,47 @@ def test_sectors_of_another_size_than_the_kernel_has(fake: Fake, tmp_path: Path)
 
 def test_a_script_is_comments_and_commands(tmp_path: Path) -> None:
     parts = with_btrfs(btrfs_kit.fedora(), GENERIC)
-    report = check(tmp_path, parts, "2=root")
+    machine = Fake(tmp_path, str(tmp_path / "disk.raw")).machine
+    report = check(tmp_path, parts, "2=root", machine=machine)
     lines = script(report).splitlines()
+    assert next(line for line in lines if not line.startswith("#")) == "set -eu"
     assert sum(line.startswith("sfdisk --no-tell-kernel --part-type") for line in lines) == 1
-    assert "btrfs subvolume set-default 256 /mnt" in lines
+    assert 'btrfs subvolume set-default 256 "$place"' in lines
     assert all(line[:1] in ("", "#") or line.split()[0] in COMMANDS for line in lines)
 
 
-COMMANDS = ("sfdisk", "btrfs", "mount", "umount")
+COMMANDS = ("set", "sfdisk", "btrfs", "place=$(mktemp", "mount", "umount", "rmdir")
+
+
+def test_a_script_ends_where_a_mount_fails(tmp_path: Path) -> None:
+    machine = Fake(tmp_path, str(tmp_path / "disk.raw")).machine
+    text = script(check(tmp_path, with_btrfs(btrfs_kit.fedora()), machine=machine))
+    tools = tmp_path / "tools"
+    tools.mkdir()
+    (tools / "mount").write_text("#!/bin/sh\nexit 32\n")
+    (tools / "btrfs").write_text(f"#!/bin/sh\ntouch {tmp_path}/done\n")
+    for tool in tools.iterdir():
+        tool.chmod(0o755)
+    path = f"{tools}:{os.environ.get('PATH', os.defpath)}"
+    done = subprocess.run(
+        ["sh"], input=text, text=True, env={"PATH": path, "TMPDIR": str(tmp_path)}, check=False
+    )
+    assert done.returncode == 32
+    assert not (tmp_path / "done").exists()
+
+
+@pytest.mark.parametrize("offset", [512 + 50, SIZE - 512 + 50, 450])
+def test_nothing_is_set_on_damaged_tables(tmp_path: Path, offset: int) -> None:
+    disk = disk_of([Part("esp", esp()), Part(GENERIC, EXT4, attributes=NO_AUTO)])
+    disk[offset] ^= 1
+    (tmp_path / "x").write_bytes(bytes(disk))
+    options = CheckOptions(arch="x86-64", roles={2: "root"}, machine=nothing_mounted(tmp_path))
+    report = check_disk(str(tmp_path / "x"), options)
+    assert {"gpt", "root-type", "no-auto"} <= set(failed(report))
+    assert not any(mend.command for mend in report.mends)
+    lines = script(report).splitlines()
+    assert [line for line in lines if line and not line.startswith("#")] == ["set -eu"]
+    assert "# Nothing is set while the partition tables are not in order." in lines
 
 
 def test_a_script_with_nothing_to_do(tmp_path: Path) -> None:

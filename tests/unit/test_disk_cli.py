@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import struct
 from typing import TYPE_CHECKING
@@ -48,7 +49,7 @@ def test_a_report(disk: Path) -> None:
     assert " root-type: partition 2 (as it was said) has the type linux-generic" in text
     assert "to mend:" in text
     assert f"  sfdisk --no-tell-kernel --part-type {disk} 2 4f68bce3-" in text
-    assert "  btrfs subvolume set-default 256 /mnt" in text
+    assert "btrfs subvolume set-default 256 PLACE" in text
 
 
 def test_a_good_disk(disk: Path) -> None:
@@ -71,7 +72,7 @@ def test_the_document_of_a_check(disk: Path) -> None:
 
 def test_documents_of_broken_disks(disk: Path) -> None:
     data = disk_of(GOOD)
-    data[512 + 60] ^= 1
+    data[512 + 50] ^= 1
     disk.write_bytes(bytes(data))
     found = document("check", disk, code=1)
     assert [each["code"] for each in entries(found, "findings")] == ["primary-damaged"]
@@ -116,6 +117,18 @@ def test_bad_input(words: tuple[str, ...]) -> None:
     assert "Traceback" not in result.err
 
 
+def test_names_that_are_no_words(disk: Path) -> None:
+    dashed, odd = disk.parent / "-d.raw", os.fsdecode(b"d\xff.raw")
+    disk.rename(dashed)
+    text = sysgraft("disk", "check", "--partition", "2=root", "--kickstart", "--", "-d.raw").out
+    assert " --part-type ./-d.raw 2 " in text
+    dashed.rename(odd)
+    for more in ((), ("--kickstart",), ("--json",)):
+        result = run("check", odd, "--partition", "2=root", *more, code=1)
+        assert "Traceback" not in result.err
+        assert more == ("--json",) or "is not UTF-8" in result.out
+
+
 def test_an_unknown_architecture(disk: Path) -> None:
     assert sysgraft("disk", "check", disk, "--arch", "vax").code == 2
 
@@ -149,7 +162,7 @@ def test_a_document_of_changes(disk: Path) -> None:
 
 def test_a_damaged_table(disk: Path) -> None:
     data = disk_of([Part("esp", esp()), Part(GENERIC, EXT4)])
-    data[512 + 60] ^= 1
+    data[512 + 50] ^= 1
     disk.write_bytes(bytes(data))
     assert "hint: --force makes the primary table anew" in run("retype", disk, code=2).err
     text = run("retype", disk, "--force").out

@@ -7,7 +7,7 @@ import struct
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from test_disk_check import BASIC_DATA, GENERIC, esp
+from test_disk_check import GENERIC, esp
 from test_gpt_tables import reseal
 
 from disk_kit import EXT4, LUKS, LVM, SIZE, SWAP, Fake, Part, disk_of, nothing_mounted
@@ -93,7 +93,7 @@ def test_attributes(disk: Path) -> None:
 
 
 def test_what_is_certain_by_content_is_set(disk: Path) -> None:
-    disk.write_bytes(bytes(disk_of([Part(BASIC_DATA, esp()), Part(GENERIC, SWAP)])))
+    disk.write_bytes(bytes(disk_of([Part(GENERIC, esp()), Part(GENERIC, SWAP)])))
     run(disk)
     assert types(disk) == [type_uuid("esp"), type_uuid("swap")]
 
@@ -167,7 +167,27 @@ def test_other_disks(disk: Path, force: bool) -> None:
     stale[:512] = mbr[:512]
     refused(disk, stale, "an MBR", force=force)
     stale[:512] = bytes(512)
-    refused(disk, stale, "no protective MBR", force=force)
+    refused(disk, stale, "without a protective MBR", force=force)
+
+
+@pytest.mark.parametrize(
+    ("kind", "hint"),
+    [("plain", "--mbrtogpt"), ("none", "all that is missing"), ("ext4", "that is partitioned")],
+)
+def test_what_a_disk_without_a_gpt_needs(disk: Path, kind: str, hint: str) -> None:
+    data = disk_of(PARTS)
+    if kind == "plain":
+        data[450] = 0x83
+    elif kind == "none":
+        data[510:512] = b"\0\0"
+    else:
+        data = bytearray(EXT4.ljust(1 << 20, b"\0"))
+    disk.write_bytes(bytes(data))
+    with pytest.raises(InputError) as caught:
+        run(disk, roles={2: "root"})
+    assert hint in caught.value.hint
+    assert ("--mbrtogpt" in caught.value.hint) == (kind == "plain")
+    assert kind != "ext4" or "all of it is ext4" in caught.value.message
 
 
 @pytest.mark.parametrize("force", [False, True])
@@ -188,7 +208,25 @@ def test_tables_that_nothing_is_written_to(disk: Path, force: bool) -> None:
     refused(disk, overlapping, "partitions 1 and 2 overlap", force=force)
 
 
-@pytest.mark.parametrize("offset", [512 + 60, LAST * 512 + 60])
+@pytest.mark.parametrize("force", [False, True])
+def test_a_backup_that_may_be_of_an_older_table(disk: Path, force: bool) -> None:
+    data = disk_of(PARTS)
+    data[512 + 56] ^= 1
+    refused(disk, data, "damaged primary table is of the disk", force=force)
+    data = disk_of(PARTS) + bytearray(1 << 20)
+    data[512 + 50] ^= 1
+    older = disk_of([Part("root")], size=len(data))
+    data[-33 * 512 :] = older[-33 * 512 :]
+    refused(disk, data, "backup tables in sectors .* differ", force=force)
+
+
+def test_a_primary_table_is_not_made_over_something_else(disk: Path) -> None:
+    data = disk_of(PARTS)
+    data[512 : 4 * 512] = bytes(512) + b"core.img" * 128
+    refused(disk, data, "something else than an old one", force=True)
+
+
+@pytest.mark.parametrize("offset", [512 + 50, LAST * 512 + 60])
 def test_a_damaged_table_is_made_anew_if_that_is_wanted(disk: Path, offset: int) -> None:
     data = disk_of(PARTS)
     data[offset] ^= 1
@@ -254,7 +292,7 @@ def test_the_order_in_which_it_is_written(disk: Path, monkeypatch: pytest.Monkey
     monkeypatch.setattr(os, "fsync", synced)
     run(disk, roles={2: "root"})
     at = done.index(LAST - 32)
-    assert done[at:] == [LAST - 32, LAST, "disk.raw", 2, 1, "disk.raw"]
+    assert done[at:] == [LAST - 32, LAST, "disk.raw", 1, "disk.raw"]
     assert len(done[:at]) >= 1  # the backup, and its folder
 
 
@@ -299,6 +337,54 @@ def test_a_disk_that_another_process_has_locked(disk: Path) -> None:
             patching.patch(str(disk), [], expected=[], patience=0)
 
 
+@pytest.mark.parametrize(
+    ("mapped", "uuid", "upper"),
+    [("", "", "/dev/md127"), ("mpatha", "mpath-35000", "/dev/mapper/mpatha")],
+)
+def test_a_disk_that_another_device_holds(disk: Path, mapped: str, uuid: str, upper: str) -> None:
+    run(disk, roles={2: "root"})
+    before = disk.read_bytes()
+    fake = Fake(disk.parent, str(disk))
+    fake.held("md127", mapped=mapped, uuid=uuid)
+    with pytest.raises(InputError, match=f"in use as {upper}") as caught:
+        run(disk, machine=fake.machine, roles={3: "srv"}, force=True, backup="second")
+    assert upper in caught.value.hint
+    with pytest.raises(InputError, match=f"in use as {upper}"):
+        restore(str(disk), "disk.raw.gpt-backup", machine=fake.machine, force=True)
+    assert disk.read_bytes() == before
+
+
+def test_partitions_of_a_mapped_disk_do_not_hold_it(disk: Path) -> None:
+    fake = Fake(disk.parent, str(disk))
+    fake.held("dm-1", mapped="mpatha-part1", uuid="part1-mpath-35000")
+    assert run(disk, machine=fake.machine, roles={2: "root"}).written
+
+
+@pytest.mark.parametrize("how", ["ext4", "btrfs", "swap"])
+def test_a_disk_that_is_mounted_itself(disk: Path, how: str) -> None:
+    fake = Fake(disk.parent, str(disk))
+    if how == "swap":
+        fake.swap(str(disk))
+    else:
+        fake.mount("8:0" if how == "ext4" else "0:44", "/data", how, source=str(disk))
+    with pytest.raises(InputError, match="all of it is in use") as caught:
+        run(disk, machine=fake.machine, roles={2: "root"})
+    assert "unmount" in caught.value.hint
+
+
+def test_where_the_tables_are_saved_is_told(disk: Path) -> None:
+    assert "--backup" in run(disk, roles={2: "root"}).notes[0]
+    assert run(disk, roles={3: "srv"}, backup="second").notes == ()
+
+
+def test_a_kernel_with_another_table_is_a_note(disk: Path) -> None:
+    fake = Fake(disk.parent, str(disk))
+    fake.partition(2)
+    fake.place(2, 2048, 2048)
+    report = run(disk, machine=fake.machine, roles={2: "root"})
+    assert "partprobe" in report.notes[0]
+
+
 def test_a_disk_that_cannot_be_opened(disk: Path) -> None:
     with pytest.raises(OutputError):
         patching.patch(str(disk.parent / "none"), [], expected=[])
@@ -329,6 +415,18 @@ def test_restored_bytes_are_the_old_ones(disk: Path, sector_size: int) -> None:
     assert put_back(disk) == ()
 
 
+def test_a_header_and_its_entries_are_put_back_in_one_write(
+    disk: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run(disk, roles={2: "root"})
+    done: list[tuple[int, int]] = []
+    monkeypatch.setattr(
+        patching, "pwrite_all", lambda _fd, offset, data: done.append((offset, len(data)))
+    )
+    put_back(disk)
+    assert done[-1] == (512, 33 * 512)
+
+
 def test_a_backup_of_another_disk(disk: Path) -> None:
     run(disk, roles={2: "root"})
     other = disk_of(PARTS)
@@ -354,12 +452,38 @@ def test_partitions_that_lie_elsewhere_by_now(disk: Path) -> None:
     assert len(types(disk)) == 3
 
 
+@pytest.mark.parametrize("force", [False, True])
+def test_tables_are_not_put_back_over_a_partition(disk: Path, force: bool) -> None:
+    with disk.open("ab") as file:
+        file.truncate(SIZE + (1 << 20))
+    run(disk, roles={2: "root"})
+    grown = disk_of([*PARTS[:2], Part("home", EXT4, mib=9)], size=SIZE + (1 << 20))
+    grown[SIZE - 33 * 512 : SIZE] = b"live" * (33 * 128)
+    disk.write_bytes(bytes(grown))
+    with pytest.raises(InputError, match="partition 3 lies by now where") as caught:
+        put_back(disk, force=force)
+    assert caught.value.hint == ""
+    assert disk.read_bytes() == bytes(grown)
+
+
 def test_a_disk_without_any_table(disk: Path) -> None:
     before = disk.read_bytes()
     run(disk, roles={2: "root"})
     data = bytearray(disk.read_bytes())
     data[512:1024] = bytes(512)
     data[LAST * 512 :] = bytes(512)
+    disk.write_bytes(bytes(data))
+    with pytest.raises(InputError, match="tells which disk"):
+        put_back(disk)
+    put_back(disk, force=True)
+    assert disk.read_bytes() == before
+
+
+def test_a_disk_whose_only_table_may_be_of_another(disk: Path) -> None:
+    before = disk.read_bytes()
+    run(disk, roles={2: "root"})
+    data = bytearray(disk.read_bytes())
+    data[512 + 56] ^= 1
     disk.write_bytes(bytes(data))
     with pytest.raises(InputError, match="tells which disk"):
         put_back(disk)
@@ -386,7 +510,7 @@ def test_a_broken_backup(disk: Path) -> None:
     assert caught.value.file == "disk.raw.gpt-backup"
 
 
-@pytest.mark.parametrize("damaged", [0, 512 + 60, LAST * 512 + 60])
+@pytest.mark.parametrize("damaged", [0, 512 + 50, LAST * 512 + 60])
 def test_one_table_is_whole_at_any_time_on_the_way_back(
     disk: Path, damaged: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -60,10 +60,11 @@ def unusual(sector_size: int = 512) -> bytearray:
 @pytest.mark.parametrize("odd", [False, True])
 def test_only_types_bits_and_checksums_change(sector_size: int, odd: bool) -> None:
     disk = unusual(sector_size) if odd else disk_of(PARTS, sector_size=sector_size)
-    assert read(disk).flaws == ()
+    flaws = ["entry-size"] if odd else []
+    assert [flaw.code for flaw in read(disk).flaws] == flaws
     after = applied(disk, edit(read(disk), CHANGES))
     found = read(after)
-    assert found.flaws == ()
+    assert [flaw.code for flaw in found.flaws] == flaws
     part = found.partitions[1]
     assert (part.type_uuid, part.no_auto, part.growfs, part.name) == (ARM, True, True, "root")
     size, last = 256 if odd else 128, SIZE // sector_size - 1
@@ -156,6 +157,15 @@ def test_the_backup_comes_first() -> None:
     assert second[-1].offset == 512
 
 
+def test_a_header_and_the_entries_behind_it_are_one_write() -> None:
+    disk = disk_of(PARTS)
+    (write,) = edit(read(disk), CHANGES).writes[1]
+    assert (write.offset, len(write.data)) == (512, 1024)
+    disk[512 + 50] ^= 1
+    (write,) = edit(read(disk), []).writes[0]
+    assert (write.offset, len(write.data)) == (512, 33 * 512)
+
+
 # --- A table made anew ---------------------------------------------------------------------------
 
 
@@ -165,6 +175,39 @@ def test_a_table_made_anew_is_the_one_that_was(offset: int) -> None:
     disk = bytearray(good)
     disk[offset] ^= 0xFF
     assert applied(disk, edit(read(disk), [])) == good
+
+
+def live(disk: bytearray, *, header: bool) -> bytearray:
+    """What is no table where one may have to go, and with or without a header that is sound."""
+    disk[1024 : 1024 + 2048] = b"core.img" * 256
+    if not header:
+        disk[512 + 50] ^= 1
+    return disk
+
+
+def test_nothing_is_written_over_what_is_no_old_table() -> None:
+    with pytest.raises(FormatError, match="something else than an old one") as caught:
+        edit(read(live(disk_of(PARTS), header=False)), [])
+    assert caught.value.hint
+    blank = disk_of(PARTS)
+    blank[512 : 34 * 512] = bytes(33 * 512)
+    assert applied(blank, edit(read(blank), [])) == disk_of(PARTS)
+
+
+def test_entries_stay_where_a_sound_header_has_them() -> None:
+    disk = live(disk_of(PARTS), header=True)
+    for lba in (1, LAST):
+        struct.pack_into("<Q", disk, lba * 512 + 40, 2048)
+    reseal(disk, LAST)
+    struct.pack_into("<Q", disk, 512 + 72, 100)
+    struct.pack_into("<I", disk, 512 + 16, 0)
+    struct.pack_into("<I", disk, 512 + 16, crc32(disk[512 : 512 + 92]))
+    after = applied(disk, edit(read(disk), []))
+    assert after[1024 : 1024 + 2048] == b"core.img" * 256
+    found = read(after)
+    assert found.primary
+    assert found.primary.header.entries_lba == 100
+    assert found.flaws == ()
 
 
 def test_both_damaged_is_refused() -> None:

@@ -99,7 +99,61 @@ def test_a_disk_that_grew() -> None:
 
 def test_a_disk_that_shrank() -> None:
     disk = disk_of(PARTS)[: SIZE - (1 << 20)]
-    assert codes(disk) == ["backup-damaged"]
+    assert codes(disk) == ["backup-damaged", "usable-outside"]
+
+
+def grown(*, flip: int, other: bytes = b"") -> bytearray:
+    """A disk that has grown, its primary table damaged, perhaps with another backup at its end."""
+    disk = disk_of(PARTS) + bytearray(1 << 20)
+    disk[512 + flip] ^= 1
+    if other:
+        disk[len(disk) - 33 * 512 :] = other
+    return disk
+
+
+def end_of(parts: list[Part | None]) -> bytes:
+    """The last sectors of the disk with other partitions."""
+    return bytes(disk_of(parts, size=SIZE + (1 << 20))[-33 * 512 :])
+
+
+def test_a_damaged_primary_table_still_tells_where_the_backup_is() -> None:
+    found = read(grown(flip=50))
+    assert found.backup
+    assert found.backup.lba == LAST
+    assert [flaw.code for flaw in found.flaws] == ["primary-damaged", "backup-misplaced"]
+
+
+def test_two_backups_that_differ() -> None:
+    disk = grown(flip=50, other=end_of([Part("home"), Part("srv"), Part("root")]))
+    found = read(disk)
+    assert "backups-differ" in [flaw.code for flaw in found.flaws]
+    assert [part.name for part in found.partitions] == ["boot", "root"]
+
+
+def test_a_backup_of_another_disk() -> None:
+    disk = disk_of(PARTS)
+    disk[512 + 50] ^= 1
+    disk[512 + 56] ^= 1
+    assert codes(disk) == ["primary-damaged", "backup-foreign"]
+
+
+def test_entries_that_the_kernel_does_not_take() -> None:
+    disk = disk_of(PARTS)
+    for lba, entries in ((1, 2), (LAST, LAST - 32)):
+        struct.pack_into("<II", disk, lba * 512 + 80, 64, 256)
+        first = disk[entries * 512 : entries * 512 + 128]
+        disk[entries * 512 : (entries + 32) * 512] = first + bytes(32 * 512 - 128)
+        reseal(disk, lba)
+    assert codes(disk) == ["entry-size"]
+
+
+@pytest.mark.parametrize(("field", "value"), [(48, LAST + 1000), (40, LAST + 1), (48, 20)])
+def test_usable_sectors_that_are_not_there(field: int, value: int) -> None:
+    disk = disk_of([])
+    for lba in (1, LAST):
+        struct.pack_into("<Q", disk, lba * 512 + field, value)
+        reseal(disk, lba)
+    assert codes(disk) == ["usable-outside"]
 
 
 def test_a_backup_where_the_primary_does_not_look() -> None:

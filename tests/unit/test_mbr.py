@@ -33,6 +33,10 @@ LINUX = (0x80, 0x83, 2048, 100)
         ((), "none"),
         (((0, 0x83, 2048, 0),), "none"),
         (((0x33, 0x83, 2048, 100),), "none"),
+        (((0x33, 0xEE, 1, 4095),), "protective"),
+        (((0, 0xEE, 1, 0),), "protective"),
+        (((0, 0xEE, 0, 4095),), "none"),
+        (((0, 0xEE, 2, 4095), LINUX), "plain"),
     ],
 )
 def test_kinds(records: tuple[tuple[int, int, int, int], ...], kind: str) -> None:

@@ -76,8 +76,11 @@ def survey(disk: Disk, options: CheckOptions) -> Scene:
     contents = {part.index + 1: look_into(disk.content(part)) for part in disk.partitions}
     seen = look(disk, contents, options.root, options.machine)
     _refuse_contradictions(disk.path, options.roles, seen)
+    contents = _certain(disk, contents, seen, options.roles)
+    volumes: dict[tuple[int, int], Btrfs] = {}
     parts = tuple(
-        _partition(disk, part, contents[part.index + 1], seen, options) for part in disk.partitions
+        _partition(disk, part, contents[part.index + 1], seen, options, volumes)
+        for part in disk.partitions
     )
     machine_id = read_machine_id(options.root) if options.root or seen.root_is_here else None
     arch = arches.normalize(options.arch) if options.arch else this_architecture()
@@ -98,27 +101,54 @@ def _refuse_contradictions(path: str, roles: Mapping[int, str], seen: Seen) -> N
 # --- Partitions ----------------------------------------------------------------------------------
 
 
+def _certain(
+    disk: Disk, contents: Mapping[int, Content], seen: Seen, told: Mapping[int, str]
+) -> dict[int, Content]:
+    """Contents that tell a role only where nothing speaks against it.
+
+    The type has to be the generic one, or that of the role. An ESP by its content is only one, and
+    only if no other partition is an ESP.
+    """
+    types = {part.index + 1: _designator(part) for part in disk.partitions}
+    others = {number: found.role for number, found in seen.partitions.items()}
+    known = {**types, **told, **others}
+    maybe = [
+        number
+        for number, content in contents.items()
+        if content.role == "esp" and known[number] == GENERIC
+    ]
+    has_esp = "esp" in known.values()
+    certain = {}
+    for number, content in contents.items():
+        fits = types[number] in (GENERIC, content.role)
+        one_of_many = number in maybe and (has_esp or len(maybe) > 1)
+        certain[number] = content if fits and not one_of_many else content._replace(role="")
+    return certain
+
+
+def _designator(part: Partition) -> str:
+    known = partition_types.lookup(part.type_uuid)
+    return known.designator if known else ""
+
+
 def _partition(
-    disk: Disk, part: Partition, content: Content, seen: Seen, options: CheckOptions
+    disk: Disk,
+    part: Partition,
+    content: Content,
+    seen: Seen,
+    options: CheckOptions,
+    volumes: dict[tuple[int, int], Btrfs],
 ) -> PartitionReport:
     number = part.index + 1
     found = seen.partitions.get(number)
-    if content.role == "esp" and _has_other(disk, part, "esp"):
-        content = content._replace(role="")  # there is an ESP, this may be anything
     role = _role(part, content, found, options.roles.get(number, ""))
     return PartitionReport(
         partition=part,
         type_name=name_of(part.type_uuid),
         content=content.name,
         role=role,
-        btrfs=_btrfs(disk, part, content.name, found),
+        btrfs=_btrfs(disk, part, content.name, found, volumes),
     )
-
-
-def _has_other(disk: Disk, part: Partition, role: str) -> bool:
-    """Whether another partition has the type of a role."""
-    wanted = partition_types.type_uuid(role)
-    return any(each.type_uuid == wanted and each is not part for each in disk.partitions)
 
 
 def _role(part: Partition, content: Content, found: Found | None, told: str) -> Role:
@@ -128,20 +158,28 @@ def _role(part: Partition, content: Content, found: Found | None, told: str) -> 
         return Role(found.role, "mounted", found.why, mount.place if mount else "", seen)
     if told:
         return Role(told, "option", "as it was said")
-    known = partition_types.lookup(part.type_uuid)
-    designator = known.designator if known else ""
-    if content.role and not (content.role == "esp" and designator == "xbootldr"):
+    designator = _designator(part)
+    if content.role:
         return Role(content.role, "content", content.why)
     if designator not in ("", GENERIC):
         return Role(designator, "type", "by its type")
     return Role("", "", "what it is for is not known")
 
 
-def _btrfs(disk: Disk, part: Partition, content: str, found: Found | None) -> Btrfs | None:
+def _btrfs(
+    disk: Disk,
+    part: Partition,
+    content: str,
+    found: Found | None,
+    volumes: dict[tuple[int, int], Btrfs],
+) -> Btrfs | None:
     """Its subvolumes; of an encrypted one that is open, through the device it is mounted from."""
     blob = disk.content(part)
     if content == "btrfs" and blob is not None:
-        return read_btrfs(blob)
+        place = (part.offset, part.size)
+        if place not in volumes:  # entries may name one place many times
+            volumes[place] = read_btrfs(blob)
+        return volumes[place]
     mount = found.mount if found else None
     if mount is None or mount.kind != "btrfs" or not mount.source.startswith("/"):
         return None
@@ -156,7 +194,10 @@ def _btrfs(disk: Disk, part: Partition, content: str, found: Found | None) -> Bt
 def _report(disk: Disk, scene: Scene, options: CheckOptions) -> DiskReport:
     tables = disk.tables
     found = {rule.name: rule for rule in _rules(scene)} if disk.partitions else {}
-    found["gpt"] = rules_table.gpt_rule(disk)
+    gpt = rules_table.gpt_rule(disk)
+    if gpt.status == "fail":  # programs may see another table, and write into that
+        found = {name: each._replace(mends=()) for name, each in found.items()}
+    found["gpt"] = gpt
     nothing = "there are no partitions that can be discovered"
     return DiskReport(
         disk=disk.path,

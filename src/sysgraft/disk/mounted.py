@@ -81,7 +81,7 @@ def look(disk: Disk, contents: Mapping[int, Content], root: str, machine: Machin
         if number is not None:
             found = _role_of_boot(disk, number, role, mount)
             partitions.setdefault(number, Found(found, f"mounted at {mount.place}", mount))
-        elif device:
+        elif device and not disk.is_stale(device, machine):
             elsewhere.setdefault(role, mount.place)
     for number in _swaps_in_use(disk, machine):
         partitions.setdefault(number, Found("swap", "in use as swap space"))

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
     from sysgraft.disk.subvolumes import Btrfs
     from sysgraft.formats.gpt import Partition
-    from sysgraft.formats.gpt_tables import Flaw
+    from sysgraft.formats.gpt_flaws import Flaw
     from sysgraft.formats.mbr import Mbr
 
 Status = Literal["ok", "fail", "skipped"]
@@ -45,10 +45,12 @@ class Mend(NamedTuple):
     Attributes:
         why: what it does, in words.
         command: its words; empty where only a person can do it.
+        lines: the same as lines of a script that ends at the first failure, where it is several.
     """
 
     why: str
     command: tuple[str, ...] = ()
+    lines: tuple[str, ...] = ()
 
 
 class Rule(NamedTuple):

@@ -8,12 +8,16 @@ types matter at the next boot only.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from sysgraft.disk import saving
 from sysgraft.disk.check import CheckOptions, survey
-from sysgraft.disk.opening import Machine, open_disk
+from sysgraft.disk.kickstart import shell_line
+from sysgraft.disk.mending import argument
+from sysgraft.disk.opening import Machine, open_disk, refuse_held
 from sysgraft.disk.roles import contradicts, type_of
+from sysgraft.disk.rules_table import STALE
+from sysgraft.disk.writable import repaired, writable_tables
 from sysgraft.errors import InputError, OutputError, UsageError
 from sysgraft.formats.gpt import GROWFS, NO_AUTO
 from sysgraft.formats.gpt_edit import Change, edit
@@ -21,7 +25,7 @@ from sysgraft.host.block import forget_cached
 from sysgraft.host.patching import patch
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
     from uuid import UUID
 
     from sysgraft.disk.opening import Disk
@@ -29,16 +33,6 @@ if TYPE_CHECKING:
     from sysgraft.disk.scene import Scene
     from sysgraft.formats.gpt_edit import Edit
     from sysgraft.formats.gpt_tables import Tables
-
-_NEVER: Final = ("tables-overlap", "partitions-overlap", "partition-outside")
-"""Flaws of a table that nothing is written to."""
-
-_REPAIRED: Final = {
-    "primary-damaged": "the primary table",
-    "backup-damaged": "the backup table",
-    "tables-differ": "the backup table",
-}
-"""Flaws that writing both tables mends: what is made anew."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,17 +119,21 @@ def retype(path: str, options: RetypeOptions) -> RetypeReport:
         OutputError: it, or the file it is saved in, cannot be written.
     """
     with open_disk(path, options.machine) as disk:
-        tables = _writable_tables(disk)
+        refuse_held(disk)
+        tables = writable_tables(disk)
         scene = survey(
             disk, CheckOptions(options.root, options.arch, options.roles, options.machine)
         )
         wanted, notes = _wanted(scene, options)
-        repaired = _repaired(disk, tables, force=options.force)
+        notes = (*notes, *_disk_notes(disk, tables))
+        anew = repaired(disk, tables, force=options.force)
         after = edit(tables, [_change(each) for each in wanted])
-        report = RetypeReport(path, scene.arch, wanted, repaired, "", written=False, notes=notes)
+        report = RetypeReport(path, scene.arch, wanted, anew, "", written=False, notes=notes)
         if options.dry_run or not any(after.writes):
             return report
         target = options.backup or saving.default_name(path)
+        if not options.backup:
+            notes = (*notes, saving.IN_MEMORY)
         expected = _save(disk, tables, after, target)
     forget_cached(path)
     patch(
@@ -144,46 +142,7 @@ def retype(path: str, options: RetypeOptions) -> RetypeReport:
         expected=expected,
     )
     _look_again(path, after, options.machine, target)
-    return RetypeReport(path, scene.arch, wanted, repaired, target, written=True, notes=notes)
-
-
-# --- May it be changed? --------------------------------------------------------------------------
-
-
-def _writable_tables(disk: Disk) -> Tables:
-    tables = disk.tables
-    if tables is None or disk.mbr.kind not in ("protective", "hybrid"):
-        what = {"plain": "an MBR"}.get(disk.mbr.kind, "no protective MBR" if tables else "no GPT")
-        raise InputError(
-            f"only partitions of a GPT have types that are discovered, this disk has {what}",
-            file=disk.path,
-            hint="sgdisk --mbrtogpt makes a GPT of an MBR; read its manual page first",
-        )
-    if disk.sector_size not in (None, tables.sector_size):
-        raise InputError(
-            f"the table counts sectors of {tables.sector_size} bytes, the kernel those of "
-            f"{disk.sector_size}",
-            file=disk.path,
-        )
-    if tables.used is None:
-        hint = "sgdisk's recovery menu may find one"
-        raise InputError("both partition tables are damaged", file=disk.path, hint=hint)
-    for flaw in tables.flaws:
-        if flaw.code in _NEVER:
-            hint = "see what is right with sfdisk --dump, and mend it first"
-            raise InputError(f"{flaw.text}: nothing was written", file=disk.path, hint=hint)
-    return tables
-
-
-def _repaired(disk: Disk, tables: Tables, *, force: bool) -> str:
-    found = [flaw for flaw in tables.flaws if flaw.code in _REPAIRED]
-    if not found:
-        return ""
-    what = _REPAIRED[found[0].code]
-    if not force:
-        hint = f"--force makes {what} anew from the other one"
-        raise InputError(found[0].text, file=disk.path, hint=hint)
-    return what
+    return RetypeReport(path, scene.arch, wanted, anew, target, written=True, notes=notes)
 
 
 # --- What is to be changed -----------------------------------------------------------------------
@@ -252,6 +211,13 @@ def _change(each: Retyped) -> Change:
     return Change(each.number, each.new_type, new & ~old, old & ~new)
 
 
+def _disk_notes(disk: Disk, tables: Tables) -> Iterator[str]:
+    """What keeps the new types from being seen."""
+    if disk.stale:
+        yield STALE.format(", ".join(map(str, sorted(disk.stale))))
+    yield from (flaw.text for flaw in tables.flaws if flaw.code == "entry-size")
+
+
 # --- Writing -------------------------------------------------------------------------------------
 
 
@@ -276,5 +242,6 @@ def _look_again(path: str, after: Edit, machine: Machine, backup: str) -> None:
             for place, data in ((copy.lba, copy.sector), (copy.header.entries_lba, copy.entries))
         ]
         if any(disk.blob.read_at(offset, len(data)) != data for offset, data in wanted):
-            hint = f"sysgraft disk retype {path} --restore {backup}"
+            saved = argument(backup)
+            hint = shell_line(("sysgraft", "disk", "retype", argument(path), "--restore", saved))
             raise OutputError("it does not have what was written", file=path, hint=hint)

@@ -48,6 +48,7 @@ ROLES: Final = tuple(sorted({known.designator for known in partition_types.ALL})
 
 _FILE_SYSTEMS: Final = frozenset({"btrfs", "erofs", "ext4", "f2fs", "squashfs", "xfs"})
 _MAY_HOLD: Final = {
+    "root": _FILE_SYSTEMS | {"crypto_LUKS", "ext2", "ext3"},
     "esp": frozenset({"vfat"}),
     "xbootldr": _FILE_SYSTEMS | {"vfat"},
     "swap": frozenset({"swap", "crypto_LUKS"}),
@@ -58,6 +59,9 @@ _MAY_HOLD: Final = {
 }
 # systemd mounts these by itself and sets up LUKS; vfat it takes for ESP and XBOOTLDR only here.
 _DEFAULT: Final = _FILE_SYSTEMS | {"crypto_LUKS"}
+
+
+_MAX_DIGITS: Final = 9
 
 
 def contradicts(role: str, content: str) -> bool:
@@ -107,7 +111,12 @@ def numbered(words: Iterable[str], what: str) -> list[tuple[int, str]]:
     pairs = []
     for word in words:
         number, equals, value = word.partition("=")
-        if not (equals and value and number.isascii() and number.isdecimal() and int(number) > 0):
+        if not (equals and value and number.isascii() and number.isdecimal() and _number(number)):
             raise UsageError(f"{word!r} is not N={what}, with the number of a partition")
-        pairs.append((int(number), value))
+        pairs.append((_number(number), value))
     return pairs
+
+
+def _number(text: str) -> int:
+    """A number of a partition; 0 if no table has so many."""
+    return int(text) if len(text) <= _MAX_DIGITS else 0

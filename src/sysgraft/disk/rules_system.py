@@ -18,6 +18,7 @@ from sysgraft.disk.subvolumes import called
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from sysgraft.disk.opening import Disk
     from sysgraft.disk.report import PartitionReport
     from sysgraft.disk.scene import Scene
     from sysgraft.disk.subvolumes import Btrfs
@@ -130,7 +131,9 @@ def btrfs_rule(scene: Scene) -> Rule:
             text = f"what the btrfs in partition {unknown[0].number} is for is not known"
             return Rule(name, "skipped", text)
         return idle(name, "no partition with a role holds btrfs")
-    results = [result for part in parts if part.btrfs for result in _default(part, part.btrfs)]
+    results = [
+        result for part in parts if part.btrfs for result in _default(scene.disk, part, part.btrfs)
+    ]
     for status in ("fail", "ok"):
         chosen_ones = [rule for rule in results if rule.status == status]
         if chosen_ones:
@@ -140,7 +143,7 @@ def btrfs_rule(scene: Scene) -> Rule:
     return Rule(name, "skipped", "; ".join(rule.reason for rule in results))
 
 
-def _default(part: PartitionReport, found: Btrfs) -> Iterator[Rule]:
+def _default(disk: Disk, part: PartitionReport, found: Btrfs) -> Iterator[Rule]:
     name, who = "btrfs-default", f"partition {part.number}"
     if found.default is None:
         yield Rule(name, "skipped", f"{who}: {found.problem}")
@@ -152,14 +155,17 @@ def _default(part: PartitionReport, found: Btrfs) -> Iterator[Rule]:
         yield Rule(name, "ok", f"{who}: the default is {called(wanted)}, {why}")
     else:
         text = f"{who}: the default is {called(found.default)}, not {called(wanted)}, {why}"
-        yield Rule(name, "fail", text, mending.set_default(part, found.default, wanted))
+        mend = mending.set_default(disk, part, found.default, wanted)
+        yield Rule(name, "fail", text, (mend,))
 
 
 def _wanted(part: PartitionReport, found: Btrfs) -> tuple[Subvolume | None, str]:
     """The subvolume that should be the default, and how that is known."""
     role = part.role
     if role.seen:
-        return found.holding(role.seen), f"which is mounted at {role.place}"
+        wanted = found.holding(role.seen)
+        which = "which is" if wanted else f"of no known subvolume is what is, {role.seen},"
+        return wanted, f"{which} mounted at {role.place}"
     if role.name != "root":
         return None, f"which subvolume is {role.name} is not known"
     if found.default in found.systems:

@@ -28,8 +28,14 @@ if TYPE_CHECKING:
 
 _NEVER: Final = {
     "LVM2_member": "a logical volume is never discovered",
+    "linux_raid_member": "what is on a software RAID is never discovered",
+    "ext2": "systemd takes common file systems only",
+    "ext3": "systemd takes common file systems only",
     "ambiguous": "several file systems claim it, systemd takes none",
 }
+
+
+_HIDDEN: Final = ("LVM2_member", "linux_raid_member")
 
 
 def type_rule(scene: Scene, role: str) -> Rule:
@@ -70,14 +76,15 @@ def _faults(scene: Scene, part: PartitionReport) -> Iterator[tuple[str, tuple[Me
         mend = mending.set_type(scene.disk.path, part.number, wanted, why)
         hint = _other_architecture(part)
         text = f"has the type {part.type_name}, systemd looks for {name_of(wanted)}{hint}"
-        yield f"{described(part)} {text}", (mend,)
+        certain = part.role.source != "type"
+        yield f"{described(part)} {text}", (mend,) if certain else ()
 
 
 def _other_architecture(part: PartitionReport) -> str:
     known = partition_types.lookup(part.partition.type_uuid)
     if known is None or known.arch is None or known.designator != part.role.name:
         return ""
-    return f" (of a disk for other machines: --arch {known.arch})"
+    return f" (of a disk for other machines: say --arch {known.arch})"
 
 
 def _absent(scene: Scene, role: str) -> Rule:
@@ -95,6 +102,11 @@ def _root_missing(scene: Scene) -> Rule:
     elsewhere = scene.seen.elsewhere.get("root")
     if elsewhere and not _unknown(scene):
         return Rule("root-type", "skipped", f"the root, {elsewhere}, is on another disk")
+    hidden = [part for part in scene.partitions if not part.role.name and part.content in _HIDDEN]
+    if hidden and not _unknown(scene):
+        content = hidden[0].content
+        text = f"partition {hidden[0].number} holds {content}, and no other could be a root"
+        return Rule("root-type", "fail", f"{text}: {_NEVER[content]}")
     may_be = [f"{part.number} ({part.content or 'unknown'})" for part in _unknown(scene)]
     if not may_be:
         return Rule("root-type", "skipped", "no partition could be a root")

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from sysgraft.base.blob import BytesBlob, SubBlob, collect
-from sysgraft.disk.opening import Machine, open_disk
+from sysgraft.disk.opening import Machine, open_disk, refuse_held
 from sysgraft.errors import InputError, OutputError, in_file
 from sysgraft.formats import mbr
 from sysgraft.formats.gpt_backup import MAX_SIZE, Backup, Piece, read_backup, render_backup
@@ -27,6 +27,13 @@ if TYPE_CHECKING:
 
 SUFFIX: Final = ".gpt-backup"
 """Behind the name of the disk, in the current folder."""
+
+
+IN_MEMORY: Final = (
+    "the tables are saved in the current folder, which of an installer is in memory: copy the file "
+    "to other storage, or name a place there with --backup"
+)
+"""The note about a file that nobody named."""
 
 
 def default_name(disk: str) -> str:
@@ -121,6 +128,7 @@ def restore(
     with in_file(backup):
         found = read_backup(read_small(backup, MAX_SIZE, "backup of partition tables"))
     with open_disk(path, machine or Machine()) as disk:
+        refuse_held(disk)
         now = {
             piece.name: disk.blob.read_at(piece.offset, len(piece.data))
             for piece in found.pieces
@@ -132,9 +140,10 @@ def restore(
             else None
         )
         _refuse_foreign(disk, found, backup)
-        _refuse_unfit(disk, before, backup, force=force)
         differing = [each for each in found.pieces if now[each.name] != each.data]
         wanted = [each for each in differing if each.name != "protective-mbr"]
+        _refuse_in_use(disk, wanted)
+        _refuse_unfit(disk, before, backup, force=force)
         groups = _in_order(wanted, disk.tables, before)
         expected = [(each.offset, now[each.name]) for each in found.pieces]
     if wanted and not dry_run:
@@ -153,18 +162,48 @@ def _in_order(
         table: [(each.offset, each.data) for each in pieces if each.name.startswith(table)]
         for table in ("backup", "primary")
     }
+    groups["primary"] = _joined(groups["primary"])
     primary_first = (now and not now.primary) or (before and not before.backup)
     order = ("primary", "backup") if primary_first else ("backup", "primary")
     return [groups[table] for table in order]
+
+
+def _joined(pieces: list[tuple[int, bytes]]) -> list[tuple[int, bytes]]:
+    """A header and the entries behind it as one piece: a power cut has less room between."""
+    joined: list[tuple[int, bytes]] = []
+    for offset, data in pieces:
+        if joined and offset == joined[-1][0] + len(joined[-1][1]):
+            start, before = joined.pop()
+            joined.append((start, before + data))
+        else:
+            joined.append((offset, data))
+    return joined
+
+
+def _doubted(disk: Disk) -> bool:
+    """Whether it is not certain that the only table that is sound is the one of this disk."""
+    flaws = disk.tables.flaws if disk.tables else ()
+    return any(flaw.code in ("backup-foreign", "backups-differ") for flaw in flaws)
 
 
 def _refuse_foreign(disk: Disk, found: Backup, backup: str) -> None:
     if disk.blob.size != found.size:
         text = f"it is of a disk with {found.size} bytes, {disk.path} has {disk.blob.size}"
         raise InputError(text, file=backup)
-    name = disk.tables.disk_uuid if disk.tables else None
+    name = disk.tables.disk_uuid if disk.tables and not _doubted(disk) else None
     if name not in (None, found.disk_uuid):
         raise InputError(f"it is of the disk {found.disk_uuid}, {disk.path} is {name}", file=backup)
+
+
+def _refuse_in_use(disk: Disk, pieces: list[Piece]) -> None:
+    """Nothing goes where a partition is by now, of either table."""
+    tables = disk.tables
+    copies = [copy for copy in (tables and tables.primary, tables and tables.backup) if copy]
+    for part in (part for copy in copies for part in copy.partitions):
+        end = part.offset + part.size
+        if any(each.offset < end and part.offset < each.offset + len(each.data) for each in pieces):
+            text = f"partition {part.index + 1} lies by now where a table has to be put back"
+            raise InputError(f"{text}: nothing was written", file=disk.path)
 
 
 def _refuse_unfit(disk: Disk, before: Tables | None, backup: str, *, force: bool) -> None:
@@ -174,7 +213,7 @@ def _refuse_unfit(disk: Disk, before: Tables | None, backup: str, *, force: bool
         raise InputError("its tables lie where partitions are", file=backup)
     if force:
         return
-    if disk.tables is None or disk.tables.used is None:
+    if disk.tables is None or disk.tables.used is None or _doubted(disk):
         hint = "use --force if it is the right one"
         raise InputError("no table on the disk tells which disk it is", file=disk.path, hint=hint)
     if _layout(before) != _layout(disk.tables):

@@ -37,14 +37,19 @@ class Btrfs(NamedTuple):
     problem: str = ""
 
     def holding(self, folder: str) -> Subvolume | None:
-        """The subvolume that a folder of the file system lies in, as mountinfo has it."""
+        """The subvolume that a folder of the file system lies in, as mountinfo has it.
+
+        None where only the top level could be it, and not its top.
+        """
         path = folder.strip("/")
         inside = [
             each
             for each in self.subvolumes
             if not each.path or path == each.path or path.startswith(f"{each.path}/")
         ]
-        return max(inside, key=lambda each: len(each.path), default=None)
+        best = max(inside, key=lambda each: len(each.path), default=None)
+        # A folder of the top level, or a subvolume whose name is not known here: which is not told.
+        return None if best and path and not best.path else best
 
     def likely_system(self) -> Subvolume | None:
         """The one with the system, if there is only one it could be."""

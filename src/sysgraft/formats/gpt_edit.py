@@ -121,8 +121,17 @@ def _sealed(copy: Copy, entries_crc: int) -> bytes:
 
 
 def _writes(old: Copy | None, new: Copy, sector_size: int) -> Iterator[Write]:
-    """Sectors that differ, all of them where there is no old table; the header comes last."""
+    """Sectors that differ, all of them where there is no old table; the header comes last.
+
+    A header with its entries behind it is one write, so that a power cut has less room between.
+    """
     start = new.header.entries_lba * sector_size
+    if new.header.entries_lba == new.lba + 1:
+        before = old.entries if old else b""
+        end = _changed_end(before, new.entries, sector_size)
+        if end or old is None or new.sector != old.sector:
+            yield Write(new.lba * sector_size, new.sector + new.entries[:end])
+        return
     if old is None:
         yield Write(start, new.entries)
         yield Write(new.lba * sector_size, new.sector)
@@ -135,14 +144,29 @@ def _writes(old: Copy | None, new: Copy, sector_size: int) -> Iterator[Write]:
         yield Write(new.lba * sector_size, new.sector)
 
 
+def _changed_end(old: bytes, new: bytes, sector_size: int) -> int:
+    """The end of the last sector that differs."""
+    differing = (
+        at + sector_size
+        for at in range(0, len(new), sector_size)
+        if old[at : at + sector_size] != new[at : at + sector_size]
+    )
+    return max(differing, default=0)
+
+
 # --- A table made anew ---------------------------------------------------------------------------
 
 
 def _made_primary(tables: Tables, used: Copy) -> Copy:
-    sectors = len(used.entries) // tables.sector_size
-    if 2 + sectors > used.header.first_usable:
+    place = tables.primary_place
+    if place is None:
+        raise FormatError(
+            "where the primary table has to go is something else than an old one",
+            hint="see what it is, and save it; sgdisk's recovery menu may put the table elsewhere",
+        )
+    if place + len(used.entries) // tables.sector_size > used.header.first_usable:
         raise FormatError("there is no room for a primary table before the partitions")
-    return _made(used, lba=1, entries_lba=2)
+    return _made(used, lba=1, entries_lba=place)
 
 
 def _made_backup(tables: Tables, used: Copy) -> Copy:

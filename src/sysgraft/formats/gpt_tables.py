@@ -2,47 +2,29 @@
 
 UEFI specification 2.10, §5.3: the primary table in sector 1, the backup at the end of the disk.
 Where `sysgraft.formats.gpt` refuses, this goes on: a damaged table is a `Flaw` and the other one is
-used, as firmware and the kernel do. It repairs nothing; `sysgraft.formats.gpt_edit` makes what is
-to be written.
+used, as most firmware does, and the kernel only with ``gpt`` on its command line
+(``block/partitions/efi.c``). It repairs nothing; `sysgraft.formats.gpt_edit` makes what is to be
+written.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import TYPE_CHECKING, Final, Literal, NamedTuple
+from typing import TYPE_CHECKING
 from uuid import UUID
 
 from sysgraft.errors import FormatError
 from sysgraft.formats import gpt_records as records
 from sysgraft.formats.gpt import SECTOR_SIZES, Partition, used_entries
+from sysgraft.formats.gpt_flaws import Flaw, form_flaws, partition_flaws
+from sysgraft.formats.gpt_remains import Remains, entries_place, read_remains
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from sysgraft.base.blob import Blob
     from sysgraft.formats.gpt_records import Header
-
-Code = Literal[
-    "primary-damaged",
-    "backup-damaged",
-    "backup-misplaced",
-    "tables-differ",
-    "tables-overlap",
-    "partitions-overlap",
-    "partition-outside",
-    "duplicate-uuid",
-]
-
-HARMLESS: Final[tuple[Code, ...]] = ("backup-misplaced",)
-"""Flaws that keep nobody from reading the table: the disk has grown since it was made."""
-
-
-class Flaw(NamedTuple):
-    """What is wrong with the tables of a disk: which kind of thing, and a sentence."""
-
-    code: Code
-    text: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +66,8 @@ class Tables:
         primary: None if it is damaged.
         backup: None if it is damaged.
         flaws: what is wrong, the tables before the partitions.
+        primary_place: where the entries of a damaged primary table may be made anew; None if
+            something else may be there.
     """
 
     size: int
@@ -91,10 +75,11 @@ class Tables:
     primary: Copy | None
     backup: Copy | None
     flaws: tuple[Flaw, ...]
+    primary_place: int | None = None
 
     @property
     def used(self) -> Copy | None:
-        """The table that readers go by: the primary one, the backup where that is damaged."""
+        """The table that is read here: the primary one, the backup where that is damaged."""
         return self.primary or self.backup
 
     @property
@@ -138,33 +123,47 @@ def _read(blob: Blob, sector_size: int) -> Tables:
     primary, problem = _try(blob, sector_size, 1)
     if problem:
         flaws.append(Flaw("primary-damaged", f"the primary table: {problem}"))
-    backup, problem = _find_backup(blob, sector_size, primary, last)
-    if problem:
-        flaws.append(Flaw("backup-damaged", f"the backup table: {problem}"))
-    elif backup and backup.lba != last:
-        text = f"the backup table is in sector {backup.lba}, the last one is {last}"
-        flaws.append(Flaw("backup-misplaced", text))
-    elif primary and primary.header.alternate_lba != last:
-        text = f"the primary table looks for the backup in sector {primary.header.alternate_lba}"
-        flaws.append(Flaw("backup-misplaced", f"{text}, it is in sector {last}"))
+    remains = None if primary else read_remains(blob, sector_size)
+    told = primary.header.alternate_lba if primary else remains and remains.alternate_lba
+    backup, problem, other = _find_backup(blob, sector_size, told, last)
+    flaws += _backup_flaws(primary, backup, problem, last)
     if primary and backup:
         flaws += _differences(primary, backup)
     if used := primary or backup:
+        flaws += _doubts(used, other, remains)
         flaws += _table_flaws(used, backup if primary else None, sector_size)
-        flaws += _partition_flaws(used, last)
-    return Tables(blob.size, sector_size, primary, backup, tuple(flaws))
+        flaws += form_flaws(used.header, last)
+        flaws += partition_flaws(used.header, used.partitions, last)
+    place = None
+    if backup and not primary:
+        place = entries_place(blob, sector_size, backup.header, backup.entries)
+    return Tables(blob.size, sector_size, primary, backup, tuple(flaws), place)
 
 
 def _find_backup(
-    blob: Blob, sector_size: int, primary: Copy | None, last: int
-) -> tuple[Copy | None, str]:
-    """Where the primary table says it is, else at the end."""
-    told = primary.header.alternate_lba if primary else last
+    blob: Blob, sector_size: int, told: int | None, last: int
+) -> tuple[Copy | None, str, Copy | None]:
+    """Where the primary table says it is, else at the end; why there is none; one at the end."""
+    if told is None or told == last:
+        return *_try(blob, sector_size, last), None
     found, problem = _try(blob, sector_size, told) if told > 1 else (None, "it has no place")
-    if found is None and told != last:
-        found, at_end = _try(blob, sector_size, last)
-        problem = "" if found else f"{problem}; at the end of the disk, {at_end}"
-    return found, problem
+    other, at_end = _try(blob, sector_size, last)
+    if found is None:
+        problem = "" if other else f"{problem}; at the end of the disk, {at_end}"
+    return found or other, problem, other if found else None
+
+
+def _backup_flaws(
+    primary: Copy | None, backup: Copy | None, problem: str, last: int
+) -> Iterator[Flaw]:
+    if problem:
+        yield Flaw("backup-damaged", f"the backup table: {problem}")
+    elif backup and backup.lba != last:
+        text = f"the backup table is in sector {backup.lba}, the last one is {last}"
+        yield Flaw("backup-misplaced", text)
+    elif primary and primary.header.alternate_lba != last:
+        text = f"the primary table looks for the backup in sector {primary.header.alternate_lba}"
+        yield Flaw("backup-misplaced", f"{text}, it is in sector {last}")
 
 
 def _try(blob: Blob, sector_size: int, lba: int) -> tuple[Copy | None, str]:
@@ -197,6 +196,25 @@ def _name(_index: int, raw: bytes) -> str:
 # --- What is wrong -------------------------------------------------------------------------------
 
 
+def _doubts(used: Copy, other: Copy | None, remains: Remains | None) -> Iterator[Flaw]:
+    """Why a backup may be of an older table, where the primary one does not vouch for it."""
+    if remains is None:
+        return
+    if remains.disk_uuid not in (None, used.header.disk_uuid):
+        names = [UUID(bytes_le=each) for each in (remains.disk_uuid or b"", used.header.disk_uuid)]
+        text = f"the damaged primary table is of the disk {names[0]}, the backup of {names[1]}"
+        yield Flaw("backup-foreign", text)
+    if other and _facts(other) != _facts(used):
+        text = f"the backup tables in sectors {used.lba} and {other.lba} differ"
+        yield Flaw("backups-differ", text)
+
+
+def _facts(copy: Copy) -> tuple[object, ...]:
+    header = copy.header
+    form = header.entry_count, header.entry_size, header.first_usable, header.last_usable
+    return header.disk_uuid, form, copy.entries[: copy.entries_size]
+
+
 def _differences(primary: Copy, backup: Copy) -> Iterator[Flaw]:
     mirrored = backup.header._replace(
         crc=primary.header.crc,
@@ -220,31 +238,3 @@ def _table_flaws(used: Copy, other: Copy | None, sector_size: int) -> Iterator[F
     for part in used.partitions:
         if any(part.first_lba <= end and start <= part.last_lba for start, end in spans):
             yield Flaw("tables-overlap", f"partition {part.index + 1} lies on a partition table")
-
-
-def _partition_flaws(used: Copy, last: int) -> Iterator[Flaw]:
-    header = used.header
-    for part in used.partitions:
-        where = f"partition {part.index + 1} is at sectors {part.first_lba} to {part.last_lba}"
-        if part.first_lba > part.last_lba:
-            yield Flaw("partition-outside", f"{where}, which is no place")
-        elif part.last_lba > last:
-            yield Flaw("partition-outside", f"{where}, the disk ends with sector {last}")
-        elif part.first_lba < header.first_usable or part.last_lba > header.last_usable:
-            limits = f"{header.first_usable} to {header.last_usable}"
-            yield Flaw("partition-outside", f"{where}, outside {limits}")
-    in_order = sorted(used.partitions, key=lambda part: part.first_lba)
-    for one, other in pairwise(in_order):
-        if other.first_lba <= one.last_lba:
-            text = f"partitions {one.index + 1} and {other.index + 1} overlap"
-            yield Flaw("partitions-overlap", text)
-    yield from _same_uuids(used.partitions)
-
-
-def _same_uuids(partitions: tuple[Partition, ...]) -> Iterator[Flaw]:
-    seen: dict[UUID, int] = {}
-    for part in partitions:
-        first = seen.setdefault(part.uuid, part.index)
-        if first != part.index:
-            text = f"partitions {first + 1} and {part.index + 1} have the same UUID {part.uuid}"
-            yield Flaw("duplicate-uuid", text)

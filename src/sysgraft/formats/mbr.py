@@ -86,18 +86,26 @@ def parse(blob: Blob) -> Mbr:
         return Mbr("none", ())
     sector = blob.read_at(0, SIZE)
     fields = [MBR_RECORD.unpack_from(sector, MBR_RECORDS + 16 * each) for each in range(4)]
-    if sector[510:512] != SIGNATURE or any(raw[0] not in (_INACTIVE, _ACTIVE) for raw in fields):
+    if sector[510:512] != SIGNATURE:
         return Mbr("none", ())
     records = tuple(
         Record(number, raw[0] == _ACTIVE, raw[2], raw[4], raw[5])
         for number, raw in enumerate(fields, 1)
-        if raw[2] and raw[5]
+        if raw[2] and (raw[5] or raw[2] == GPT_PROTECTIVE)
     )
+    strange = any(raw[0] not in (_INACTIVE, _ACTIVE) for raw in fields)
+    if strange and not any(map(_protects, records)):
+        return Mbr("none", ())
     return Mbr(_kind(records), records)
+
+
+def _protects(record: Record) -> bool:
+    """What the kernel holds it to (``pmbr_part_valid`` in block/partitions/efi.c)."""
+    return record.kind == GPT_PROTECTIVE and record.first_lba == 1
 
 
 def _kind(records: tuple[Record, ...]) -> Kind:
     own = [record for record in records if record.kind != GPT_PROTECTIVE]
-    if len(own) == len(records):
+    if not any(map(_protects, records)):
         return "plain" if own else "none"
     return "hybrid" if own else "protective"

@@ -104,6 +104,46 @@ def sector_size_of(number: str, *, sysfs: str = SYSFS) -> int | None:
     return int(text) if text.isdecimal() else None
 
 
+def upper_of(number: str, *, sysfs: str = SYSFS) -> str:
+    """A device that holds a whole disk: RAID, multipath, LVM; empty if none does.
+
+    The partitions of a device mapper disk, which are volumes above it, hold nothing of it.
+    """
+    folder = os.path.join(sysfs, "dev/block", number, "holders")
+    try:
+        names = sorted(os.listdir(folder))
+    except OSError:
+        return ""
+    for name in names:
+        held_by = _read(os.path.join(folder, name, "dev"))
+        place = partition_place(held_by, sysfs=sysfs) if held_by else None
+        if place is None or place.disk != number:
+            mapped = _read(os.path.join(folder, name, "dm/name"), 128)
+            return f"/dev/mapper/{mapped}" if mapped else f"/dev/{name}"
+    return ""
+
+
+def partitions_of(number: str, *, sysfs: str = SYSFS) -> dict[int, tuple[int | None, int | None]]:
+    """Where the kernel has the partitions of a disk: first byte and size, None where not told."""
+    folder = os.path.join(sysfs, "dev/block", number)
+    try:
+        names = sorted(os.listdir(folder))
+    except OSError:
+        return {}
+    found = {}
+    for name in names:
+        text = _read(os.path.join(folder, name, "partition"))
+        if text.isdecimal():
+            start, size = (_read(os.path.join(folder, name, each)) for each in ("start", "size"))
+            found[int(text)] = (_sectors(start), _sectors(size))
+    return found
+
+
+def _sectors(text: str) -> int | None:
+    """The kernel counts 512 bytes here on every disk."""
+    return int(text) * 512 if text.isdecimal() else None
+
+
 def forget_cached(path: str) -> None:
     """Have the next read of a block device come from the device.
 

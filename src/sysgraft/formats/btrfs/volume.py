@@ -34,6 +34,9 @@ MAX_NAMES: Final = 10_000
 MAX_DEPTH: Final = 64
 """Ours: folders and subvolumes that one lies in."""
 
+MAX_LOOKUPS: Final = 10_000
+"""Ours: folders of which the names are looked up, in all."""
+
 _LARGEST: Final = (1 << 64) - 1
 _FIRST_CHUNK_TREE: Final = 256
 _ROOT_TREE_DIRECTORY: Final = 6
@@ -73,12 +76,15 @@ class _Place(NamedTuple):
 class Volume:
     """A btrfs on one device."""
 
-    __slots__ = ("_forest", "_places", "_root")
+    __slots__ = ("_folder_names", "_forest", "_lookups", "_paths", "_places", "_root")
 
     def __init__(self, forest: Forest, superblock: Superblock) -> None:
         self._forest = forest
         self._root = Root(superblock.root, superblock.root_level, superblock.generation)
         self._places: dict[int, _Place] | None = None
+        self._folder_names: dict[tuple[int, int], tuple[str, int]] = {}
+        self._paths: dict[int, tuple[str, ...]] = {TOP_LEVEL: ()}
+        self._lookups = 0
 
     def default(self) -> int:
         """The ID of the default subvolume.
@@ -107,17 +113,25 @@ class Volume:
             FormatError: it is not there.
             LimitError: it lies deeper than `MAX_DEPTH`.
         """
-        names: list[str] = []
-        while number != TOP_LEVEL:
-            place = self._known().get(number)
+        waiting: list[tuple[int, tuple[str, ...]]] = []
+        at, depth = number, 0
+        while at not in self._paths:
+            place = self._known().get(at)
             if place is None:
-                raise FormatError(f"the btrfs has no subvolume {number}")
-            names.append(place.name)
-            names += self._folders(place)
-            if len(names) > MAX_DEPTH:
+                raise FormatError(f"the btrfs has no subvolume {at}")
+            own = (*reversed(self._folders(place)), place.name)
+            depth += len(own)
+            if depth > MAX_DEPTH:
                 raise LimitError(f"a btrfs subvolume that lies more than {MAX_DEPTH} folders deep")
-            number = place.parent
-        return "/".join(reversed(names))
+            waiting.append((at, own))
+            at = place.parent
+        path = self._paths[at]
+        for each, own in reversed(waiting):
+            path = (*path, *own)
+            if len(path) > MAX_DEPTH:
+                raise LimitError(f"a btrfs subvolume that lies more than {MAX_DEPTH} folders deep")
+            self._paths[each] = path
+        return "/".join(path)
 
     def names(self, number: int) -> frozenset[str]:
         """What is at the top of a subvolume.
@@ -159,17 +173,27 @@ class Volume:
         while folder != _TOP_FOLDER:
             if len(names) > MAX_DEPTH:
                 raise LimitError(f"a btrfs folder that lies more than {MAX_DEPTH} deep")
-            tree = self._tree(place.parent)
-            first, last = (folder, _INODE_REF, 0), (folder, _INODE_REF, _LARGEST)
-            item = next(self._forest.items(tree, first, last), None)
-            if item is None:
-                raise FormatError(f"a btrfs folder {folder} without a name")
-            _need(item.data, _INODE_NAME.size)
-            _, size = _INODE_NAME.unpack_from(item.data)
-            _need(item.data, _INODE_NAME.size + size)
-            names.append(_decoded(item.data[_INODE_NAME.size : _INODE_NAME.size + size]))
-            folder = item.key[2]
+            name, folder = self._folder(place.parent, folder)
+            names.append(name)
         return names
+
+    def _folder(self, tree: int, folder: int) -> tuple[str, int]:
+        """The name of a folder, and the one that it lies in; each is looked up once."""
+        if found := self._folder_names.get((tree, folder)):
+            return found
+        self._lookups += 1
+        if self._lookups > MAX_LOOKUPS:
+            raise LimitError(f"more than {MAX_LOOKUPS} folders that btrfs subvolumes lie in")
+        first, last = (folder, _INODE_REF, 0), (folder, _INODE_REF, _LARGEST)
+        item = next(self._forest.items(self._tree(tree), first, last), None)
+        if item is None:
+            raise FormatError(f"a btrfs folder {folder} without a name")
+        _need(item.data, _INODE_NAME.size)
+        _, size = _INODE_NAME.unpack_from(item.data)
+        _need(item.data, _INODE_NAME.size + size)
+        name = _decoded(item.data[_INODE_NAME.size : _INODE_NAME.size + size])
+        self._folder_names[tree, folder] = name, item.key[2]
+        return name, item.key[2]
 
     def _tree(self, number: int) -> Root:
         first, last = (number, _ROOT_ITEM, 0), (number, _ROOT_ITEM, _LARGEST)
@@ -225,4 +249,5 @@ def _need(data: bytes, size: int) -> None:
 
 
 def _decoded(name: bytes) -> str:
-    return name.decode("utf-8", "backslashreplace")
+    """As Python has names of files: what is not UTF-8 stays, and compares with mountinfo."""
+    return name.decode("utf-8", "surrogateescape")
