@@ -152,7 +152,10 @@ def check(options: MediaOptions) -> None:
         raise UsageError("a medium without a UKI boots nothing", hint="give --uki")
     for name in names:
         if not _NAME.fullmatch(name) or name.endswith("."):
-            raise UsageError(f"a boot entry cannot be called {name!r}")
+            raise UsageError(
+                f"a boot entry cannot be called {name!r}",
+                hint="name it with --uki NAME=FILE; of letters, digits and _.~^@#%-",
+            )
         if name.lower().startswith(("auto-", ".")):
             raise UsageError(f"systemd-boot has entries like {name!r} of its own")
     for each in (*(extra.entry for extra in options.extras), options.default):
