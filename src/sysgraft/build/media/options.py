@@ -83,7 +83,8 @@ class MediaOptions:
         allow_unverified: go on although something would not start with these keys.
         warn_size: bytes of a UKI that are worth a warning.
         time: of every file, in seconds since 1970.
-        seed: what identifiers are made of; None makes one of the names and sizes of all files.
+        seed: what identifiers are made of; None makes one of the names and sizes of all files and
+            partitions.
     """
 
     images: Sequence[BootImage] = ()
