@@ -429,7 +429,7 @@ def test_what_is_no_uki(kit: Kit) -> None:
 def test_a_uki_that_says_an_impossible_release(release: str, kit: Kit) -> None:
     kit.build("odd.efi", f"--section=.uname:{release}", "--uname=")
     for form in FORMATS:
-        result = package(kit, form, uki="odd.efi")
+        result = package(kit, form, "--version", "6.12.1", uki="odd.efi")
         assert (result.code, "no kernel version" in result.err) == (2, True), result.err
 
 
@@ -539,3 +539,21 @@ def one_file_initrd(path: str) -> bytes:
         tree[b"/".join(steps[:depth])] = Inode(stat.S_IFDIR | 0o755)
     tree[path.encode()] = Inode(stat.S_IFREG | 0o644, content=BytesBlob(b"module\n"))
     return b"".join(cpio.plan(tree).chunks())
+
+
+def test_a_kernel_file_that_would_be_the_folder_beside(kit: Kit) -> None:
+    name = "vmlinuz-virt.efi.extra.d"
+    result = package(kit, "deb", "--kernel-file", kit.file(name, "x"), *with_everything(kit))
+    assert result.code == 2
+    assert "is the folder beside the UKI" in result.err
+
+
+@pytest.mark.parametrize("form", FORMATS)
+def test_what_names_and_releases_mean_is_noted(form: str, kit: Kit) -> None:
+    kit.kernel.write_bytes(make_kernel("6.12.1_kit"))
+    kit.build("odd.efi")
+    result = package(kit, form, "--version", "6.12.1", uki="odd.efi")
+    assert result.code == 0, result.err
+    notes = "\n".join(result.document["notes"])
+    assert ("needs another --name" in notes) == (form == "deb")
+    assert ("a newer package replaces this one" in notes) == (form == "rpm")
