@@ -173,6 +173,19 @@ def test_keys_of_another_set_are_found_out(name: str, media_kit: MediaKit, tmp_p
     assert done.code == 0, done.err
 
 
+def test_an_addition_is_no_whole_database(media_kit: MediaKit, tmp_path: Path) -> None:
+    keys = tmp_path / "keys"
+    shutil.copytree(media_kit.folder / "keys", keys)
+    pair = (f"--private-key={keys}/KEK.key", f"--certificate={keys}/KEK.pem")
+    revoked = media_kit.path("passive.efi")
+    output = ("--append", "-o", keys / "dbx.auth")
+    made = sysgraft("keys", "sign", "dbx", revoked, *output, *pair)
+    assert made.code == 0, made.err
+    words = ("--uki", media_kit.path("active.efi"), "--keys", keys)
+    done = media_kit.media("disk", tmp_path / "disk.img", *words)
+    assert (done.code, "signed as an addition" in done.out) == (1, True), done.out
+
+
 def test_firmware_takes_one_platform_key(media_kit: MediaKit, tmp_path: Path) -> None:
     keys = tmp_path / "keys"
     shutil.copytree(media_kit.folder / "keys", keys)

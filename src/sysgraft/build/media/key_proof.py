@@ -57,12 +57,15 @@ def _proven(name: str, update: SignedUpdate, updates: Mapping[str, SignedUpdate]
         raise FormatError(f"there are {count} entries in it; firmware takes one certificate")
     if not authvar.read_signature(update).signers:
         raise FormatError("nobody has signed it")
-    signers = _SIGNERS[name]
-    for signer in signers:
+    files = " or ".join(f"{signer}.auth" for signer in _SIGNERS[name])
+    for signer in _SIGNERS[name]:
         for certificate in _certificates(updates[signer]):
             if authvar.verify(update, authvar.database(name), certificate):
                 return f"signed by {certificate.subject} of {signer}.auth"
-    raise FormatError(f"not signed by a certificate of {' or '.join(f'{n}.auth' for n in signers)}")
+            # systemd-boot sets the whole variable.
+            if authvar.verify(update, authvar.database(name, append=True), certificate):
+                raise FormatError("signed as an addition to what is there (--append)")
+    raise FormatError(f"not signed by a certificate of {files}")
 
 
 def _entries(update: SignedUpdate) -> list[tuple[bool, bytes]]:
