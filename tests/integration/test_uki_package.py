@@ -111,6 +111,7 @@ def test_files_of_debian_packages(kit: Kit) -> None:
         "fips": f"linux-image-uki-addon-fips-{RELEASE}",
     }
     assert packages[""]["files"] == [
+        f"/usr/lib/kernel/install.d/00-{name}.install",
         f"/usr/lib/kernel/install.d/91-{name}.install",
         f"{PLACE}/System.map",
         f"{PLACE}/vmlinuz-virt.efi",
@@ -139,10 +140,11 @@ def test_files_of_rpm_packages(kit: Kit) -> None:
         assert sorted(entry.path.decode() for entry in files) == each["files"]
         assert found.name == each["name"]
         assert found.version == "6.12.1-1"
-        assert found.scriptlets == ("%posttrans",)
-    assert (
-        f"/usr/lib/kernel/install.d/91-kernel-uki-virt-{RELEASE}.install" in packages[""]["files"]
-    )
+        main = not each["addon"]
+        assert found.scriptlets == (("%pre", "%posttrans") if main else ("%posttrans",))
+    for number in ("00", "91"):
+        plugin = f"/usr/lib/kernel/install.d/{number}-kernel-uki-virt-{RELEASE}.install"
+        assert plugin in packages[""]["files"]
 
 
 def query(path: str, *words: str) -> str:
@@ -158,7 +160,9 @@ def test_what_rpm_says(kit: Kit) -> None:
         "kernel-uki-virt 6.12.1 1 x86_64 reproducible 0 50 % smaller|Us"
     )
     provides = query(main, "--provides").split("\n")
-    assert {"installonlypkg(kernel)", f"kernel-uname-r = {RELEASE}"} <= set(provides)
+    assert f"kernel-uname-r = {RELEASE}" in provides
+    # Release 1 is not the kernel's, so that a release 2 has to replace it.
+    assert "installonlypkg(kernel)" not in provides
     requires = query(main, "--requires").split("\n")
     assert {"systemd >= 254", f"kernel-modules-core-uname-r = {RELEASE}"} <= set(requires)
     assert query(main, "--recommends").split() == ["uki-direct"]
@@ -179,7 +183,8 @@ def test_what_rpm2cpio_unpacks(kit: Kit) -> None:
     archive = subprocess.run(["rpm2cpio", main], capture_output=True, check=True).stdout
     subprocess.run(["cpio", "-id", "--quiet"], input=archive, cwd=folder, check=True)
     files = {str(each.relative_to(folder)) for each in folder.rglob("*") if each.is_file()}
-    assert files == {f"{PLACE[1:]}/vmlinuz-virt.efi"}
+    guard = f"usr/lib/kernel/install.d/00-kernel-uki-virt-{RELEASE}.install"
+    assert files == {f"{PLACE[1:]}/vmlinuz-virt.efi", guard}
     unpacked = folder / f"{PLACE[1:]}/vmlinuz-virt.efi"
     assert unpacked.read_bytes() == (kit.folder / "linux.efi").read_bytes()
 
@@ -354,12 +359,11 @@ def test_texts_break_out_of_nothing(option: str, text: str, kit: Kit) -> None:
             tag = option.removeprefix("--").upper()
             assert query(path, "--queryformat", f"%{{{tag}}}") == text.expandtabs()
             assert query(path, "--provides").splitlines() == [
-                "installonlypkg(kernel)",
                 "kernel-uki-virt = 6.12.1-1",
                 "kernel-uki-virt(x86-64) = 6.12.1-1",
                 f"kernel-uname-r = {RELEASE}",
             ]
-            assert len(re.findall("scriptlet", query(path, "--scripts"))) == 2
+            assert len(re.findall("scriptlet", query(path, "--scripts"))) == 3
         else:
             fields = subprocess.run(["dpkg-deb", "-f", path], capture_output=True, check=True)
             assert b"\nProvides" not in fields.stdout
@@ -425,7 +429,7 @@ def test_what_is_no_uki(kit: Kit) -> None:
 def test_a_uki_that_says_an_impossible_release(release: str, kit: Kit) -> None:
     kit.build("odd.efi", f"--section=.uname:{release}", "--uname=")
     for form in FORMATS:
-        result = package(kit, form, uki="odd.efi")
+        result = package(kit, form, "--version", "6.12.1", uki="odd.efi")
         assert (result.code, "no kernel version" in result.err) == (2, True), result.err
 
 
@@ -535,3 +539,21 @@ def one_file_initrd(path: str) -> bytes:
         tree[b"/".join(steps[:depth])] = Inode(stat.S_IFDIR | 0o755)
     tree[path.encode()] = Inode(stat.S_IFREG | 0o644, content=BytesBlob(b"module\n"))
     return b"".join(cpio.plan(tree).chunks())
+
+
+def test_a_kernel_file_that_would_be_the_folder_beside(kit: Kit) -> None:
+    name = "vmlinuz-virt.efi.extra.d"
+    result = package(kit, "deb", "--kernel-file", kit.file(name, "x"), *with_everything(kit))
+    assert result.code == 2
+    assert "is the folder beside the UKI" in result.err
+
+
+@pytest.mark.parametrize("form", FORMATS)
+def test_what_names_and_releases_mean_is_noted(form: str, kit: Kit) -> None:
+    kit.kernel.write_bytes(make_kernel("6.12.1_kit"))
+    kit.build("odd.efi")
+    result = package(kit, form, "--version", "6.12.1", uki="odd.efi")
+    assert result.code == 0, result.err
+    notes = "\n".join(result.document["notes"])
+    assert ("needs another --name" in notes) == (form == "deb")
+    assert ("a newer package replaces this one" in notes) == (form == "rpm")

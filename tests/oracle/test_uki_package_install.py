@@ -5,6 +5,7 @@ The boot partition is a folder that ``/etc/kernel/install.conf`` names.
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import pytest
@@ -16,7 +17,6 @@ from uki_kit import RELEASE, Kit, make_kit
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from pathlib import Path
 
 pytestmark = [
     pytest.mark.root,
@@ -62,12 +62,17 @@ class Installer:
 
     def make(self, *words: str | Path) -> list[Path]:
         """Packages of the UKI, and of an addon."""
+        return self.make_only(
+            *("--extra", self._kit.folder / "base.addon.efi"),
+            *("--addon", f"debug={self._kit.folder / 'debug.addon.efi'}", *words),
+        )
+
+    def make_only(self, *words: str | Path) -> list[Path]:
+        """Packages of the UKI, and of what the words say."""
         result = sysgraft(
             *("uki", "package", self._kit.folder / "linux.efi", "--format", self.form),
             *("--maintainer", "Some Body <body@example.org>", "--version", "6.12.1"),
-            *("--release", "1", "--output", self._out, "--json", "--force"),
-            *("--extra", self._kit.folder / "base.addon.efi"),
-            *("--addon", f"debug={self._kit.folder / 'debug.addon.efi'}", *words),
+            *("--release", "1", "--output", self._out, "--json", "--force", *words),
         )
         assert result.code == 0, result.err
         return [self._out / package["file"] for package in result.document["packages"]]
@@ -81,16 +86,28 @@ class Installer:
         else:
             self._rpm("-i", "--nodeps", *map(str, packages))
 
+    def upgrade(self, packages: Sequence[Path], *words: str) -> str:
+        """What rpm says of it; dpkg has no other way than to install."""
+        if self.form == "deb":
+            self.install(packages)
+            return ""
+        return self._rpm("-U", "--nodeps", *words, *map(str, packages))
+
     def remove(self, *names: str) -> None:
         if self.form == "deb":
             self.system.run("dpkg", "--purge", *names)
         else:
             self._rpm("-e", *names)
 
-    def _rpm(self, *words: str) -> None:
-        said = self.system.run("rpm", "--root", str(self.system.root), *words, beside=True)
+    def _rpm(self, *words: str) -> str:
+        said = self.rpm(*words)
         # rpm goes on where a scriptlet fails, and says so.
         assert "scriptlet failed" not in said, said
+        return said
+
+    def rpm(self, *words: str) -> str:
+        """What rpm says."""
+        return self.system.run("rpm", "--root", str(self.system.root), *words, beside=True)
 
     @property
     def names(self) -> tuple[str, str]:
@@ -194,25 +211,21 @@ def test_installed_again(installer: Installer, kit: Kit) -> None:
     uki = installer.make()[0]
     installer.install([uki])
     kit.build("linux.efi", "--cmdline", "verbose", "--force")
-    if installer.form == "rpm":
-        newer = installer.make("--release", "2")[0]
-        installer._rpm("-U", "--nodeps", str(newer))
-    else:
-        newer = installer.make("--release", "2")[0]
-        installer.install([newer])
+    installer.upgrade(installer.make("--release", "2")[:1])
     assert installer.system.below("esp")[ENTRY] == (kit.folder / "linux.efi").read_bytes()
 
 
-def failing(command: str) -> str:
-    """A plugin of kernel-install that fails at one command."""
-    return f'#!/bin/sh\n[ "$1" != {command} ]\n'
+def add_failing(system: ChangedDebian, command: str, number: int = 99) -> str:
+    """A plugin of kernel-install that fails at one command; where it is."""
+    path = f"etc/kernel/install.d/{number}-fail.install"
+    system.write(path, f'#!/bin/sh\n[ "$1" != {command} ]\n')
+    system.run("chmod", "+x", f"/{path}")
+    return path
 
 
 def test_a_failed_installation_can_be_finished(kit: Kit, system: ChangedDebian) -> None:
     installer = Installer(system, kit, "deb")
-    plugin = "etc/kernel/install.d/99-fail.install"
-    system.write(plugin, failing("add"))
-    system.run("chmod", "+x", f"/{plugin}")
+    plugin = add_failing(system, "add")
     uki = installer.make()[0]
     system.write(f"packages/{uki.name}", uki.read_bytes())
     said = system.run("dpkg", "-i", f"/packages/{uki.name}", code=1)
@@ -226,12 +239,108 @@ def test_a_failed_installation_can_be_finished(kit: Kit, system: ChangedDebian) 
 def test_a_failed_removal_is_taken_back(kit: Kit, system: ChangedDebian) -> None:
     installer = Installer(system, kit, "deb")
     installer.install(installer.make()[:1])
-    plugin = "etc/kernel/install.d/99-fail.install"
-    system.write(plugin, failing("remove"))
-    system.run("chmod", "+x", f"/{plugin}")
+    plugin = add_failing(system, "remove")
     system.run("dpkg", "--remove", NAME, code=1)
     assert system.below("esp")[ENTRY] == (kit.folder / "linux.efi").read_bytes()
     assert f"{ENTRY}.extra.d/base.addon.efi" in system.below("esp")
     system.run("rm", f"/{plugin}")
     installer.remove(NAME)
     assert system.below("esp") == {"other/file": b"stays"}
+
+
+@pytest.mark.parametrize("words", [(), ("--replacepkgs",)], ids=["upgrade", "again"])
+def test_a_failed_rpm_upgrade_leaves_the_old_entry(
+    words: tuple[str, ...], kit: Kit, system: ChangedDebian
+) -> None:
+    """Such as where the boot partition has no room."""
+    installer = Installer(system, kit, "rpm")
+    installer.install(installer.make()[:1])
+    before = system.below("esp")[ENTRY]
+    add_failing(system, "add", 10)
+    kit.build("linux.efi", "--cmdline", "new", "--force")
+    release = "1" if words else "2"
+    newer = installer.make("--release", release)[0]
+    said = installer.rpm("-U", "--nodeps", *words, str(newer))
+    assert "%posttrans(kernel-uki-virt" in said
+    assert system.below("esp")[ENTRY] == before
+
+
+def test_an_rpm_upgrade_removes_nothing(kit: Kit, system: ChangedDebian) -> None:
+    """Where kernel-install refuses to remove, as for the running kernel, nothing is in the way."""
+    installer = Installer(system, kit, "rpm")
+    installer.install(installer.make()[:1])
+    add_failing(system, "remove", 10)
+    kit.build("linux.efi", "--cmdline", "new", "--force")
+    installer.upgrade(installer.make_only("--release", "2", "--file-name", "linux.efi"))
+    assert (
+        installer.rpm("-q", "kernel-uki-virt").splitlines()[-1] == "kernel-uki-virt-6.12.1-2.x86_64"
+    )
+    assert system.below("esp")[ENTRY] == (kit.folder / "linux.efi").read_bytes()
+
+
+def test_a_refused_removal_is_a_warning_of_rpm(kit: Kit, system: ChangedDebian) -> None:
+    system.write(f"{MODULES}/kernel/a.ko", "module")
+    system.write(f"{MODULES}/modules.dep", "index")
+    installer = Installer(system, kit, "rpm")
+    installer.install(installer.make()[:1])
+    # What stands for systemd's plugin is what refuses, as that of `sysgraft kernel plugin` does.
+    plugin = "etc/kernel/install.d/90-uki-copy.install"
+    system.write(plugin, '#!/bin/sh\n[ "$1" != remove ]\n')
+    system.run("chmod", "+x", f"/{plugin}")
+    said = installer.rpm("-e", "kernel-uki-virt")
+    assert "the boot entry of Linux" in said
+    assert "scriptlet failed" not in said
+    assert "kernel-uki-virt" not in installer.rpm("-qa", "kernel-uki-virt*").splitlines()[-1:]
+    assert ENTRY in system.below("esp")
+    assert system.below(MODULES) == {"kernel/a.ko": b"module", "modules.dep": b"index"}
+
+
+def test_the_index_of_modules_that_stay_stays(installer: Installer) -> None:
+    system = installer.system
+    system.write(f"{MODULES}/kernel/a.ko", "module")
+    system.write(f"{MODULES}/modules.dep", "index")
+    installer.install(installer.make()[:1])
+    installer.remove(installer.names[0])
+    assert system.below("esp") == {"other/file": b"stays"}
+    assert system.below(MODULES) == {"kernel/a.ko": b"module", "modules.dep": b"index"}
+
+
+def test_what_a_newer_package_does_not_bring_is_taken_off(installer: Installer, kit: Kit) -> None:
+    system = installer.system
+    addons = [kit.folder / f"{name}.addon.efi" for name in ("base", "debug")]
+    beside = f"esp/{ENTRY}.extra.d"
+    for release, words in (
+        ("1", ("--extra", addons[0])),
+        ("2", ("--extra", addons[1])),
+        ("3", ()),
+    ):
+        installer.upgrade(installer.make_only("--release", release, *words))
+        assert list(system.below(beside)) == [Path(word).name for word in words[1:]]
+    assert [path for path in system.below("usr/lib/kernel/install.d") if "91-" in path] == []
+    assert system.below("esp")[ENTRY] == (kit.folder / "linux.efi").read_bytes()
+
+
+def test_an_addon_goes_though_kernel_install_fails(installer: Installer) -> None:
+    installer.install(installer.make())
+    system = installer.system
+    add_failing(system, "add", 10)
+    if installer.form == "rpm":
+        installer.rpm("-e", installer.names[1])
+    else:
+        system.run("dpkg", "--remove", installer.names[1], code=1)
+    assert list(system.below(f"esp/{ENTRY}.extra.d")) == ["base.addon.efi"]
+
+
+def test_another_layout_keeps_the_entry_of_another_kernel(installer: Installer) -> None:
+    system = installer.system
+    config = f"BOOT_ROOT=/esp\nMACHINE_ID={'1' * 32}\nlayout=bls\n"
+    system.write("etc/kernel/install.conf", config)
+    kernel = f"/boot/vmlinuz-{RELEASE}"
+    system.write(kernel, "kernel")
+    system.run("kernel-install", "add", RELEASE, kernel)
+    before = system.below("esp")
+    assert f"loader/entries/token-{RELEASE}.conf" in before
+    installer.install(installer.make()[:1])
+    assert system.below("esp") == before
+    installer.remove(installer.names[0])
+    assert system.below("esp") == before

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -12,6 +13,8 @@ from media_kit import MediaKit, media_kit, on_esp
 from sysgraft.base.blob import BytesBlob, FileBlob, SubBlob
 from sysgraft.formats import authvar, fat, gpt, gpt_check
 from sysgraft.formats.esp import find_esp
+from sysgraft.sign.authvar import sign_update
+from sysgraft.sign.keys import load_certificate, load_private_key
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -146,6 +149,57 @@ def test_a_dbx_is_enrolled_too(media_kit: MediaKit, tmp_path: Path) -> None:
     revoked = media_kit.media("disk", tmp_path / "no.img", *media_kit.signed[:4], "--keys", keys)
     assert revoked.code == 1
     assert "revocation" in revoked.out
+
+
+@pytest.mark.parametrize("name", ["PK", "KEK", "db"])
+def test_keys_of_another_set_are_found_out(name: str, media_kit: MediaKit, tmp_path: Path) -> None:
+    """A file of another set of keys is signed by that one's."""
+    keys = tmp_path / "keys"
+    shutil.copytree(media_kit.folder / "keys", keys)
+    shutil.copy(media_kit.folder / f"other/{name}.auth", keys / f"{name}.auth")
+    words = ("--uki", media_kit.path("active.efi"), "--keys", keys, "--json")
+    done = media_kit.media("disk", tmp_path / "disk.img", *words)
+    assert done.code == 1
+    failed = {
+        each["file"].rpartition("/")[2]: each["reason"]
+        for each in done.document["verified"]
+        if not each["ok"] and each["file"].endswith(".auth")
+    }
+    # PK of another set is in order itself, and has not signed KEK; KEK likewise db.
+    blamed = {"PK": "KEK", "KEK": "KEK", "db": "db"}[name]
+    assert "not signed by a certificate of" in failed[f"{blamed}.auth"]
+    assert not (tmp_path / "disk.img").exists()
+    done = media_kit.media("disk", tmp_path / "disk.img", *words, "--allow-unverified")
+    assert done.code == 0, done.err
+
+
+def test_an_addition_is_no_whole_database(media_kit: MediaKit, tmp_path: Path) -> None:
+    keys = tmp_path / "keys"
+    shutil.copytree(media_kit.folder / "keys", keys)
+    pair = (f"--private-key={keys}/KEK.key", f"--certificate={keys}/KEK.pem")
+    revoked = media_kit.path("passive.efi")
+    output = ("--append", "-o", keys / "dbx.auth")
+    made = sysgraft("keys", "sign", "dbx", revoked, *output, *pair)
+    assert made.code == 0, made.err
+    words = ("--uki", media_kit.path("active.efi"), "--keys", keys)
+    done = media_kit.media("disk", tmp_path / "disk.img", *words)
+    assert (done.code, "signed as an addition" in done.out) == (1, True), done.out
+
+
+def test_firmware_takes_one_platform_key(media_kit: MediaKit, tmp_path: Path) -> None:
+    keys = tmp_path / "keys"
+    shutil.copytree(media_kit.folder / "keys", keys)
+    update = sign_update(
+        authvar.database("PK"),
+        (keys / "PK.esl").read_bytes() + (keys / "KEK.esl").read_bytes(),
+        key=load_private_key((keys / "PK.key").read_bytes()),
+        certificate=load_certificate((keys / "PK.pem").read_bytes()),
+        time=datetime(2026, 1, 1, tzinfo=UTC),
+    )
+    (keys / "PK.auth").write_bytes(authvar.serialise(update))
+    words = ("--uki", media_kit.path("active.efi"), "--keys", keys)
+    done = media_kit.media("disk", tmp_path / "disk.img", *words)
+    assert (done.code, "there are 2 entries in it" in done.out) == (1, True), done.out
 
 
 # --- Verdicts ------------------------------------------------------------------------------------

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import sys
 from typing import TYPE_CHECKING
 
 import pytest
@@ -18,6 +20,8 @@ if TYPE_CHECKING:
 __all__ = ["media_kit"]
 
 MIB = 1 << 20
+ESP = "c12a7328-f81f-11d2-ba4b-00a0c93ec93b"
+NIL = "00000000-0000-0000-0000-000000000000"
 
 
 @pytest.fixture(autouse=True)
@@ -77,9 +81,121 @@ def test_partitions_that_cannot_be(media_kit: MediaKit, tmp_path: Path) -> None:
         (f"root={tmp_path / 'missing'}", "No such file"),
         (str(tmp_path / "file"), "ROLE=FILE"),
         (f"home:x={tmp_path / 'file'}", "not a UUID"),
+        (f"{ESP}={tmp_path / 'file'}", "one EFI system partition"),
+        (f"{NIL}={tmp_path / 'file'}", "stands for no partition"),
+        (f"home:{NIL}={tmp_path / 'file'}", "cannot have the UUID"),
     ):
         done = media_kit.media("disk", tmp_path / "i", *media_kit.signed, "--partition", text)
         assert (done.code, message in done.err) == (2, True), done.err
+
+
+@pytest.mark.parametrize("plan", [(), ("--plan",)])
+def test_a_plan_refuses_what_cannot_be_written(
+    plan: tuple[str, ...], media_kit: MediaKit, tmp_path: Path
+) -> None:
+    (tmp_path / "file").write_bytes(b"file")
+    uuid = "f1a7e405-5d08-57b1-a49f-eadfb05abf11"
+    same = [f"{role}:{uuid}={tmp_path / 'file'}" for role in ("home", "srv")]
+    for partitions, message in (
+        (same, "two partitions would have the UUID"),
+        ([f"home={tmp_path / 'file'}"] * 128, "a disk has 128 at most"),
+    ):
+        words = [word for text in partitions for word in ("--partition", text)]
+        done = media_kit.media("disk", tmp_path / "i", *media_kit.signed, *words, *plan)
+        assert (done.code, message in done.err) == (2, True), done.err
+    words = [word for text in partitions[1:] for word in ("--partition", text)]
+    done = media_kit.media("disk", tmp_path / "i", *media_kit.signed, *words, *plan)
+    assert done.code == 0, done.err
+
+
+def test_partitions_count_for_identifiers(media_kit: MediaKit, tmp_path: Path) -> None:
+    """Two disks that differ in them are two disks."""
+    found = set()
+    for role, content in (("home", b"a"), ("home", b"ab"), ("srv", b"a")):
+        (tmp_path / "file").write_bytes(content)
+        words = ("--partition", f"{role}={tmp_path / 'file'}", "--plan", "--json")
+        done = media_kit.media("disk", tmp_path / "i", *media_kit.signed, *words)
+        found.add(done.document["partitions"][0]["uuid"])
+    assert len(found) == 3
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems have names in UTF-8 only")
+def test_names_that_are_not_utf8(media_kit: MediaKit, tmp_path: Path) -> None:
+    name = b"caf\xe9.sysext.raw"
+    folder = tmp_path / "overlay"
+    folder.mkdir()
+    (folder / os.fsdecode(name)).write_bytes(b"x")
+    image = tmp_path / "image"
+    words = ("--uki", media_kit.path("active.efi"))
+    for more in (("--carry", folder), ("--extra", folder / os.fsdecode(name))):
+        done = media_kit.media("disk", image, *words, *more)
+        assert done.code == 2
+        assert "Traceback" not in done.err
+        assert "name" in done.err
+    done = media_kit.media("iso", image, *words, "--overlay", folder, "--json")
+    assert done.code == 0, done.err
+    assert name in image.read_bytes()
+
+
+def test_nothing_to_be_carried_is_left_out(media_kit: MediaKit, tmp_path: Path) -> None:
+    folder = tmp_path / "carried"
+    folder.mkdir()
+    (folder / "a.sysext.raw").write_bytes(b"a")
+    image = tmp_path / "image"
+    words = ("--uki", media_kit.path("active.efi"), "--carry", folder, "--plan")
+    (folder / "README").symlink_to("nowhere")
+    assert media_kit.media("disk", image, *words).code == 0
+    odd = folder / "odd.sysext.raw"
+    for target in ("nowhere", tmp_path, None):
+        if target is None:
+            os.mkfifo(odd)
+        else:
+            odd.symlink_to(target)
+        done = media_kit.media("disk", image, *words)
+        assert (done.code, "is no file" in done.err) == (2, True), done.err
+        odd.unlink()
+
+
+def test_programs_have_to_be_what_they_are_for(media_kit: MediaKit, tmp_path: Path) -> None:
+    image, active = tmp_path / "image", media_kit.path("active.efi")
+    (tmp_path / "stub.efi").write_bytes(make_stub())
+    for loader in (active, media_kit.path("debug.addon.efi"), str(tmp_path / "stub.efi")):
+        words = ("--uki", active, "--boot-loader", loader)
+        done = media_kit.media("disk", image, *words)
+        assert (done.code, "is no boot loader" in done.err) == (2, True), done.err
+    # Of one that says nothing of itself, such as shim, nothing is known.
+    other = tmp_path / "shim.efi"
+    other.write_bytes(make_kernel())
+    done = media_kit.media("disk", image, "--uki", active, "--boot-loader", other, "--plan")
+    assert done.code == 0, done.err
+    fake = tmp_path / "fake.addon.efi"
+    for content, message in (
+        ((media_kit.folder / "active.efi").read_bytes(), "no addon, but: uki"),
+        (b"nothing", "executable"),
+        (make_stub(name="systemd-addon", machine=0xAA64), "it is for arm64"),
+    ):
+        fake.write_bytes(content)
+        for option in ("--extra", "--global"):
+            done = media_kit.media("disk", image, "--uki", active, option, fake)
+            assert (done.code, message in done.err) == (2, True), done.err
+
+
+def test_hints(media_kit: MediaKit, tmp_path: Path) -> None:
+    spaced = tmp_path / "my kernel.efi"
+    shutil.copy(media_kit.path("active.efi"), spaced)
+    done = media_kit.media("disk", tmp_path / "image", "--uki", spaced)
+    assert (done.code, "--uki NAME=FILE" in done.err) == (2, True), done.err
+    done = media_kit.media("disk", tmp_path / "image", *media_kit.signed, "--esp-size", "1M")
+    assert (done.code, "--esp-size" in done.err) == (2, True), done.err
+
+
+def test_an_image_is_not_put_into_itself(media_kit: MediaKit, tmp_path: Path) -> None:
+    folder = tmp_path / "overlay"
+    folder.mkdir()
+    words = ("--uki", media_kit.path("active.efi"), "--overlay", folder)
+    done = media_kit.media("iso", folder / "deep/x.iso", *words)
+    assert (done.code, "in the folder that is put into it" in done.err) == (2, True), done.err
+    assert list(folder.iterdir()) == []
 
 
 def test_extensions_for_all_need_a_stub_that_looks_for_them(

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sysgraft.build.uki_package import names, scripts, texts
+from sysgraft.build.uki_package import names, plugins, scripts, texts
 from sysgraft.build.uki_package.contents import Content, Item
 from sysgraft.build.uki_package.control import control
 from sysgraft.build.uki_package.facts import Facts
@@ -31,7 +31,12 @@ if TYPE_CHECKING:
     from sysgraft.build.uki_package.options import Format
 
 KERNEL = "6.19.8-200.fc43.x86_64"
-PLACES = Places(KERNEL, "vmlinuz-virt.efi", "/usr/lib/kernel/install.d/91-x.install")
+PLACES = Places(
+    KERNEL,
+    "vmlinuz-virt.efi",
+    "/usr/lib/kernel/install.d/91-x.install",
+    "/usr/lib/kernel/install.d/00-x.install",
+)
 FACTS = Facts(
     name="kernel-uki-virt",
     version=Version("6.19.8", "200.fc43"),
@@ -164,7 +169,21 @@ def test_a_folded_text_stays_in_its_field(text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "bad", ["a\nb", "a, b", "%{lua:x}", "a; b", "", "$(x)", "a" * 2000, "`x`", "a\0"]
+    "bad",
+    [
+        "a\nb",
+        "a, b",
+        "%{lua:x}",
+        "a; b",
+        "",
+        "$(x)",
+        "a" * 2000,
+        "`x`",
+        "a\0",
+        "foo bar baz",
+        "foo bar",
+        "a >= 1 b",
+    ],
 )
 def test_dependencies_that_are_refused(bad: str) -> None:
     with pytest.raises(UsageError, match="one package"):
@@ -172,7 +191,17 @@ def test_dependencies_that_are_refused(bad: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "good", ["a >= 1:2~3-4", "a (>= 1.2~) | b", "(a if b)", "/usr/bin/x", "a(x86-64) = 1", "a:any"]
+    "good",
+    [
+        "a >= 1:2~3-4",
+        "a (>= 1.2~) | b",
+        "(a if b)",
+        "/usr/bin/x",
+        "a(x86-64) = 1",
+        "a:any",
+        "a (>= 1)",
+        "a >= 1",
+    ],
 )
 def test_dependencies(good: str) -> None:
     assert texts.dependency(good, "--depends") == good
@@ -201,6 +230,19 @@ def test_fields_of_the_spec() -> None:
     ):
         assert line in lines, line
     assert "Vendor:" not in text
+
+
+@pytest.mark.parametrize(
+    "facts",
+    [
+        replace(FACTS, version=Version("6.19.8", "201.fc43")),
+        replace(FACTS, version=Version("1", "1"), kernel_version="6.12.1-a-b"),
+    ],
+)
+def test_what_can_be_made_anew_for_a_kernel_can_be_updated(facts: Facts) -> None:
+    """dnf updates nothing that is to be side by side, and one kernel's files are there once."""
+    assert "installonlypkg" not in spec(facts, [MAIN, ADDON], PLACES)
+    assert spec(FACTS, [MAIN, ADDON], PLACES).count("Provides: installonlypkg(kernel)") == 2
 
 
 def test_a_standalone_package_asks_for_no_modules() -> None:
@@ -238,7 +280,10 @@ def test_fields_of_the_control_file() -> None:
 
 
 def all_scripts() -> dict[str, str]:
-    found = {"plugin": scripts.plugin(PLACES, ["b.addon.efi", "a.sysext.raw"])}
+    found = {
+        "plugin": plugins.beside(PLACES, ["b.addon.efi", "a.sysext.raw"]),
+        "guard": plugins.guard(PLACES),
+    }
     for kind, made in (
         ("deb", scripts.debian_scripts(PLACES)),
         ("deb-addon", scripts.debian_addon_scripts(PLACES)),
@@ -291,6 +336,8 @@ def call(script: str, *words: str, folder: Path) -> int:
         ("postinst", ("triggered", "x"), ""),
         ("prerm", ("remove",), f"remove {KERNEL}"),
         ("prerm", ("upgrade", "2.0"), ""),
+        ("preinst", ("install",), ""),
+        ("preinst", ("upgrade", "2.0"), ""),
         ("prerm", ("deconfigure", "in-favour", "x"), ""),
         ("prerm", ("failed-upgrade", "1.0"), ""),
     ],
@@ -312,6 +359,32 @@ def test_a_maintainer_script_fails_where_kernel_install_does(calls: Path) -> Non
         assert call(text, word, folder=calls.parent) == 3
 
 
+@pytest.mark.parametrize(
+    ("layout", "command", "kernel", "image", "code"),
+    [
+        ("uki", "add", KERNEL, "vmlinuz-virt.efi", 0),
+        ("bls", "add", KERNEL, "vmlinuz-virt.efi", 77),
+        ("grub", "add", KERNEL, "vmlinuz-virt.efi", 77),
+        ("bls", "add", KERNEL, "vmlinuz", 0),
+        ("bls", "add", "6.0", "vmlinuz-virt.efi", 0),
+        ("bls", "remove", KERNEL, "vmlinuz-virt.efi", 0),
+    ],
+)
+def test_the_guard_stops_where_the_layout_is_another(
+    layout: str, command: str, kernel: str, image: str, code: int, tmp_path: Path
+) -> None:
+    (tmp_path / "guard").write_text(plugins.guard(PLACES))
+    done = subprocess.run(
+        ["sh", tmp_path / "guard", command, kernel, "entry", f"/folder/{image}"],
+        env={"KERNEL_INSTALL_LAYOUT": layout},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == code
+    assert ("is not installed" in done.stderr) == (code == 77)
+
+
 @pytest.mark.parametrize("layout", ["bls", "other"])
 def test_the_plugin_leaves_other_layouts_alone(layout: str, tmp_path: Path) -> None:
     assert run_plugin(tmp_path, "add", layout=layout) == set()
@@ -326,7 +399,7 @@ def run_plugin(
     beside.mkdir(exist_ok=True)
     (beside / "a.addon.efi").write_text("a")
     script = folder / "plugin"
-    script.write_text(scripts.plugin(PLACES, ["a.addon.efi", "gone.addon.efi"]))
+    script.write_text(plugins.beside(PLACES, ["a.addon.efi", "gone.addon.efi"]))
     environment = {
         "PATH": "/usr/bin:/bin",
         "KERNEL_INSTALL_BOOT_ROOT": str(folder / "boot"),

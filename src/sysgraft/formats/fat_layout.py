@@ -130,7 +130,10 @@ def layout_of(size: int, sector_size: int = 512) -> Layout:
             break
     if layout.clusters < _FROM_16:
         least = smallest(sector_size, bits=16)
-        raise UsageError(f"a FAT volume of {size} bytes is too small: it needs {least} at least")
+        raise UsageError(
+            f"a FAT volume of {size} bytes is too small: it needs {least} at least",
+            hint=f"an EFI system partition of --esp-size {least // MIB}M or more has room for it",
+        )
     return layout
 
 

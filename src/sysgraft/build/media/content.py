@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from sysgraft.base.blob import Blob
     from sysgraft.formats.authvar import SignedUpdate
 
+_NO_LOADERS: Final = ("systemd-stub", "systemd-addon")
 _IMAGES: Final = {"generic": "EFI/Linux", "kairos": "EFI/kairos"}
 
 
@@ -55,6 +56,7 @@ class MediaContent:
         files: of the EFI system partition.
         carried: for an installer.
         executables: what firmware will judge, each once.
+        keys: the folder with the keys; empty for none.
         updates: the keys to be enrolled, by database.
         warnings: what a person should worry about, a sentence each.
     """
@@ -63,6 +65,7 @@ class MediaContent:
     files: tuple[MediaFile, ...]
     carried: tuple[MediaFile, ...]
     executables: tuple[Executable, ...]
+    keys: str
     updates: Mapping[str, SignedUpdate]
     warnings: tuple[str, ...]
 
@@ -91,7 +94,10 @@ def gather(options: MediaOptions, work: str) -> MediaContent:
     architecture, images = _images(options)
     boot_loader = _boot_loader(options, architecture, work)
     updates = read_updates(options.keys) if options.keys else {}
-    sidecars = (*_extras(options, images), *_shared(options, images))
+    sidecars = (
+        *_extras(options, images, architecture),
+        *_shared(options, images, architecture),
+    )
     carried = tuple(carried_files(options.carried))
     return MediaContent(
         architecture=architecture,
@@ -104,6 +110,7 @@ def gather(options: MediaOptions, work: str) -> MediaContent:
         ),
         carried=carried,
         executables=tuple(_executables(boot_loader, images, sidecars)),
+        keys=options.keys,
         updates=updates,
         warnings=(
             *_warnings(options, images),
@@ -155,14 +162,36 @@ def _boot_loader(options: MediaOptions, architecture: str, work: str) -> MediaFi
     source = options.boot_loader or loader.default_path(architecture)
     content = opened(source)
     with in_file(source):
-        image = pe.parse(content)
-        if image.architecture != architecture:
-            raise FormatError(f"it is for {image.architecture}, the UKIs for {architecture}")
+        image = _for_machine(content, architecture)
+        found = uki.stub_of(content, image)
+        kind = uki.kind_of(image)
+        if kind in ("uki", "addon", "profile") or (found and found.name in _NO_LOADERS):
+            raise FormatError(
+                "it is no boot loader", hint="systemd-boot is one, a UKI or its stub none"
+            )
     if options.signing is not None:
         target = os.path.join(work, "boot-loader.efi")
         sign_executable(source, options.signing, target=Target(target, replace=True))
         content = opened(target)
     return MediaFile("", content, "boot loader", source)
+
+
+def _for_machine(content: Blob, architecture: str) -> pe.Image:
+    image = pe.parse(content)
+    if image.architecture != architecture:
+        raise FormatError(f"it is for {image.architecture}, the UKIs for {architecture}")
+    return image
+
+
+def _sidecar(path: str, architecture: str) -> Blob:
+    """A file for the stub; an addon is one, and for this architecture."""
+    content = opened(path)
+    if path.lower().endswith(ADDON):
+        with in_file(path):
+            kind = uki.kind_of(_for_machine(content, architecture))
+            if kind != "addon":
+                raise FormatError(f"it is no addon, but: {kind}")
+    return content
 
 
 def _executables(
@@ -179,11 +208,13 @@ def _executables(
 # --- What goes beside them -----------------------------------------------------------------------
 
 
-def _extras(options: MediaOptions, images: Sequence[_Image]) -> Iterator[MediaFile]:
+def _extras(
+    options: MediaOptions, images: Sequence[_Image], architecture: str
+) -> Iterator[MediaFile]:
     """A file for each image that it goes beside."""
     for extra in options.extras:
         name = _sidecar_name(extra.path)
-        content = opened(extra.path)
+        content = _sidecar(extra.path, architecture)
         for image in images:
             if extra.entry in ("", image.boot.name):
                 folder = _extra_folder(image)
@@ -208,7 +239,9 @@ def _extra_folder(image: _Image) -> str:
     return folder
 
 
-def _shared(options: MediaOptions, images: Sequence[_Image]) -> Iterator[MediaFile]:
+def _shared(
+    options: MediaOptions, images: Sequence[_Image], architecture: str
+) -> Iterator[MediaFile]:
     for path in options.shared:
         name = _sidecar_name(path)
         folder = global_folder(name)
@@ -219,7 +252,7 @@ def _shared(options: MediaOptions, images: Sequence[_Image]) -> Iterator[MediaFi
                     f"extensions in {EXTENSIONS}; that came with {GLOBAL_EXTENSIONS_SINCE}",
                     hint=f"give {path} with --extra",
                 )
-        yield MediaFile(f"{folder}/{name}", opened(path), "shared", path)
+        yield MediaFile(f"{folder}/{name}", _sidecar(path, architecture), "shared", path)
 
 
 def _sidecar_name(path: str) -> str:

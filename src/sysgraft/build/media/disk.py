@@ -44,6 +44,10 @@ _FRONT: Final = MIB
 _BACK: Final = MIB
 """Bytes for the tables before and behind the partitions: more than they take, so that partitions
 begin and end at whole MiB."""
+MAX_PARTITIONS: Final = gpt.ENTRIES_SIZE // 128
+"""Entries of a new table, that of the EFI system partition counted."""
+NIL: Final = UUID(int=0)
+"""The type of an entry that is not in use (UEFI 2.10 §5.3.3)."""
 _UUID: Final = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 
 
@@ -129,10 +133,12 @@ def build_disk(
 def _plan(
     content: MediaContent, further: Sequence[_Further], options: MediaOptions, disk: DiskOptions
 ) -> DiskPlan:
+    if len(further) >= MAX_PARTITIONS:
+        raise UsageError(f"{len(further) + 1} partitions; a disk has {MAX_PARTITIONS} at most")
     if disk.sector_size not in SECTOR_SIZES:
         raise UsageError(f"sectors of {disk.sector_size} bytes; possible are 512 and 4096")
     files = (*content.files, *content.carried)
-    seed = seed_of(files, options.seed)
+    seed = seed_of(files, options.seed, [(each.role, each.content.size) for each in further])
     volume = plan_esp(
         files,
         seed,
@@ -142,6 +148,7 @@ def _plan(
         start=_FRONT,
     )
     partitions = tuple(_partitions(seed, volume, further, disk.sector_size))
+    _check_different(partitions)
     last = partitions[-1]
     size = _rounded(last.offset + last.size) + _BACK
     if disk.size is not None:
@@ -181,6 +188,8 @@ def _further(partition: PartitionFile, content: MediaContent) -> _Further:
     blob = opened(partition.path)
     if not blob.size:
         raise UsageError(f"{partition.path} is empty, and a partition is not")
+    if partition.uuid == NIL:
+        raise UsageError(f"a partition cannot have the UUID {NIL}")
     kind = _type_of(partition.role, content.architecture)
     return _Further(*kind, partition.uuid, partition.path, blob)
 
@@ -193,16 +202,32 @@ def _type_of(role: str, architecture: str) -> tuple[str, UUID]:
     """
     if _UUID.fullmatch(role):
         known = lookup(UUID(role))
-        return (known.name if known else "data"), UUID(role)
+        return (known.name if known else "data"), _allowed(UUID(role))
     for each in ALL:
         if role == each.name or (role == each.designator and each.arch == architecture):
-            if each.uuid == ESP_TYPE:
-                raise UsageError("a disk has one EFI system partition, which is made here")
-            return each.name, each.uuid
+            return each.name, _allowed(each.uuid)
     raise UsageError(
         f"there is no partition type {role!r}",
         hint="such as root, usr-verity, home, linux-generic, root-arm64; or give a UUID",
     )
+
+
+def _allowed(kind: UUID) -> UUID:
+    if kind == ESP_TYPE:
+        raise UsageError("a disk has one EFI system partition, which is made here")
+    if kind == NIL:
+        raise UsageError(f"the partition type {kind} stands for no partition")
+    return kind
+
+
+def _check_different(partitions: Sequence[gpt.Partition]) -> None:
+    seen: dict[UUID, str] = {}
+    for each in partitions:
+        if each.uuid in seen:
+            raise UsageError(
+                f"two partitions would have the UUID {each.uuid}: {seen[each.uuid]}, {each.name}"
+            )
+        seen[each.uuid] = each.name
 
 
 def _partitions(

@@ -78,14 +78,19 @@ def _extension_files(path: str) -> list[str]:
                 hint="it takes .sysext.raw, .confext.raw and their .pcrsig.json",
             )
         return [path]
-    found = sorted(
-        os.fsdecode(each.place)
-        for each in walk(path)
-        if _is_carried(os.path.basename(os.fsdecode(each.path))) and os.path.isfile(each.place)
-    )
+    found = []
+    for each in walk(path):
+        if not _is_carried(os.path.basename(os.fsdecode(each.path))):
+            continue
+        if not os.path.isfile(each.place):
+            raise InputError(
+                "it is called as an extension image is, and is no file",
+                file=os.fsdecode(each.place),
+            )
+        found.append(os.fsdecode(each.place))
     if not found:
         raise InputError("there is no extension image below it", file=path)
-    return found
+    return sorted(found)
 
 
 def _is_carried(name: str) -> bool:

@@ -17,6 +17,7 @@ from sysgraft.base.blob import BytesBlob
 from sysgraft.base.ids import disk_uuid, partition_uuid
 from sysgraft.base.pieces import Piece, PiecedBlob
 from sysgraft.base.progress import NoProgress
+from sysgraft.base.text import one_line
 from sysgraft.build.media import proof
 from sysgraft.build.media.content import gather
 from sysgraft.build.media.files import MediaFile, opened
@@ -24,11 +25,11 @@ from sysgraft.build.media.options import IsoOptions, MediaOptions
 from sysgraft.build.media.report import FileUse, MediaReport, PartitionUse, file_use, volume_use
 from sysgraft.build.media.volume import ESP_TYPE, plan_esp, seed_of
 from sysgraft.build.media.writing import check_place, write_image
-from sysgraft.errors import InputError
+from sysgraft.errors import InputError, UsageError
 from sysgraft.formats import gpt, iso9660_writer
 from sysgraft.formats.iso9660_records import SECTOR as ISO_SECTOR
 from sysgraft.host.files import close_files
-from sysgraft.host.folders import walk
+from sysgraft.host.folders import is_below, walk
 from sysgraft.host.spool import spool_folder
 
 if TYPE_CHECKING:
@@ -95,6 +96,11 @@ def build_iso(
         OutputError: the image exists, or cannot be written.
     """
     iso, progress = iso or IsoOptions(), progress or NoProgress()
+    if iso.overlay and is_below(path, iso.overlay):
+        raise UsageError(
+            f"the image would be in the folder that is put into it: {one_line(path)}",
+            hint="write it outside of --overlay",
+        )
     if write:
         check_place(path, replace=iso.replace)
     with tempfile.TemporaryDirectory(prefix="sysgraft-media-", dir=spool_folder()) as work:

@@ -83,7 +83,8 @@ class MediaOptions:
         allow_unverified: go on although something would not start with these keys.
         warn_size: bytes of a UKI that are worth a warning.
         time: of every file, in seconds since 1970.
-        seed: what identifiers are made of; None makes one of the names and sizes of all files.
+        seed: what identifiers are made of; None makes one of the names and sizes of all files and
+            partitions.
     """
 
     images: Sequence[BootImage] = ()
@@ -152,7 +153,10 @@ def check(options: MediaOptions) -> None:
         raise UsageError("a medium without a UKI boots nothing", hint="give --uki")
     for name in names:
         if not _NAME.fullmatch(name) or name.endswith("."):
-            raise UsageError(f"a boot entry cannot be called {name!r}")
+            raise UsageError(
+                f"a boot entry cannot be called {name!r}",
+                hint="name it with --uki NAME=FILE; of letters, digits and _.~^@#%-",
+            )
         if name.lower().startswith(("auto-", ".")):
             raise UsageError(f"systemd-boot has entries like {name!r} of its own")
     for each in (*(extra.entry for extra in options.extras), options.default):

@@ -1,4 +1,4 @@
-"""Would a machine with the medium's own keys start what is on it?
+"""Would a machine with the medium's own keys take them, and start what is on it?
 
 systemd-boot enrols the keys and starts the machine anew; from then on the firmware judges the boot
 loader, the UKIs and their addons by db and dbx. A wrong key is found out here and not there.
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
+from sysgraft.build.media.key_proof import prove_keys
 from sysgraft.image.uki_verify import UkiVerifyOptions, verify_blob
 from sysgraft.sign.verify import trust
 
@@ -21,11 +22,11 @@ if TYPE_CHECKING:
 
 
 class Judgement(NamedTuple):
-    """What firmware with the keys would make of a program.
+    """What firmware makes of a key's file, or with the keys of a program.
 
     Attributes:
         source: the file.
-        ok: whether it would start it.
+        ok: whether it would take or start it.
         reason: why not, else who has signed it.
     """
 
@@ -35,9 +36,11 @@ class Judgement(NamedTuple):
 
 
 def judge(content: MediaContent, progress: Progress) -> Iterator[Judgement]:
-    """Each program on the medium; none if it brings no keys."""
+    """The keys themselves and each program on the medium; none if it brings no keys."""
     if not content.updates:
         return
+    for proof in prove_keys(content.updates, content.keys):
+        yield Judgement(*proof)
     options = UkiVerifyOptions(trust=_store(content.updates))
     for each in content.executables:
         result = verify_blob(each.content, each.source, options, progress=progress)

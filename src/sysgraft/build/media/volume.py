@@ -10,7 +10,7 @@ from sysgraft.formats.fat_writer import NewFile, VolumeOptions, plan_volume
 from sysgraft.formats.partition_types import type_uuid
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
     from uuid import UUID
 
     from sysgraft.build.media.files import MediaFile
@@ -22,13 +22,25 @@ SPARE: Final = 1 << 20
 """Bytes that stay free: for a boot counter's or a random seed's file, and new entries of text."""
 
 
-def seed_of(files: Sequence[MediaFile], seed: UUID | None) -> UUID:
-    """The seed of a medium's identifiers: as given, or made of the names and sizes of its files."""
+def seed_of(
+    files: Sequence[MediaFile], seed: UUID | None, partitions: Iterable[tuple[str, int]] = ()
+) -> UUID:
+    """The seed of a medium's identifiers: as given, or made of the names and sizes of its files.
+
+    Args:
+        files: on it.
+        seed: what is given.
+        partitions: role and bytes of each further one.
+    """
     if seed is not None:
         return seed
     digest = hashlib.sha256()
     for each in sorted(files, key=lambda file: file.path):
-        digest.update(f"{each.path}\0{each.content.size}\0".encode())
+        # Names on a machine need not be UTF-8.
+        name = each.path.encode("utf-8", "surrogateescape")
+        digest.update(name + f"\0{each.content.size}\0".encode())
+    for role, length in partitions:
+        digest.update(f"{role}\0{length}\0partition\0".encode())
     return default_seed(f"medium {digest.hexdigest()}")
 
 

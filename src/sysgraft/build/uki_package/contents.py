@@ -6,7 +6,7 @@ import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
-from sysgraft.build.uki_package import scripts
+from sysgraft.build.uki_package import plugins, scripts
 from sysgraft.build.uki_package.names import (
     EXTRA_SUFFIXES,
     addon_package_name,
@@ -93,7 +93,7 @@ def contents_of(
     others = [item for items in addons.values() for item in items]
     _check_different([*extras, *others])
     found = [
-        _main(uki, name, places, options, [*extras, *_plugin(places, [*extras, *others])]),
+        _main(uki, name, places, options, [*extras, *_plugins(places, [*extras, *others])]),
         *(
             Content(
                 addon_package_name(name, addon, places.kernel_version, options.format),
@@ -136,21 +136,20 @@ def _copyright_place(name: str, places: Places, options: PackageOptions) -> tupl
     return f"/usr/share/licenses/{name}", f"copyright-{places.kernel_version}"
 
 
-def plugin_place(name: str, kernel_version: str, options: PackageOptions) -> str:
-    """The path of the package's plugin for kernel-install; empty if it needs none.
+def plugin_place(number: int, name: str, kernel_version: str) -> str:
+    """The path of a plugin for kernel-install, which runs in the order of the numbers.
 
     The kernel version is in it, since packages of several are installed side by side.
     """
-    if not options.extras and not options.addons:
-        return ""
     end = "" if name.endswith(kernel_version) else f"-{kernel_version}"
-    return f"{scripts.PLUGINS}/91-{name}{end}.install"
+    return f"{scripts.PLUGINS}/{number:02}-{name}{end}.install"
 
 
-def _plugin(places: Places, beside: list[Item]) -> Iterator[Item]:
-    if places.plugin:
+def _plugins(places: Places, beside: list[Item]) -> Iterator[Item]:
+    yield Item(places.guard, text=plugins.guard(places), mode=0o755)
+    if beside:
         names = [os.path.basename(item.place) for item in beside]
-        yield Item(places.plugin, text=scripts.plugin(places, names), mode=0o755)
+        yield Item(places.plugin, text=plugins.beside(places, names), mode=0o755)
 
 
 def _from_file(path: str, place: str) -> Item:
@@ -159,6 +158,11 @@ def _from_file(path: str, place: str) -> Item:
 
 def _kernel_file(path: str, places: Places) -> Item:
     name = os.path.basename(path)
+    if name.lower() == f"{places.file_name}.extra.d".lower():
+        raise UsageError(
+            f"{name} is the folder beside the UKI, and no file: {path}",
+            hint="a file of the kernel needs another name; what lies beside goes with --extra",
+        )
     # What FIPS mode compares the UKI with: the one hidden file there.
     if name != f".{places.file_name}.hmac":
         check_file_name(name, "a file of the kernel")

@@ -141,7 +141,7 @@ def package_version(
     Raises:
         UsageError: it does not follow from the kernel's, or the format does not allow it.
     """
-    split = _from_kernel(kernel_version, form, architecture)
+    split = from_kernel(kernel_version, form, architecture)
     version = Version(given.version or split.version, given.release or split.release)
     for part, patterns, option in (
         (version.version, _VERSIONS, "--version"),
@@ -157,7 +157,8 @@ def package_version(
     return version
 
 
-def _from_kernel(kernel_version: str, form: Format, architecture: str) -> Version:
+def from_kernel(kernel_version: str, form: Format, architecture: str) -> Version:
+    """What follows from a kernel's version; empty parts where nothing does."""
     version, _, rest = kernel_version.partition("-")
     if form == "deb":
         return Version(version if _VERSIONS["deb"].fullmatch(version) else "", "1")

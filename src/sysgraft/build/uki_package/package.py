@@ -27,12 +27,13 @@ from sysgraft.build.uki_package.names import (
     Version,
     check_file_name,
     check_kernel_version,
+    in_name,
     package_name,
     package_version,
 )
 from sysgraft.build.uki_package.options import BuiltPackage, PackageReport, SectionSize
 from sysgraft.build.uki_package.scripts import Places
-from sysgraft.build.uki_package.spec import can_be_version
+from sysgraft.build.uki_package.spec import can_be_version, is_of_kernel
 from sysgraft.build.uki_package.staging import size_of, work_folder
 from sysgraft.errors import FormatError, InputError, UsageError, in_file
 from sysgraft.formats.uki import KNOWN
@@ -137,7 +138,8 @@ class _Job:
         self.places = Places(
             version,
             _uki_name(options.file_name),
-            plugin_place(name, version, options),
+            plugin_place(91, name, version),
+            plugin_place(0, name, version),
         )
         self.facts: Facts = facts_of(
             options,
@@ -195,6 +197,16 @@ class _Job:
             yield (
                 f"rpm cannot compare with {version}, which has more than one hyphen: the package "
                 "neither says that it is that kernel nor asks for its modules"
+            )
+        if options.format == "rpm" and not is_of_kernel(self.facts):
+            yield (
+                f"version and release are not those of the kernel {version}: a newer package "
+                "replaces this one, and its UKI, where dnf keeps several kernels side by side"
+            )
+        if options.format == "deb" and in_name(version) != version:
+            yield (
+                f"{version} is {in_name(version)} in the names of Debian packages: a kernel whose "
+                "version differs in that alone needs another --name"
             )
 
     def _unsigned(self) -> Iterator[str]:

@@ -5,26 +5,27 @@ for ``/bin/sh``, call nothing else that is not in every system, and may run agai
 name in them has been checked by `sysgraft.build.uki_package.names`, so that quotes suffice.
 
 ``kernel-install remove`` takes everything of a kernel version with it, also the entry of another
-package's kernel of that version. From systemd 258 on ``--entry-type=type2`` leaves that, as long as
-that kernel is ``/usr/lib/modules/VERSION/vmlinuz``; where it is in ``/boot``, or systemd is older,
-only the plugins that are about UKIs are run. The folder of such an entry on the boot partition is
-removed by kernel-install itself, unless ``--make-entry-directory=no`` says that there is none.
+package's kernel of that version and the index of its modules. From systemd 258 on
+``--entry-type=type2`` leaves that, as long as that kernel is ``/usr/lib/modules/VERSION/vmlinuz``;
+where it is in ``/boot``, or systemd is older, only the plugins that are about UKIs are run. The
+folder of such an entry on the boot partition is removed by kernel-install itself, unless
+``--make-entry-directory=no`` says that there is none. The plugins are in `plugins`.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, NamedTuple
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
+from typing import Final, NamedTuple
 
 MODULES: Final = "/usr/lib/modules"
 """Where UKIs of packages lie, each in the folder of its kernel version (UAPI.5)."""
 PLUGINS: Final = "/usr/lib/kernel/install.d"
 """Where kernel-install has the plugins of packages."""
 
-_COPY: Final = "90-uki-copy.install"
-"""systemd's plugin for UKIs; one of this name in ``/etc`` stands for it."""
+ABOUT_UKIS: Final = ("90-uki-copy.install", "99-uki-uefi-setup.install")
+"""Plugins for UKIs: systemd's, and that of Fedora's uki-direct for entries of the firmware;
+one of such a name in ``/etc`` stands for it."""
+
+_PROGRAM: Final = "/usr/bin/kernel-install"
 
 
 class Places(NamedTuple):
@@ -33,12 +34,14 @@ class Places(NamedTuple):
     Attributes:
         kernel_version: whose UKI it is.
         file_name: of the UKI.
-        plugin: path of the package's plugin, empty if it has none.
+        plugin: path of the package's plugin for what is beside the UKI; not all have one.
+        guard: path of the plugin that every one has.
     """
 
     kernel_version: str
     file_name: str
     plugin: str
+    guard: str
 
     @property
     def folder(self) -> str:
@@ -62,83 +65,70 @@ def add(places: Places, program: str = "kernel-install") -> str:
 
 
 def remove(places: Places, program: str = "kernel-install") -> str:
-    """Lines that take the UKI away again, and leave other kernels of its version."""
+    """Lines that take the UKI away again, and leave other kernels of its version.
+
+    The package's own files may be gone already.
+    """
     version, other = places.kernel_version, f"{places.folder}/vmlinuz"
-    plugins = " ".join(filter(None, ["$copy", places.plugin]))
     return f"""\
 if {program} --help | grep -q -e '--entry-type=' &&
     {{ [ -e '{other}' ] || [ ! -e '/boot/vmlinuz-{version}' ]; }}; then
     {program} --entry-type=type2 --make-entry-directory=no remove '{version}'
-elif [ -e '{other}' ] || [ -e '/boot/vmlinuz-{version}' ]; then
-    copy=/etc/kernel/install.d/{_COPY}
-    [ -e "$copy" ] || copy={PLUGINS}/{_COPY}
-    KERNEL_INSTALL_PLUGINS="{plugins}" \\
+elif [ -e '{other}' ] || [ -e '/boot/vmlinuz-{version}' ] || [ -d '{places.folder}/kernel' ]; then
+    plugins=
+    for each in {" ".join(ABOUT_UKIS)}; do
+        place="/etc/kernel/install.d/$each"
+        [ -e "$place" ] || place="{PLUGINS}/$each"
+        [ ! -x "$place" ] || plugins="$plugins $place"
+    done
+    [ ! -e '{places.plugin}' ] || plugins="$plugins {places.plugin}"
+    [ -z "$plugins" ] || KERNEL_INSTALL_PLUGINS="$plugins" \\
         {program} --make-entry-directory=no remove '{version}'
 else
     {program} remove '{version}'
 fi"""
 
 
-def again(places: Places, program: str = "kernel-install") -> str:
-    """Lines that install the UKI once more if it is there: what is beside it has changed."""
-    return f"if [ -e '{places.uki}' ]; then\n    {add(places, program)}\nfi"
+def without_extras(places: Places, program: str = "kernel-install") -> str:
+    """Lines that have the plugin of the package that is there take its files off.
 
-
-def plugin(places: Places, names: Sequence[str]) -> str:
-    """The package's plugin: what is beside the UKI goes to the boot partition, and comes back.
-
-    systemd's own copies it from 258 on, and never takes one file away.
+    They are for the package that comes: what it does not bring any more would stay in force, and
+    what it brings is put there again.
     """
-    listed = " ".join(f"'{name}'" for name in sorted(names))
+    call = f"{program} --make-entry-directory=no remove '{places.kernel_version}'"
     return f"""\
-#!/bin/sh
-# Files beside the UKI of one kernel version: those that are there go where its stub looks for
-# them, those of removed packages are taken away. From systemd 258 on 90-uki-copy.install copies
-# them too.
-set -e
-
-[ "$2" = '{places.kernel_version}' ] || exit 0
-
-entry="${{KERNEL_INSTALL_ENTRY_NAME:-$KERNEL_INSTALL_ENTRY_TOKEN-$2}}"
-folder="$KERNEL_INSTALL_BOOT_ROOT/EFI/Linux/$entry.efi.extra.d"
-
-case "$1" in
-    add)
-        [ "$KERNEL_INSTALL_LAYOUT" = uki ] || exit 0
-        [ "${{4##*/}}" = '{places.file_name}' ] || exit 0
-        ;;
-    remove)
-        [ "$KERNEL_INSTALL_BOOT_ENTRY_TYPE" != type1 ] || exit 0
-        ;;
-    *)
-        exit 0
-        ;;
-esac
-
-for name in {listed}; do
-    if [ "$1" = add ] && [ -f "$4.extra.d/$name" ]; then
-        # Another plugin may have put it there, in a way that no power cut can hurt.
-        cmp -s "$4.extra.d/$name" "$folder/$name" 2>/dev/null ||
-            install -D -m 0644 "$4.extra.d/$name" "$folder/$name"
-    else
-        rm -f "$folder/$name"
-    fi
-done
-[ ! -d "$folder" ] || rmdir "$folder" 2>/dev/null || :
-"""
+if [ -e '{places.plugin}' ]; then
+    KERNEL_INSTALL_PLUGINS='{places.plugin}' \\
+        {call} ||
+        echo "warning: what lies beside {places.file_name} on the boot partition stays there" >&2
+fi"""
 
 
-def _debian(cases: str, lines: str, *, needed: bool = True) -> str:
+def again(places: Places, program: str = "kernel-install") -> str:
+    """Lines that install the UKI once more if it is there: what is beside it has changed.
+
+    What was removed goes first, by the package's own plugin, whatever another one then says.
+    """
+    return f"""\
+if [ -e '{places.uki}' ]; then
+    [ ! -e '{places.plugin}' ] ||
+        KERNEL_INSTALL_PLUGINS='{places.plugin}' \\
+            {program} --make-entry-directory=no add '{places.kernel_version}' '{places.uki}'
+    {add(places, program)}
+fi"""
+
+
+def _debian(cases: str, lines: str) -> str:
     """A maintainer script that runs `lines` for some of its first arguments."""
-    guarded = f"if command -v kernel-install >/dev/null; then\n{_indented(lines)}\nfi"
-    body = guarded if needed else lines
     return f"""\
 #!/bin/sh
 set -e
 
 case "$1" in
     {cases})
-{_indented(_indented(body))}
+        if command -v kernel-install >/dev/null; then
+{_indented(lines, 12)}
+        fi
         ;;
 esac
 
@@ -146,8 +136,8 @@ exit 0
 """
 
 
-def _indented(lines: str) -> str:
-    return "\n".join(f"    {line}" if line else line for line in lines.split("\n"))
+def _indented(lines: str, width: int) -> str:
+    return "\n".join(" " * width + line if line else line for line in lines.split("\n"))
 
 
 def debian_scripts(places: Places) -> dict[str, str]:
@@ -157,6 +147,7 @@ def debian_scripts(places: Places) -> dict[str, str]:
     kernel-install, such as a container's, has no boot partition to look after.
     """
     return {
+        "preinst": _debian("upgrade", without_extras(places)),
         "postinst": _debian(
             "configure | abort-upgrade | abort-remove | abort-deconfigure", add(places)
         ),
@@ -175,17 +166,32 @@ def debian_addon_scripts(places: Places) -> dict[str, str]:
 def rpm_scripts(places: Places) -> dict[str, str]:
     """The scriptlets of the package with the UKI, by name.
 
-    As in Fedora's kernel.spec, a failure is the scriptlet's: rpm says so, and goes on.
+    ``%postun`` of the old package runs in upgrades and reinstallations too, before the new one's
+    ``%posttrans``: the entry stays as long as there is a UKI that it is of. How many packages of
+    the name are left, its argument, does not tell, since those of several kernels stand side by
+    side; of none left, no other file counts. It runs when nothing can be kept from going any more,
+    so a failure is a warning.
     """
-    program = "/usr/bin/kernel-install"
     return {
-        "posttrans": f"{add(places, program)} || exit $?",
-        "preun": f"set -e\n{remove(places, program)}",
+        "pre": without_extras(places, _PROGRAM),
+        "posttrans": f"{add(places, _PROGRAM)} || exit $?",
+        "postun": f"""\
+[ ! -e '{places.uki}' ] || exit 0
+if [ "$1" -ne 0 ]; then
+    for each in '{places.folder}'/*.efi; do
+        [ ! -e "$each" ] || exit 0
+    done
+fi
+if ! {{
+{_indented(remove(places, _PROGRAM), 4)}
+}}; then
+    echo "warning: the boot entry of Linux {places.kernel_version} is still there" >&2
+    echo "Remove it with: kernel-install remove {places.kernel_version}" >&2
+fi""",
     }
 
 
 def rpm_addon_scripts(places: Places) -> dict[str, str]:
     """The scriptlets of a package with an addon, by name."""
-    program = "/usr/bin/kernel-install"
-    lines = again(places, program)
+    lines = again(places, _PROGRAM)
     return {"posttrans": f"set -e\n{lines}", "postun": f"set -e\n{lines}"}

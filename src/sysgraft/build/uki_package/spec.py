@@ -12,6 +12,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from sysgraft.build.uki_package import scripts
+from sysgraft.build.uki_package.names import from_kernel
 from sysgraft.build.uki_package.texts import in_spec
 from sysgraft.errors import UsageError
 
@@ -86,6 +87,17 @@ def can_be_version(kernel_version: str) -> bool:
     return kernel_version.count("-") < 2 and not kernel_version.endswith("-")
 
 
+def is_of_kernel(facts: Facts) -> bool:
+    """Whether version and release are the kernel's, so that another package is another kernel."""
+    return facts.version == from_kernel(facts.kernel_version, "rpm", facts.architecture)
+
+
+def _side_by_side(facts: Facts) -> Iterator[str]:
+    """Where two packages can have one kernel version, the newer one has to replace the older."""
+    if is_of_kernel(facts):
+        yield "Provides: installonlypkg(kernel)"
+
+
 def _preamble(facts: Facts) -> Iterator[str]:
     texts = {
         "Summary": facts.summary,
@@ -99,7 +111,7 @@ def _preamble(facts: Facts) -> Iterator[str]:
     yield f"Release: {facts.version.release}"
     yield from (f"{tag}: {in_spec(text)}" for tag, text in texts.items() if text)
     yield "AutoReqProv: no"
-    yield "Provides: installonlypkg(kernel)"
+    yield from _side_by_side(facts)
     if can_be_version(facts.kernel_version):
         yield f"Provides: kernel-uname-r = {facts.kernel_version}"
         if not facts.standalone:
@@ -126,7 +138,7 @@ def _described(line: str) -> str:
 
 
 def _prerequisites() -> Iterator[str]:
-    for moment in ("posttrans", "preun"):
+    for moment in ("posttrans", "postun"):
         yield f"Requires({moment}): coreutils, grep, systemd >= {SYSTEMD}, /usr/bin/kernel-install"
 
 
@@ -134,7 +146,7 @@ def _addon_preamble(addon: Content, facts: Facts) -> Iterator[str]:
     yield f"%package -n {addon.name}"
     yield f"Summary: {in_spec(f'Addon {addon.addon} of the {facts.name} package')}"
     yield "AutoReqProv: no"
-    yield "Provides: installonlypkg(kernel)"
+    yield from _side_by_side(facts)
     yield f"Requires: {facts.name} = {facts.version}"
     yield f"\n%description -n {addon.name}"
     yield f"It comes into force with the unified kernel image of Linux {facts.kernel_version}."

@@ -13,6 +13,9 @@ from typing import Final
 from sysgraft.errors import UsageError
 
 _DEPENDENCY: Final = re.compile(r"[0-9A-Za-z(/][0-9A-Za-z .+_~^:|()<>=/-]*")
+# Two names with nothing between them, which rpm takes for two packages: it knows relations as words
+# in parentheses only, dpkg none.
+_WORDS: Final = re.compile(r"[0-9A-Za-z._+~^:/()-]+ +[0-9A-Za-z._+~^:/-]")
 _MAX_LINE: Final = 1000
 _MAX_LINES: Final = 200
 
@@ -47,7 +50,8 @@ def dependency(text: str, option: str) -> str:
         UsageError: it has characters that no such relation has.
     """
     text = text.strip()
-    if not _DEPENDENCY.fullmatch(text) or len(text) > _MAX_LINE:
+    several = not text.startswith("(") and _WORDS.search(text)
+    if not _DEPENDENCY.fullmatch(text) or several or len(text) > _MAX_LINE:
         raise UsageError(
             f"{option} wants one package, maybe with a version: {text!r}",
             hint="give the option again for another one",
