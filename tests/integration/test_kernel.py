@@ -465,6 +465,23 @@ def test_what_runs_by_an_entry_of_another_name_stays(system: System) -> None:
         removal.remove(system.partition(), kernel_name(MACHINE_ID, "6.1"))
 
 
+def test_a_folder_that_another_entry_needs_stays(system: System) -> None:
+    system.install(system.kernel("6.1"))
+    system.write(f"efi/{MACHINE_ID}/6.1/linux", b"kernel")
+    text = f"title r\nlinux /{MACHINE_ID}/6.1/linux\n"
+    system.write("efi/loader/entries/rescue.conf", text)
+    removal.remove(system.partition(), kernel_name(MACHINE_ID, "6.1"))
+    assert f"{MACHINE_ID}/6.1/linux" in system.files()
+
+
+def test_an_entry_of_the_firmware_goes_with_the_name_it_leads_to(system: System) -> None:
+    system.firmware("BootOrder", 7)
+    system.install(system.kernel("6.1"), boot_entry=True)
+    assert system.numbers("BootOrder") == (7, 0)
+    system.install(system.kernel("6.1"), tries=3)
+    assert system.numbers("BootOrder") == (7,)
+
+
 def test_what_runs_behind_another_boot_loader_is_known_by_its_version(system: System) -> None:
     system.install(system.kernel("6.1"))
     system.boot("grub.conf")

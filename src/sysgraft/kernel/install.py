@@ -98,8 +98,7 @@ class _Install:
         progress.finish()
         self._record.add("installed", self._name.stem, file=path)
         for each in self._others_of_this_name(path):
-            self._record.note(*drop(self._partition.place, each.file))
-            self._record.add("removed", each.name, file=each.file)
+            self._drop(each)
         if self._options.boot_entry:
             self._add_boot_entry(path)
         if self._partition.variables is not None:
@@ -199,6 +198,13 @@ class _Install:
         kind = "uki" if self._prepared.is_uki else "entry"
         found = Listing(self._partition).of(self._name)
         return [each for each in found if each.file != path and each.kind == kind]
+
+    def _drop(self, other: Kernel) -> None:
+        """Take one with another counter away; the firmware's entries lead to it by its name."""
+        if other.numbers and self._partition.variables is not None:
+            FirmwareEntries(self._partition.variables).remove(other.numbers)
+        self._record.note(*drop(self._partition.place, other.file))
+        self._record.add("removed", other.name, file=other.file)
 
     def _add_boot_entry(self, path: str) -> None:
         variables = starting.require_variables(self._partition)

@@ -1,6 +1,6 @@
 """The kernels on a boot partition: UKIs in ``EFI/Linux`` and entries of type #1, of all tokens.
 
-Which of them runs is told by the boot loader or the stub (`sysgraft.node.boot`), else by the
+Which of them runs is told by the boot loader or the stub (`sysgraft.kernel.loader`), else by the
 version of the running kernel. Which one is next is told by the variables of the loader, and by the
 firmware's own list if that started the running one itself. What a loader would choose without any
 of that is not told.

@@ -97,7 +97,13 @@ def _leftovers(partition: BootPartition, name: KernelName, layout: Layout) -> li
     """Folders of a kernel whose entry is gone, as an interrupted removal leaves them."""
     beside = bls.extra_folder(f"{UKIS}/{name.file(UKI)}")
     places = {"uki": [beside], "bls": [name.folder], "auto": [beside, name.folder]}[layout]
-    return [each for each in places if os.path.isdir(os.path.join(partition.place, each))]
+    needed = [path.casefold() for e in Listing(partition).kernels for path in e.files]
+    return [
+        each
+        for each in places
+        if os.path.isdir(os.path.join(partition.place, each))
+        and not any(path.startswith(f"{each}/".casefold()) for path in needed)
+    ]
 
 
 def take_off(partition: BootPartition, kernel: Kernel, record: Record) -> None:
