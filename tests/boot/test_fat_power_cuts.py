@@ -172,7 +172,8 @@ def test_the_set_is_the_old_or_the_new_one(recording: Recording, tmp_path: Path,
     assert set(fill.repaired) == {("old", "old")}
     assert set(empty.repaired) == {("new", "new")}
     # Of a folder that came from elsewhere it does not like "..".
-    assert ("other" in fill.kinds | swap.kinds | empty.kinds) == (way == "elsewhere")
+    assert ("parent" in fill.kinds | swap.kinds | empty.kinds) == (way == "elsewhere")
+    assert "other" not in fill.kinds | swap.kinds | empty.kinds
     assert not fill.shared
     assert not empty.shared
 

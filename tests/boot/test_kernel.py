@@ -178,7 +178,7 @@ def test_an_update_is_tried_once_and_stays_if_it_comes_up(
         f"start 3: lab.version={NEW}",
     ], log
     assert f"{BAD} added: 0" in log
-    assert f"{BAD} was to be tried, and did not come up" in log
+    assert f"{BAD}.efi was to be tried, and did not come up" in log
     assert f"{NEW} installed: 0" in log
     assert "removing what runs: 2" in log
     assert "removing another: 0" in log
