@@ -79,6 +79,16 @@ def serialise(variable: EfiVariable) -> bytes:
     return variable.attributes.to_bytes(_ATTRIBUTES, "little") + variable.data
 
 
+def text_of(data: bytes) -> str:
+    """The text of a variable that holds one: UTF-16 up to a NUL, whatever is in it."""
+    return data.decode("utf-16-le", "replace").partition("\0")[0]
+
+
+def text_data(text: str) -> bytes:
+    """The data of such a variable."""
+    return text.encode("utf-16-le") + b"\0\0"
+
+
 def file_name(name: str, guid: UUID) -> str:
     """What efivarfs calls the variable: ``db-d719b2cb-3d3a-4596-a3bc-dad00e67656f``."""
     return f"{name}-{guid}"

@@ -45,6 +45,11 @@ class LoadOption(NamedTuple):
     data: bytes = b""
 
     @property
+    def told(self) -> str:
+        """The data as the command line that most programs take it for."""
+        return self.data.decode("utf-16-le", "replace").strip("\0 ")
+
+    @property
     def is_active(self) -> bool:
         """Whether the firmware tries it by itself."""
         return bool(self.attributes & ACTIVE)

@@ -11,10 +11,9 @@ import os
 import re
 from typing import TYPE_CHECKING, Final
 
-from sysgraft.errors import FormatError, InputError, UsageError
-from sysgraft.formats import os_release
+from sysgraft.errors import InputError, UsageError
 from sysgraft.host.sysfs import SysfsFolder, read_text
-from sysgraft.kernel.token import machine_id
+from sysgraft.kernel.token import machine_id, release_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -27,7 +26,6 @@ _RUNNING: Final = "proc/cmdline"
 _MAX_CMDLINE: Final = 64 << 10
 # What a boot loader added for itself (GRUB, systemd-boot, syslinux).
 _OF_LOADER: Final = re.compile(r"(?<!\S)(BOOT_IMAGE|initrd)=\S*")
-_OS_RELEASE: Final = ("etc/os-release", "usr/lib/os-release")
 _NAME: Final = re.compile(r"[A-Za-z0-9._+~@=,-]{1,200}")
 
 
@@ -72,7 +70,7 @@ def entry_text(
     options = cmdline or _cmdline(system)
     if name.token == machine_id(system):
         options += f" systemd.machine_id={name.token}"
-    release = _release(system)
+    release = release_of(system)
     lines = [
         ("title", title or release.get("PRETTY_NAME", "") or name.token),
         ("version", name.version),
@@ -86,17 +84,6 @@ def entry_text(
         if not text.isprintable():
             raise UsageError(f"more than one line for {key} of a boot entry: {text!r}")
     return "".join(f"{key:<10} {text}\n" for key, text in lines if text)
-
-
-def _release(files: SysfsFolder) -> dict[str, str]:
-    for place in _OS_RELEASE:
-        data = files.read(place, os_release.MAX_SIZE)
-        if data is not None:
-            try:
-                return dict(os_release.parse(data))
-            except FormatError:
-                return {}
-    return {}
 
 
 def _cmdline(files: SysfsFolder) -> str:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from sysgraft.base.progress import NoProgress
 from sysgraft.errors import OutputError, SysgraftError
+from sysgraft.formats.efivar import text_data
 from sysgraft.formats.load_option import variable_name
 from sysgraft.formats.stub_folders import is_taken
 from sysgraft.kernel import default as starting
@@ -214,7 +215,7 @@ class _Install:
         program, data = path, b""
         if self._options.shim:
             told = "\\" + path.replace("/", "\\")
-            program, data = self._options.shim, told.encode("utf-16-le") + b"\0\0"
+            program, data = self._options.shim, text_data(told)
         number = FirmwareEntries(variables).add(self._title(), where, program, data)
         self._record.add("boot entry", self._name.stem, where=variable_name(number))
 

@@ -275,6 +275,5 @@ def _started(option: LoadOption, where: Partition | None) -> str:
     found = partition_of(option.path)
     if found is None or where is None or found.uuid != where.uuid:
         return ""
-    told = option.data.decode("utf-16-le", "replace").strip("\0 ")
-    path = told if told.lower().endswith(UKI) else file_of(option.path)
+    path = option.told if option.told.lower().endswith(UKI) else file_of(option.path)
     return path.strip("\\").casefold()

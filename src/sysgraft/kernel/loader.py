@@ -13,7 +13,7 @@ import re
 from typing import TYPE_CHECKING, Final
 
 from sysgraft.errors import InputError
-from sysgraft.formats import bls
+from sysgraft.formats import bls, efivar
 from sysgraft.node.boot import LOADER_VARIABLES
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ _MAX_CONFIG: Final = 1 << 20
 def read(variables: ChangingEfiVariables, name: str) -> str:
     """The text of one of the loader's variables; empty if there is none."""
     found = variables.read(name, LOADER_VARIABLES)
-    return "" if found is None else found.data.decode("utf-16-le", "replace").partition("\0")[0]
+    return "" if found is None else efivar.text_of(found.data)
 
 
 def can_be_told(variables: ChangingEfiVariables) -> bool:
@@ -52,7 +52,7 @@ def write(variables: ChangingEfiVariables, name: str, text: str) -> None:
     Raises:
         OutputError: it cannot be written.
     """
-    variables.write(name, LOADER_VARIABLES, text.encode("utf-16-le") + b"\0\0")
+    variables.write(name, LOADER_VARIABLES, efivar.text_data(text))
 
 
 def remove(variables: ChangingEfiVariables, name: str) -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Final
 
-from sysgraft.errors import FormatError, InputError, UsageError, in_file
+from sysgraft.errors import FormatError, InputError, UsageError
 from sysgraft.formats import os_release
 from sysgraft.host.sysfs import SysfsFolder, read_text
 
@@ -71,7 +71,7 @@ def _found(files: SysfsFolder, wanted: str) -> Iterator[str]:
             yield written
     if wanted in (AUTO, "machine-id") and (identifier := machine_id(files)):
         yield identifier
-    release = _release(files)
+    release = release_of(files)
     for kind, field in _FIELDS.items():
         if wanted in (AUTO, kind) and is_token(release.get(field, "")):
             yield release[field]
@@ -83,13 +83,13 @@ def machine_id(files: SysfsFolder) -> str:
     return text if _IDENTIFIER.fullmatch(text) and int(text, 16) else ""
 
 
-def _release(files: SysfsFolder) -> Mapping[str, str]:
+def release_of(files: SysfsFolder) -> Mapping[str, str]:
+    """The fields of os-release; none where there is no such file, or a broken one."""
     for place in _OS_RELEASE:
         data = files.read(place, os_release.MAX_SIZE)
         if data is not None:
             try:
-                with in_file(f"/{place}"):
-                    return os_release.parse(data)
+                return os_release.parse(data)
             except FormatError:
                 return {}
     return {}

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 from uuid import NAMESPACE_DNS, uuid5
 
+from sysgraft.formats import efivar
 from sysgraft.formats.device_path import file_of
 from sysgraft.formats.load_option import variable_name
 from sysgraft.kernel import loader
@@ -28,7 +29,7 @@ TRIAL: Final = "KernelTrial"
 def of(variables: ChangingEfiVariables) -> str:
     """The entry on trial; empty if there is none."""
     found = variables.read(TRIAL, VENDOR)
-    return "" if found is None else found.data.decode("utf-16-le", "replace").partition("\0")[0]
+    return "" if found is None else efivar.text_of(found.data)
 
 
 def begin(variables: ChangingEfiVariables, identifier: str) -> None:
@@ -37,7 +38,7 @@ def begin(variables: ChangingEfiVariables, identifier: str) -> None:
     Raises:
         OutputError: it cannot be.
     """
-    variables.write(TRIAL, VENDOR, identifier.encode("utf-16-le") + b"\0\0")
+    variables.write(TRIAL, VENDOR, efivar.text_data(identifier))
 
 
 def end(variables: ChangingEfiVariables) -> None:
@@ -84,8 +85,7 @@ def _starts(entries: FirmwareEntries, number: int, name: str) -> bool:
     option = entries.all().get(number)
     if option is None:
         return False
-    told = option.data.decode("utf-16-le", "replace").strip("\0 ")
-    files = (file_of(option.path), told)
+    files = (file_of(option.path), option.told)
     return name.casefold() in {each.rpartition("\\")[2].casefold() for each in files}
 
 

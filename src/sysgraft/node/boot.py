@@ -13,7 +13,7 @@ from uuid import UUID
 
 from sysgraft.errors import InputError
 from sysgraft.formats import bls
-from sysgraft.formats.efivar import GLOBAL_VARIABLE
+from sysgraft.formats.efivar import GLOBAL_VARIABLE, text_of
 from sysgraft.host.sysfs import read_text
 from sysgraft.node.layout import COMMON, Role, is_entry
 
@@ -151,7 +151,7 @@ def _variable(variables: EfiVariables | None, name: str, notes: list[str]) -> st
         return ""
     if found is None:
         return ""
-    return found.data.decode("utf-16-le", "replace").partition("\0")[0]
+    return text_of(found.data)
 
 
 def entry_name(identifier: str) -> str:
